@@ -1,0 +1,23 @@
+"""Fusion of an under- and an over-exposed photograph: methods, metrics, and one way to run them all.
+
+    import fusion
+    picture = fusion.fuse("under.png", "over.png", method="mambamef")   # (3, H, W), sRGB, 0 to 1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fusion.pipeline import compare, fuse
+
+__all__ = ["compare", "fuse"]
+
+
+def __getattr__(name: str) -> object:
+    # PEP 562: `import fusion` costs nothing; torch is loaded by the first call that needs it.
+    if name in __all__:
+        from fusion import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""Selective scan (S6), the recurrence at the heart of Mamba: one signature, three executions.
+
+Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, section 3.2 and
+algorithm 2, with A discretised by zero-order hold and B by Euler's rule, as every released kernel does:
+
+    delta = softplus(raw_delta + bias)
+    h_l = exp(delta_l A) h_{l-1} + delta_l u_l B_l,   h_0 = 0
+    y_l = <C_l, h_l> + D u_l
+
+Glossary: u the input of D channels; delta the step, per channel and token; A (D, N) the decay of each channel's N
+states, negative; B and C, per token, what enters the states and what is read from them; D the skip per channel.
+
+| execution      | where                                       | file                                          |
+|----------------|---------------------------------------------|-----------------------------------------------|
+| `reference`    | anywhere; the readable twin                 | here                                          |
+| `compiled`     | CPU, float32, where numba imports           | `scan_kernel.py`, with its own backward       |
+| `mamba_ssm`    | CUDA, where `mamba_ssm` imports             | `mamba_ssm.ops.selective_scan_interface`      |
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Scan = Callable[..., Tensor]
+
+
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
+) -> Tensor:
+    """y (batch, D, L) of u (batch, D, L), raw delta (batch, D, L), A (D, N), B and C (batch, N, L), D (D,).
+
+    `delta_bias` (D,) is added to the raw step before softplus. Shapes are those of
+    `mamba_ssm.ops.selective_scan_interface.selective_scan_fn`. Differentiable in every argument. Runs the fastest
+    execution that the device and the installed packages allow; `execution` names it.
+    """
+    return _SCANS[execution(u)](u, delta, A, B, C, D, delta_bias)
+
+
+def execution(u: Tensor) -> str:
+    """Which execution `selective_scan` chooses for an input like `u`: reference, compiled or mamba_ssm."""
+    if u.is_cuda and _mamba_ssm() is not None:
+        return "mamba_ssm"
+    if u.device.type == "cpu" and u.dtype == torch.float32 and _compiled() is not None:
+        return "compiled"
+    return "reference"
+
+
+def reference(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
+) -> Tensor:
+    """The formula, token by token, in the dtype of `u`. Same arguments and result as `selective_scan`."""
+    delta = _step(delta, delta_bias)
+    h = u.new_zeros(*u.shape[:2], A.shape[1])  # (batch, D, N)
+    y: list[Tensor] = []
+    for l in range(u.shape[2]):
+        decay = torch.exp(delta[:, :, l, None] * A)
+        h = decay * h + (delta[:, :, l] * u[:, :, l]).unsqueeze(2) * B[:, None, :, l]
+        y.append((h * C[:, None, :, l]).sum(2))
+    return torch.stack(y, 2) + D[:, None] * u
+
+
+def _step(delta: Tensor, bias: Tensor | None) -> Tensor:
+    return F.softplus(delta if bias is None else delta + bias[:, None])
+
+
+def _run_compiled(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
+) -> Tensor:
+    scan = _compiled()
+    assert scan is not None
+    return scan(u, _step(delta, delta_bias), A, B, C) + D[:, None] * u
+
+
+def _run_mamba_ssm(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
+) -> Tensor:
+    scan = _mamba_ssm()
+    assert scan is not None
+    return scan(u, delta, A, B, C, D=D, delta_bias=delta_bias, delta_softplus=True)
+
+
+_SCANS: dict[str, Scan] = {"reference": reference, "compiled": _run_compiled, "mamba_ssm": _run_mamba_ssm}
+
+
+@cache
+def _compiled() -> Scan | None:
+    try:
+        from fusion.blocks.scan_kernel import scan
+    except Exception as error:  # noqa: BLE001  # numba may fail to import, or find no place for its cache, in many ways
+        warnings.warn(f"the compiled scan is not available ({type(error).__name__}); the slow one runs", stacklevel=2)
+        return None
+    return scan
+
+
+@cache
+def _mamba_ssm() -> Scan | None:
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # pyright: ignore[reportMissingImports]
+    except Exception:  # noqa: BLE001  # absent, or built for another torch or CUDA: any error means "not here"
+        return None
+    return cast(Scan, selective_scan_fn)

@@ -1,0 +1,50 @@
+"""Luma and chroma in full-range BT.601 (the YCbCr of JPEG), on float tensors from 0 to 1.
+
+Y = 0.299 R + 0.587 G + 0.114 B; Cb and Cr are centred on 0.5. Source: ITU-T T.871 (JFIF), section 7,
+divided by 255. MambaMEF's own code uses the studio-swing form instead; its black at 16/255 would leave
+a network's 0-to-1 output partly outside the colour solid, so this project uses the full range everywhere.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_KR, _KG, _KB = 0.299, 0.587, 0.114
+_CB_SCALE, _CR_SCALE = 2 * (1 - _KB), 2 * (1 - _KR)  # 1.772 and 1.402
+
+
+def luma(photo: Tensor) -> Tensor:
+    """Y of RGB (..., 3, H, W), as (..., 1, H, W)."""
+    red, green, blue = photo.unbind(-3)
+    return (_KR * red + _KG * green + _KB * blue).unsqueeze(-3)
+
+
+def chroma(photo: Tensor) -> Tensor:
+    """Cb and Cr of RGB (..., 3, H, W), as (..., 2, H, W), neutral at 0.5."""
+    red, _, blue = photo.unbind(-3)
+    y = luma(photo).squeeze(-3)
+    return torch.stack(((blue - y) / _CB_SCALE + 0.5, (red - y) / _CR_SCALE + 0.5), dim=-3)
+
+
+def to_rgb(y: Tensor, cbcr: Tensor) -> Tensor:
+    """RGB (..., 3, H, W) of Y (..., 1, H, W) and CbCr (..., 2, H, W). Not clamped."""
+    y = y.squeeze(-3)
+    cb, cr = (cbcr - 0.5).unbind(-3)
+    red = y + _CR_SCALE * cr
+    blue = y + _CB_SCALE * cb
+    green = (y - _KR * red - _KB * blue) / _KG
+    return torch.stack((red, green, blue), dim=-3)
+
+
+def merge_chroma(under: Tensor, over: Tensor) -> Tensor:
+    """The fused chroma of two CbCr planes (..., 2, H, W): each weighted by its distance from neutral.
+
+    C = (C1 |C1 - t| + C2 |C2 - t|) / (|C1 - t| + |C2 - t|), and t where both are neutral.
+    Source: Prabhakar et al., DeepFuse, ICCV 2017, eq. 2. Known weakness: the weight is colourfulness
+    alone, so the chroma of a clipped or noisy picture counts as much as that of a clean one.
+    """
+    a, b = under - 0.5, over - 0.5
+    weight = a.abs() + b.abs()
+    merged = (a * a.abs() + b * b.abs()) / weight.clamp_min(1e-8)
+    return 0.5 + torch.where(weight > 1e-8, merged, torch.zeros_like(merged))

@@ -1,0 +1,150 @@
+"""What a method is, and the one way to run any of them on a photograph of any size.
+
+A network sees tensors, (B, C, H, W) from 0 to 1. Everything between a photograph and that (colour planes,
+padding, tiles, cropping, clamping) happens in `Fuser`, once, and never inside a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from fusion import color, weights
+from fusion.errors import WeightsError
+from fusion.image import ExposurePair, Photo
+from fusion.tiles import pad_to_multiple, tiles
+
+if TYPE_CHECKING:
+    from fusion.enhance import Lumas
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
+
+
+class Planes(Enum):
+    """What a network fuses: all three channels, or the luma alone (chroma is then merged beside it)."""
+
+    RGB = 3
+    LUMA = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; `loss(fused, under, over)` takes planes as the network sees them."""
+
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+    crop: int
+    """Side of the square crops, in pixels."""
+    batch: int
+    rate: float
+    """Peak learning rate of AdamW; it falls to zero along a cosine."""
+    weight_decay: float = 1e-2
+    ema: float = 0.999
+    """Decay of the moving average of the weights, which is what ships."""
+    clip: float = 1.0
+    """Largest norm of a step's gradient."""
+    zoom: float = 2.0
+    """Crops are cut at up to this many times their side, then reduced."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to fuse. A network: `build()(under, over) -> fused`, (B, C, H, W) from 0 to 1."""
+
+    name: str
+    title: str
+    paper: str
+    faithful: bool
+    """False where the network was adapted; its file says how."""
+    summary: str
+    """One line for the visitor."""
+    build: Callable[[], nn.Module]
+    planes: Planes
+    multiple_of: int = 1
+    """The network takes sides that are multiples of this."""
+    halo: int | None = None
+    """How far, in pixels, a result depends on its surroundings beyond the `multiple_of` grid; None: on the
+    whole picture, so that it cannot be tiled."""
+    enhanced: bool = False
+    """The network reads lumas corrected by IAT, not the photographs' own."""
+    recipe: Recipe | None = None
+    """None where there is nothing to train."""
+
+    @property
+    def parameters(self) -> int:
+        """Trainable values; none are allocated to count them."""
+        with torch.device("meta"):
+            return sum(p.numel() for p in self.build().parameters())
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why the method cannot be run here, as a sentence; None if it can."""
+        return weights.missing(self.name) if self.recipe else None
+
+
+TILE = 256
+"""Side of a tile's core, in pixels. With its halo, a tile's feature maps stay near the processor's cache."""
+
+
+class Fuser:
+    """A method loaded on a device: pair in, photograph out.
+
+    Raises `WeightsError` if the method's weights are missing, damaged or of another network.
+    """
+
+    def __init__(self, method: Method, device: torch.device | str = "cpu", *, tile: int = TILE) -> None:
+        self.method = method
+        self.device = torch.device(device)
+        self.tile = tile
+        if (reason := method.unavailable) is not None:
+            raise WeightsError(reason)
+        network = method.build()
+        if method.recipe:
+            weights.load(method.name, network)
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def __call__(self, pair: ExposurePair, corrected: Lumas | None = None, *, progress: Progress | None = None) -> Photo:
+        """The fused photograph, (3, H, W), 0 to 1, on the CPU.
+
+        `corrected` are the pair's lumas as `enhance.enhance` gave them; they are required where the method is
+        `enhanced` (ValueError otherwise). The chroma always comes from the photographs themselves.
+        """
+        if not self.method.enhanced:
+            corrected = None
+        elif corrected is None:
+            raise ValueError(f"{self.method.name} fuses lumas corrected by IAT: pass them as `corrected`")
+        if self.method.planes is Planes.RGB:
+            return self._run(pair.under, pair.over, progress).clamp(0, 1)
+        under, over = (corrected.under, corrected.over) if corrected else (color.luma(pair.under), color.luma(pair.over))
+        fused = self._run(under, over, progress).clamp(0, 1)
+        merged = color.merge_chroma(color.chroma(pair.under), color.chroma(pair.over))
+        return color.to_rgb(fused, merged).clamp_(0, 1)
+
+    def _run(self, under: Tensor, over: Tensor, progress: Progress | None) -> Tensor:
+        """The network's planes, (C, H, W), whole or tile by tile: equal within rounding."""
+        height, width = under.shape[-2:]
+        planes = torch.stack((under, over))  # (2, C, H, W)
+        if self.method.halo is None:
+            fused = self._network(planes)
+        else:
+            planes = pad_to_multiple(planes, self.method.multiple_of)
+            fused = torch.empty(planes.shape[1:])
+            boxes = tiles(planes.shape[-2], planes.shape[-1], self.tile, self.method.halo, self.method.multiple_of)
+            for done, box in enumerate(boxes, start=1):
+                fused[:, box.core_rows, box.core_columns] = self._network(planes[:, :, box.rows, box.columns])[box.inner]
+                if progress:
+                    progress(done / len(boxes))
+        return fused[:, :height, :width]
+
+    def _network(self, planes: Tensor) -> Tensor:
+        """(2, C, H, W) -> (C, H, W), padded by reflection to sides the network takes."""
+        height, width = planes.shape[-2:]
+        padded = pad_to_multiple(planes.to(self.device), self.method.multiple_of)
+        under, over = padded[:1], padded[1:]
+        return self.network(under, over)[0, :, :height, :width].cpu()

@@ -1,0 +1,135 @@
+"""MambaMEF: two encoders with convolutions beside windowed Mamba and attention, one convolutional decoder, on luma.
+
+Paper: MambaMEF (the authors' repository GAry45v/MambaMEF has no licence; rebuilt from a description of the network,
+no code or weights taken). Size: that of the one published checkpoint (width 32, one scan block, one attention block),
+which is truncated and cannot be loaded; the published source and the paper's table describe two other sizes.
+
+    luma under -> IAT -> encoder 1 --+
+                                     +-- mean -> decoder -> fused luma -> + merged chroma -> RGB
+    luma over  -> IAT -> encoder 2 --+
+
+| where               | the authors' code                               | here, and why                                     |
+|---------------------|-------------------------------------------------|---------------------------------------------------|
+| step bias           | added twice in the scan                         | once                                              |
+| attention dropout   | active in inference, results differ each time   | none                                              |
+| dropout             | 0.1 in mixers and MLPs, drop path 0.1           | none: every step sees the exact loss, few steps   |
+| IAT                 | "frozen" but left in training mode              | eval(): frozen statistics, no drop path           |
+| luma                | studio swing, cut to uint8                      | full range, never rounded before the end          |
+| crops               | squashed to 256 x 256, black borders            | square crops, aspect kept                         |
+| initial weights     | PyTorch's defaults                              | one channel carries the luma through, so that the |
+|                     |                                                 | untrained network returns the mean of its inputs  |
+| schedule            | cosine of 40 epochs stepped at every iteration  | one cosine over the whole run                     |
+| loss                | `losses.mambamef_paper`                         | see METHOD.recipe and weights/README.md           |
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusion.blocks.vision_mamba import AttentionMixer, ScanMixer, TokenBlock
+from fusion.blocks.window import from_windows, to_windows
+from fusion.losses import structure_and_luminance
+from fusion.method import Method, Planes, Recipe
+
+_WINDOW = 8
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3 x 3 convolutions, each followed by ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels_in, channels_out, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Encoder(nn.Module):
+    """Luma (B, 1, H, W) to features (B, 128, H, W): local detail, and context within 8 x 8 windows."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.detail = DoubleConv(1, 16)
+        self.embed = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width, eps=1e-4),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width, eps=1e-4),
+            nn.ReLU(inplace=True),
+        )
+        self.tokens = nn.Sequential(
+            TokenBlock(width, ScanMixer(width, _WINDOW)),
+            TokenBlock(width, AttentionMixer(width)),
+        )
+        self.join = DoubleConv(16 + width, 128)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 128, H, W)."""
+        return self.join(torch.cat((self.detail(luma), self.context(luma)), 1))
+
+    def context(self, luma: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, width, H, W): both token blocks in every window; sides are padded with zeros to 8."""
+        height, width = luma.shape[-2:]
+        features = F.pad(self.embed(luma), (0, -width % _WINDOW, 0, -height % _WINDOW))
+        tokens = self.tokens(to_windows(features, _WINDOW))
+        return from_windows(tokens, _WINDOW, *features.shape[-2:])[..., :height, :width]
+
+
+class MambaMEF(nn.Module):
+    """Two lumas, corrected by IAT, to the fused luma: (B, 1, H, W) each. 623,249 parameters at width 32."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.encode_under = Encoder(width)
+        self.encode_over = Encoder(width)
+        self.decode = nn.Sequential(DoubleConv(128, 64), DoubleConv(64, 32), DoubleConv(32, 16), nn.Conv2d(16, 1, 1))
+        _carry_luma_through(self)
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        return self.decode((self.encode_under(under) + self.encode_over(over)) / 2)
+
+
+def _carry_luma_through(network: MambaMEF) -> None:
+    """Channel 0 of every convolution on the way from a luma to the output passes it on unchanged."""
+    with torch.no_grad():
+        for encoder in (network.encode_under, network.encode_over):
+            for block in (encoder.detail, encoder.join):
+                _pass_channel_0(block[0], block[2])
+        blocks = [block for block in network.decode if isinstance(block, DoubleConv)]
+        for block in blocks:
+            _pass_channel_0(block[0], block[2])
+        _pass_channel_0(network.decode[-1])
+        # The other channels start silent at the output and are heard as soon as they help.
+        network.decode[-1].weight[:, 1:] *= 0.1
+
+
+def _pass_channel_0(*convolutions: nn.Module) -> None:
+    for convolution in convolutions:
+        assert isinstance(convolution, nn.Conv2d)
+        assert convolution.bias is not None
+        nn.init.zeros_(convolution.weight[0])
+        nn.init.zeros_(convolution.bias)
+        centre = convolution.kernel_size[0] // 2
+        convolution.weight[0, 0, centre, centre] = 1
+
+
+METHOD = Method(
+    name="mambamef",
+    title="MambaMEF",
+    paper="MambaMEF (GAry45v/MambaMEF)",
+    faithful=True,
+    summary="IAT evens out both exposures, then convolutions, Mamba and attention in 8 x 8 windows fuse the luma.",
+    build=MambaMEF,
+    planes=Planes.LUMA,
+    multiple_of=_WINDOW,
+    # 2 (embed) + a window's far side, 7 + 2 (join) + 6 (decoder) = 17 pixels, up to the next multiple of 8.
+    halo=24,
+    enhanced=True,
+    recipe=Recipe(loss=structure_and_luminance, crop=128, batch=4, rate=2e-3),
+)

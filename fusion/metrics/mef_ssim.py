@@ -1,0 +1,165 @@
+"""MEF-SSIM: how much of the sources' local structure a fused picture keeps.
+
+Source: Ma, Zeng, Wang, "Perceptual quality assessment for multi-exposure image fusion", TIP 2015,
+eqs. 4 to 11 and the three-scale form of section III-C, with the settings of MEFB (Zhang, Information
+Fusion 2021): structure only (no luminance term), on 8-bit grey.
+
+Per 11x11 patch and source k: mean mu_k, contrast c_k = |x_k - mu_k|, structure s_k = (x_k - mu_k) / c_k.
+The patch that an ideal fusion would have takes the highest contrast and a weighted mean structure:
+
+    target = max_k c_k * s / |s|,   s = sum_k w_k s_k,   w_k ~ (c_k / 11)^p,   p = min(tan(pi R / 2), 10),
+    R = |sum_k (x_k - mu_k)| / sum_k |x_k - mu_k|      (how far the sources agree)
+
+and the score of the patch is (2 cov(target, fused) + C) / (var(target) + var(fused) + C), C = (0.03 * 255)^2,
+with Gaussian (sigma 1.5) moments, averaged over all patches that lie inside the picture; the scales' means
+are multiplied, each to the power of its weight.
+
+The target is a combination a (x_1 - mu_1) + b (x_2 - mu_2) of the sources, so every moment follows from
+window means of products: no loop over patches. A patch that is flat in a source adds nothing, a patch flat
+in both asks for a flat result. Taking variances as E[x^2] - mu^2 loses flat patches to rounding: levels are
+centred on 128, the target is computed in float64, and variances below 1e-6 count as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fusion.metric import Better, Metric, Pixels
+from fusion.metrics.grey import grey
+
+_WINDOW = 11
+_SIGMA = 1.5
+_C = (0.03 * 255) ** 2
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001)
+_FLAT = 1e-6
+_MAX_POWER = 10.0
+_CONTRAST_FLOOR = 1e-3
+_EPS = torch.finfo(torch.float64).eps
+
+
+def gaussian_window(size: int, sigma: float, like: Tensor) -> Tensor:
+    """The (size,) Gaussian that sums to 1, on the device and in the dtype of `like`."""
+    offset = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    window = torch.exp(-(offset**2) / (2 * sigma**2))
+    return window / window.sum()
+
+
+def filter_valid(planes: Tensor, window: Tensor) -> Tensor:
+    """(B, C, H, W) correlated with window x window, only where the window lies inside: (B, C, H-n+1, W-n+1)."""
+    batch, channels, height, width = planes.shape
+    x = planes.reshape(batch * channels, 1, height, width)
+    x = F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+    return x.view(batch, channels, *x.shape[-2:])
+
+
+def halve(planes: Tensor) -> Tensor:
+    """Half the size (rounded up): 2x2 means, the last row or column repeated where a side is odd."""
+    height, width = planes.shape[-2:]
+    return F.avg_pool2d(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the ideal fusion looks like at one scale; all planes (B, 1, h, w) but the sources (B, 2, H, W)."""
+
+    sources: Tensor
+    means: Tensor
+    """Gaussian means of both sources, (B, 2, h, w)."""
+    gains: Tensor
+    """(B, 2, h, w): target = gains_1 (x_1 - mu_1) + gains_2 (x_2 - mu_2) in each patch."""
+    variance: Tensor
+
+
+def _target(sources: Tensor) -> Target:
+    """The target of two sources (B, 2, H, W), 0 to 255 less 128, in float64."""
+    box = torch.full((_WINDOW,), 1 / _WINDOW, dtype=sources.dtype, device=sources.device)
+    gauss = gaussian_window(_WINDOW, _SIGMA, sources)
+
+    def moments(window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean = filter_valid(sources, window)
+        variance = filter_valid(sources**2, window) - mean**2
+        product = filter_valid(sources[:, :1] * sources[:, 1:], window)
+        return mean, variance, product - mean[:, :1] * mean[:, 1:]
+
+    _, variance, covariance = moments(box)
+    variance = torch.where(variance < _FLAT, 0.0, variance)
+    covariance = torch.where((variance == 0).any(1, keepdim=True), 0.0, covariance)
+
+    def norm(gain: Tensor) -> Tensor:
+        """|gain_1 (x_1 - mu_1) + gain_2 (x_2 - mu_2)| over a patch."""
+        squares = (gain**2 * variance).sum(1, keepdim=True) + 2 * gain.prod(1, keepdim=True) * covariance
+        return _WINDOW * squares.clamp_min(0).sqrt()
+
+    norms = _WINDOW * variance.sqrt()
+    agreement = norm(torch.ones_like(variance)) / norms.sum(1, keepdim=True).clamp_min(_EPS)
+    power = torch.tan(torch.pi / 2 * agreement.clamp(0, 1)).clamp(0, _MAX_POWER)
+    contrast = norms + _CONTRAST_FLOOR
+    weight = (contrast / _WINDOW) ** power + _EPS
+    structure = weight / weight.sum(1, keepdim=True) / contrast
+    length = norm(structure)
+    gains = structure * torch.where(length > 0, contrast.amax(1, keepdim=True) / length.clamp_min(1e-30), 0.0)
+
+    means, variance, covariance = moments(gauss)
+    target_variance = (gains**2 * variance).sum(1, keepdim=True) + 2 * gains.prod(1, keepdim=True) * covariance
+    return Target(sources, means, gains, target_variance)
+
+
+def _quality(target: Target, fused: Tensor) -> Tensor:
+    """The score of every patch of `fused` (B, 1, H, W), 0 to 255 less 128: (B, 1, h, w)."""
+    gauss = gaussian_window(_WINDOW, _SIGMA, fused)
+    mean = filter_valid(fused, gauss)
+    variance = filter_valid(fused**2, gauss) - mean**2
+    covariance = filter_valid(target.sources * fused, gauss) - target.means * mean
+    covariance = (target.gains * covariance).sum(1, keepdim=True)
+    return (2 * covariance + _C) / (target.variance + variance + _C)
+
+
+def targets(under: Tensor, over: Tensor) -> Iterator[Target]:
+    """The targets of the three scales, of lumas (B, 1, H, W) from 0 to 1. No gradient flows into them."""
+    with torch.no_grad():
+        sources = torch.cat((under, over), 1).double() * 255 - 128
+        for _ in _SCALE_WEIGHTS:
+            yield _target(sources)
+            sources = halve(sources)
+
+
+def mef_ssim(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    """MEF-SSIM of lumas (B, 1, H, W) from 0 to 1, one value a picture: (B,). Sides of 44 or more give all scales.
+
+    Differentiable in `fused`. Computed in the dtype of `fused`; the target in float64 whatever that is. Smaller
+    pictures use the scales at which an 11x11 window still fits; below 11 pixels there is none: ValueError.
+    """
+    if min(fused.shape[-2:]) < _WINDOW:
+        raise ValueError(f"MEF-SSIM needs at least {_WINDOW} x {_WINDOW} pixels, got {tuple(fused.shape[-2:])}")
+    level = fused * 255 - 128
+    total = 0.0
+    log_score = torch.zeros(len(fused), dtype=fused.dtype, device=fused.device)
+    for weight, target in zip(_SCALE_WEIGHTS, targets(under, over), strict=True):
+        cast = Target(*(plane.to(level.dtype) for plane in vars(target).values()))
+        # A result that opposes its sources has a negative mean; its logarithm would end a training run.
+        log_score = log_score + weight * _quality(cast, level).mean((1, 2, 3)).clamp_min(1e-6).log()
+        total += weight
+        level = halve(level)
+        if min(level.shape[-2:]) < _WINDOW:
+            break
+    return (log_score / total).exp()
+
+
+def _measure(fused: Pixels, under: Pixels, over: Pixels) -> float:
+    planes = [torch.from_numpy(grey(picture)).double()[None, None] / 255 for picture in (fused, under, over)]
+    return float(mef_ssim(*planes))
+
+
+METRIC = Metric(
+    name="mef_ssim",
+    title="MEF-SSIM",
+    better=Better.HIGHER,
+    source="Ma, Zeng, Wang, TIP 2015; settings of MEFB (Zhang 2021)",
+    meaning="How much of both sources' local structure is kept, 0 to 1",
+    measure=_measure,
+)

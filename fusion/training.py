@@ -1,0 +1,327 @@
+"""One loop that trains every network: same pairs, same augmentation, same seed.
+
+A run is a folder: `checkpoint.safetensors` (network, moving average, optimiser, step; replaced as a whole),
+`best.safetensors` (the moving average that did best on the held-out pairs) and `log.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from fusion import color, enhance, weights
+from fusion.datasets import Crops, PairFiles, centres, find_pairs, split
+from fusion.errors import FusionError, WeightsError
+from fusion.losses import mambamef_paper, structure_and_luminance
+from fusion.method import Planes, Recipe
+from fusion.methods import METHODS
+from fusion.methods.mertens import exposure_fusion
+
+LOSSES = {"structure": structure_and_luminance, "paper": mambamef_paper}
+VALIDATION_SIDE = 256
+_SECONDS_BETWEEN_SAVES = 60.0
+_SECONDS_BETWEEN_VALIDATIONS = 300.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """RGB crops (B, 3, H, W), 0 to 1, and, where a network reads corrected lumas, IAT's gammas (B, 1, 1, 1)."""
+
+    under: Tensor
+    over: Tensor
+    gammas: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A network to be trained: `loss(network, batch)` is what it is trained for."""
+
+    name: str
+    network: nn.Module
+    recipe: Recipe
+    loss: Callable[[nn.Module, Batch], Tensor]
+    corrector: enhance.IAT | None = None
+    """IAT, frozen, where the network reads corrected lumas."""
+
+
+def trainee(name: str, **changes: Any) -> Trainee:
+    """The network called `name` with its recipe, `changes` applied to it. Raises `FusionError` for other names."""
+    if name == enhance.NAME:
+        return Trainee(name, enhance.IAT(), replace(_IAT_RECIPE, **changes), _iat_loss)
+    method = next((method for method in METHODS if method.name == name), None)
+    if method is None or method.recipe is None:
+        names = ", ".join([enhance.NAME, *(method.name for method in METHODS if method.recipe)])
+        raise FusionError(f"{name} cannot be trained. What can: {names}.")
+    recipe = replace(method.recipe, **changes)
+    corrector = None
+    if method.enhanced:
+        corrector = enhance.IAT().requires_grad_(requires_grad=False).eval()
+        weights.load(enhance.NAME, corrector)
+
+    def loss(network: nn.Module, batch: Batch) -> Tensor:
+        under, over = batch.under, batch.over
+        if method.planes is Planes.LUMA:
+            under, over = color.luma(under), color.luma(over)
+        seen = (under, over)
+        if corrector and batch.gammas:
+            seen = [corrector.correct(y, gamma) for y, gamma in zip(seen, batch.gammas, strict=True)]
+        with _half_precision(under.device):
+            fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in seen))
+        return recipe.loss(fused.float(), under, over)
+
+    return Trainee(name, method.build(), recipe, loss, corrector)
+
+
+def _l1(corrected: Tensor, target: Tensor, _: Tensor) -> Tensor:
+    return (corrected - target).abs().mean()
+
+
+# Whole pictures, nearly: gamma is one number a picture and must see most of it.
+_IAT_RECIPE = Recipe(loss=_l1, crop=128, batch=4, rate=2e-3, ema=0.99, zoom=8.0)
+
+
+def _iat_loss(network: nn.Module, batch: Batch) -> Tensor:
+    """How far both corrected lumas are from the luma of the pair's own Mertens fusion."""
+    with torch.no_grad():
+        target = color.luma(exposure_fusion(torch.stack((batch.under, batch.over))))
+    lumas = torch.cat((color.luma(batch.under), color.luma(batch.over)))
+    targets = torch.cat((target, target))
+    return _l1(network(lumas.contiguous(memory_format=torch.channels_last)), targets, lumas)
+
+
+def _half_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 for convolutions and matrix products where the device has it; losses stay in float32."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+
+
+def train(
+    subject: Trainee,
+    data: Path,
+    run: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    resume: bool = False,
+    seed: int = 3407,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Train on the pairs in `data` until `steps` or `minutes` are over; returns the run's facts.
+
+    The learning rate falls along one cosine over the whole budget: the greater of the shares of steps and of minutes
+    that are spent. With `steps` alone a run that was interrupted and resumed equals one that was not. Raises
+    `DatasetError` for a folder of another layout and `WeightsError` for a checkpoint that does not fit.
+    """
+    from tqdm import tqdm
+
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(seed)
+    recipe = subject.recipe
+    fit, held_out = split(find_pairs(data))
+    run.mkdir(parents=True, exist_ok=True)
+    state = _State(subject, place)
+    if resume:
+        state.load(run / "checkpoint.safetensors")
+    crops = Crops(fit, recipe.crop, recipe.zoom, seed)
+    gammas = _gammas(subject.corrector, (crops.pictures[i] for i in range(len(fit))), place)
+    validation = _validation_batches(subject, held_out, recipe.batch, place)
+    if subject.corrector:
+        subject.corrector.to(place)
+
+    saved = validated = time.monotonic()
+    with _Log(run / "log.csv", resume=resume) as log, tqdm(initial=state.step, total=steps, unit="step", mininterval=5) as bar:
+        clock = time.monotonic() - state.seconds
+        while (share := _spent(state.step, steps, time.monotonic() - clock, minutes)) < 1:
+            state.network.train()
+            rate = recipe.rate * (1 + math.cos(math.pi * share)) / 2
+            chosen, under, over = crops.batch(state.step, recipe.batch)
+            batch = Batch(under.to(place), over.to(place), _select(gammas, chosen))
+            loss = state.update(subject, batch, rate)
+            state.seconds = time.monotonic() - clock
+            log.write(state.step, state.seconds, rate, loss)
+            bar.update()
+            now = time.monotonic()
+            if now - validated > _SECONDS_BETWEEN_VALIDATIONS:
+                bar.set_postfix(loss=f"{loss:.4f}", held_out=f"{state.validate(subject, validation, run):.4f}")
+                validated = now
+            if now - saved > _SECONDS_BETWEEN_SAVES:
+                state.save(run / "checkpoint.safetensors")
+                saved = now
+        figure = state.validate(subject, validation, run)
+        state.save(run / "checkpoint.safetensors")
+    return {"steps": state.step, "seconds": round(state.seconds), "held_out_loss": figure, "best": state.best}
+
+
+def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> None:
+    """Put a run's best network into `weights/`, with `facts` in the manifest. Raises `WeightsError` if there is none."""
+    tensors, told = _read(run / "best.safetensors")
+    _fill(subject.network, tensors)
+    weights.ship(subject.name, subject.network, {**told, **facts})
+
+
+class _State:
+    """All that changes while training."""
+
+    def __init__(self, subject: Trainee, place: torch.device) -> None:
+        recipe = subject.recipe
+        self.network = subject.network.to(place, memory_format=torch.channels_last)
+        average = get_ema_multi_avg_fn(recipe.ema)
+        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.average.module.requires_grad_(requires_grad=False)
+        self.optimizer = torch.optim.AdamW(_groups(self.network, recipe.weight_decay), lr=recipe.rate)
+        self.clip = recipe.clip
+        self.step = 0
+        self.seconds = 0.0
+        self.best = math.inf
+
+    def update(self, subject: Trainee, batch: Batch, rate: float) -> float:
+        """One step of the optimiser; returns the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = subject.loss(self.network, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def validate(self, subject: Trainee, batches: Sequence[Batch], run: Path) -> float:
+        """The moving average's loss on the held-out pairs; kept as `best.safetensors` where it is the least so far."""
+        network = self.average.module.eval()
+        total = sum(subject.loss(network, batch).item() * len(batch.under) for batch in batches)
+        figure = total / sum(len(batch.under) for batch in batches)
+        if figure < self.best:
+            self.best = figure
+            facts = {"steps": self.step, "minutes": round(self.seconds / 60, 1), "held_out_loss": round(figure, 5)}
+            _write(run / "best.safetensors", network.state_dict(), facts)
+        return figure
+
+    def save(self, path: Path) -> None:
+        """The whole state in one file, without pickle."""
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+        _write(path, tensors, {"step": self.step, "seconds": self.seconds, "best": self.best})
+
+    def load(self, path: Path) -> None:
+        """The state as `save` left it."""
+        tensors, facts = _read(path)
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
+        for key, value in tensors.items():
+            part, _, rest = key.partition(".")
+            parts[part][rest] = value
+        _fill(self.network, parts["network"])
+        _fill(self.average, parts["average"])
+        optimizer = self.optimizer.state_dict()
+        for key, value in parts["optimizer"].items():
+            index, _, field = key.partition(".")
+            optimizer["state"].setdefault(int(index), {})[field] = value
+        self.optimizer.load_state_dict(optimizer)
+        self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels only; not for biases, gains, norms, and the scan's A and D."""
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in named if p.ndim > 1 and not name.endswith("A_log")]
+    kept = [p for name, p in named if p.ndim <= 1 or name.endswith("A_log")]
+    return [{"params": decayed, "weight_decay": decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def _spent(step: int, steps: int | None, seconds: float, minutes: float | None) -> float:
+    """The share of the budget that is used up."""
+    if steps is None and minutes is None:
+        raise ValueError("give steps or minutes")
+    by_steps = step / steps if steps else 0.0
+    by_time = seconds / (60 * minutes) if minutes else 0.0
+    return max(by_steps, by_time)
+
+
+@torch.no_grad()
+def _gammas(corrector: enhance.IAT | None, pictures: Iterator[tuple[Any, Any]], place: torch.device) -> Tensor | None:
+    """IAT's gamma of every whole picture, (pairs, 2, 1, 1, 1): crops are corrected as the whole would be."""
+    if corrector is None:
+        return None
+    rows = [
+        torch.cat([corrector.gamma(color.luma(torch.from_numpy(p).permute(2, 0, 1)[None] / 255)) for p in pair])
+        for pair in pictures
+    ]
+    return torch.stack(rows).to(place)
+
+
+def _select(gammas: Tensor | None, chosen: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+    if gammas is None:
+        return None
+    under, over = gammas[list(chosen)].unbind(1)
+    return under, over
+
+
+@torch.no_grad()
+def _validation_batches(subject: Trainee, pairs: Sequence[PairFiles], size: int, place: torch.device) -> list[Batch]:
+    batches: list[Batch] = []
+    for under, over in zip(*(planes.split(size) for planes in centres(pairs, VALIDATION_SIDE)), strict=True):
+        gammas = None
+        if subject.corrector:
+            gammas = (subject.corrector.gamma(color.luma(under)), subject.corrector.gamma(color.luma(over)))
+            gammas = (gammas[0].to(place), gammas[1].to(place))
+        batches.append(Batch(under.to(place), over.to(place), gammas))
+    return batches
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    try:
+        network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise WeightsError("the checkpoint is of another network; start anew without --resume.") from error
+
+
+def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    blob = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"facts": json.dumps(facts)})
+    weights.write_atomically(path, blob)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path.name} is missing or damaged in {path.parent}.") from error
+
+
+class _Log:
+    """One line a step: step, seconds, rate, loss."""
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.file = path.open("a" if resume else "w", newline="", encoding="utf-8")
+        self.rows = csv.writer(self.file)
+        if self.file.tell() == 0:
+            self.rows.writerow(("step", "seconds", "rate", "loss"))
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, step: int, seconds: float, rate: float, loss: float) -> None:
+        """Add a step."""
+        self.rows.writerow((step, round(seconds, 1), f"{rate:.3e}", f"{loss:.6f}"))
+        if step % 20 == 0:
+            self.file.flush()

@@ -1,0 +1,104 @@
+"""Trained weights: `weights/<name>.safetensors`, each known by its entry in `weights/MANIFEST.toml`.
+
+Loading is strict: the file's sha256 must be the manifest's, and every tensor must fit the network. A bit that flipped
+on disk loads without complaint as safetensors; only the hash sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).resolve().parents[1] / "weights"
+_MANIFEST = "MANIFEST.toml"
+
+
+def entries(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """The manifest: for each name sha256, parameters, recipe, data, steps, commit, licence and more."""
+    try:
+        return tomllib.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise WeightsError(f"weights/{_MANIFEST} cannot be read; fetch it again from the repository.") from error
+
+
+def missing(name: str, folder: Path = FOLDER) -> str | None:
+    """Why there are no usable weights of this name, as a sentence; None where file and hash are right."""
+    entry = entries(folder).get(name)
+    path = folder / f"{name}.safetensors"
+    if entry is None:
+        return f"{name} has no trained weights yet; train it with: python -m fusion train {name} --data DIR"
+    if not path.is_file():
+        return f"weights/{path.name} is missing; fetch it again from the repository."
+    status = path.stat()
+    if _sha256(path, status.st_mtime_ns, status.st_size) != entry.get("sha256"):
+        return f"weights/{path.name} is damaged (its sha256 is not the manifest's); fetch it again from the repository."
+    return None
+
+
+@cache
+def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
+    """The file's hash, computed once for each state the file is in."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
+    """Fill `network` with the weights called `name`. Raises `WeightsError` if they are missing, damaged or others."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if (reason := missing(name, folder)) is not None:
+        raise WeightsError(reason)
+    try:
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=True)
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"weights/{name}.safetensors does not fit the network {name}; fetch it again.") from error
+
+
+def ship(name: str, network: nn.Module, facts: dict[str, str | int | float], folder: Path = FOLDER) -> None:
+    """Write the network's weights and its manifest entry: sha256, parameters, then `facts`."""
+    from safetensors.torch import save
+
+    folder.mkdir(exist_ok=True)
+    blob = save({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()})
+    entry: dict[str, str | int | float] = {
+        "sha256": hashlib.sha256(blob).hexdigest(),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **facts,
+    }
+    manifest = {**entries(folder), name: entry}
+    write_atomically(folder / f"{name}.safetensors", blob)
+    text = "\n".join(
+        f"[{key}]\n" + "".join(f"{field} = {json.dumps(value)}\n" for field, value in manifest[key].items())
+        for key in sorted(manifest)
+    )
+    write_atomically(folder / _MANIFEST, text.encode())
+
+
+def write_atomically(path: Path, blob: bytes) -> None:
+    """Write a file that is either the old one or the whole new one, whatever happens meanwhile."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
