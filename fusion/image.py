@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-import uuid
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from fusion.color import luma
 from fusion.errors import FusionError, ImageError
+from fusion.files import write_atomically
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,7 +77,19 @@ def load_pair(first: str | PathLike[str], second: str | PathLike[str]) -> Exposu
 
     Raises ImageError where `load` does, and where the two differ in size, are the same, or are equally bright.
     """
-    a, b = load(first, "The first picture"), load(second, "The second picture")
+    return _ordered(load(first, "The first picture"), load(second, "The second picture"))
+
+
+def as_pair(first: Photo | NDArray[Any], second: Photo | NDArray[Any]) -> ExposurePair:
+    """Two pictures in memory as one pair: photographs (3, H, W), or pixels (H, W, 3) of uint8 or uint16.
+
+    Raises ImageError for other shapes and types, values outside 0 to 1, sides below 16 pixels, and where `load_pair`
+    does.
+    """
+    return _ordered(_in_memory(first, "The first picture"), _in_memory(second, "The second picture"))
+
+
+def _ordered(a: Picture, b: Picture) -> ExposurePair:
     if a.photo.shape != b.photo.shape:
         sizes = " and ".join(f"{p.photo.shape[-1]}×{p.photo.shape[-2]}" for p in (a, b))
         raise ImageError(f"The two pictures differ in size ({sizes}); choose two pictures of the same size.")
@@ -92,6 +103,23 @@ def load_pair(first: str | PathLike[str], second: str | PathLike[str]) -> Exposu
         return ExposurePair(a.photo, b.photo, bits, notes)
     swapped = "The first picture was the brighter one, so it is used as the over-exposed one."
     return ExposurePair(b.photo, a.photo, bits, (swapped, *notes))
+
+
+def _in_memory(picture: Photo | NDArray[Any], name: str) -> Picture:
+    if isinstance(picture, np.ndarray):
+        if picture.dtype not in (np.uint8, np.uint16) or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ImageError(f"{name} must be (H, W, 3) of uint8 or uint16, or a float tensor (3, H, W).")
+        bits = 8 * picture.dtype.itemsize
+        photo = _photo(picture, bits)
+    else:
+        if picture.ndim != 3 or len(picture) != 3 or not picture.is_floating_point():
+            raise ImageError(f"{name} must be a float tensor (3, H, W), or (H, W, 3) of uint8 or uint16.")
+        photo, bits = picture.detach().float().cpu(), 8
+        if not (float(photo.min()) >= 0 and float(photo.max()) <= 1):  # NaN as well
+            raise ImageError(f"{name} has values outside 0 to 1; scale it first.")
+    if min(photo.shape[1:]) < MIN_SIDE:
+        raise ImageError(f"{name} is too small; each side needs at least {MIN_SIDE} pixels.")
+    return Picture(photo, bits, ())
 
 
 def load(path: str | PathLike[str], name: str = "The picture") -> Picture:
@@ -122,7 +150,7 @@ def save(photo: Photo, path: str | PathLike[str], *, bits: int = 8) -> None:
     pixels = {8: to_uint8, 16: _to_uint16}[bits](photo)
     # A higher level takes ten times as long to save a tenth of the size.
     encoded = cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-    _write_whole(encoded.tobytes(), Path(path))
+    _write(encoded.tobytes(), Path(path))
 
 
 def save_preview(photo: Photo, path: str | PathLike[str], side: int = 1600) -> None:
@@ -139,7 +167,7 @@ def save_preview(photo: Photo, path: str | PathLike[str], side: int = 1600) -> N
         reduced = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".webp", pixels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])[1]
-    _write_whole(encoded.tobytes(), Path(path))
+    _write(encoded.tobytes(), Path(path))
 
 
 def to_uint8(photo: Photo) -> NDArray[np.uint8]:
@@ -154,20 +182,11 @@ def _to_uint16(photo: Photo) -> NDArray[np.uint16]:
     return pixels.permute(1, 2, 0).cpu().numpy().astype(np.uint16, order="C")
 
 
-def _write_whole(data: bytes, path: Path) -> None:
-    """Write under another name, then rename: a reader, or a crash, never meets half a file."""
-    part = path.parent / f".{uuid.uuid4().hex}.part"
+def _write(data: bytes, path: Path) -> None:
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomically(path, data)
     except OSError as error:
         raise ImageError("The picture cannot be saved; check that its folder exists and has room.") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 # From here on: reading. `name` is "The first picture" or the like.

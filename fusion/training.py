@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fusion import color, enhance, weights
 from fusion.datasets import Crops, PairFiles, centres, find_pairs, split
 from fusion.errors import FusionError, WeightsError
+from fusion.files import write_atomically
 from fusion.losses import mambamef_paper, structure_and_luminance
 from fusion.method import Planes, Recipe
 from fusion.methods import METHODS
@@ -294,7 +295,7 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     blob = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"facts": json.dumps(facts)})
-    weights.write_atomically(path, blob)
+    write_atomically(path, blob)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

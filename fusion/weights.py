@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion.errors import WeightsError
+from fusion.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,16 +89,3 @@ def ship(name: str, network: nn.Module, facts: dict[str, str | int | float], fol
         for key in sorted(manifest)
     )
     write_atomically(folder / _MANIFEST, text.encode())
-
-
-def write_atomically(path: Path, blob: bytes) -> None:
-    """Write a file that is either the old one or the whole new one, whatever happens meanwhile."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

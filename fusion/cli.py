@@ -1,0 +1,293 @@
+"""The command line: results to stdout, messages to stderr; exit 0 done, 1 some item failed, 2 wrong use."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.errors import FusionError, ImageError, WeightsError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Row = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        return options.run(options)
+    except FusionError as error:
+        _say(str(error))
+        return 1 if isinstance(error, (ImageError, WeightsError)) else 2
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        return 130
+    except BrokenPipeError:  # the reader of stdout left: nothing more to say, not even at interpreter exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m fusion", description="Fuse under- and over-exposed photographs.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        made.add_argument("--json", action="store_true", help="print JSON")
+        return made
+
+    def pair(made: argparse.ArgumentParser) -> None:
+        made.add_argument("under", type=Path, metavar="UNDER")
+        made.add_argument("over", type=Path, metavar="OVER")
+
+    command("methods", _methods, "List the methods, and why one is not available.")
+
+    fuse = command("fuse", _fuse, "Fuse a pair with one method.")
+    pair(fuse)
+    fuse.add_argument("-m", "--method", default="mambamef")
+    fuse.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
+    fuse.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNG (default: 8)")
+
+    compare = command("compare", _compare, "Fuse a pair with several methods, and measure them.")
+    pair(compare)
+    compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+
+    metrics = command("metrics", _metrics, "Measure a fused picture against its two sources.")
+    pair(metrics)
+    metrics.add_argument("fused", type=Path, metavar="FUSED")
+
+    evaluate = command("evaluate-set", _evaluate, "Mean metrics of methods over a folder of <scene>/*_A.*, *_B.* pairs.")
+    evaluate.add_argument("dataset", type=Path, metavar="DATASET")
+    evaluate.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    evaluate.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the pictures and metrics.csv there")
+
+    train = command("train", _train, "Train a network on a folder of <scene>/*_A.*, *_B.* pairs.")
+    train.add_argument("name", metavar="NAME", help="iat, or a method")
+    train.add_argument("--data", type=Path, required=True, metavar="DIR")
+    train.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="default: runs/NAME")
+    train.add_argument("--minutes", type=float, help="the whole run's time budget")
+    train.add_argument("--steps", type=int, help="the whole run's steps")
+    train.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    train.add_argument("--seed", type=int, default=3407)
+    train.add_argument("--loss", choices=("structure", "paper"), help="instead of the recipe's")
+    train.add_argument("--crop", type=int, help="pixels a side, instead of the recipe's")
+    train.add_argument("--batch", type=int, help="pairs a step, instead of the recipe's")
+
+    ship = command("ship", _ship, "Put a training run's best network into weights/ and its manifest.")
+    ship.add_argument("name", metavar="NAME")
+    ship.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="default: runs/NAME")
+    ship.add_argument("--data", required=True, metavar="TEXT", help="what it was trained on, for the manifest")
+    ship.add_argument("--recipe", required=True, metavar="TEXT", help="how, for the manifest")
+
+    command("speed", _speed, "Time the selective scan against the reference loop.")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    """Comma-separated method names, each known."""
+    from fusion.methods import METHODS
+
+    known = [method.name for method in METHODS]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"there is no method called {name}; choose from {', '.join(known)}")
+    if not names:
+        raise argparse.ArgumentTypeError("name at least one method")
+    return list(dict.fromkeys(names))
+
+
+def _methods(options: argparse.Namespace) -> int:
+    from fusion.methods import METHODS
+
+    rows = [
+        {
+            "name": method.name,
+            "title": method.title,
+            "paper": method.paper,
+            "parameters": method.parameters,
+            "available": method.unavailable is None,
+            "reason": method.unavailable,
+        }
+        for method in METHODS
+    ]
+    _print_rows(rows, as_json=options.json)
+    return 0
+
+
+def _fuse(options: argparse.Namespace) -> int:
+    from fusion.image import load_pair, save
+    from fusion.pipeline import fuse_pair, method
+
+    if (reason := method(options.method).unavailable) is not None:
+        raise WeightsError(reason)
+    pair = load_pair(options.under, options.over)
+    for note in pair.notes:
+        _say(note)
+    with _bar(100, options.method, "%") as bar:
+        photo = fuse_pair(pair, options.method, progress=lambda share: _move(bar, 100 * share))
+    save(photo, options.out, bits=options.bits)
+    if options.json:
+        print(json.dumps({"method": options.method, "out": str(options.out), "notes": pair.notes}))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from fusion.image import save
+    from fusion.metrics import METRICS
+    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, compare
+    from fusion.report import contact_sheet, metrics_csv
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    pictures: dict[str, Any] = {}
+    fused: list[Fused] = []
+    failed: list[Failed] = []
+    for event in compare(options.under, options.over, options.methods):
+        if isinstance(event, Loaded):
+            for note in event.pair.notes:
+                _say(note)
+            pictures |= {"under": event.pair.under, "over": event.pair.over}
+        elif isinstance(event, Corrected):
+            pictures |= {"under, IAT": event.under, "over, IAT": event.over}
+        elif isinstance(event, Running):
+            _say(f"{event.method.title} ...")
+        elif isinstance(event, Fused):
+            fused.append(event)
+            pictures[event.method.title] = event.photo
+            save(event.photo, options.out / f"{event.method.name}.png")
+        else:
+            failed.append(event)
+            _say(f"{event.method.title}: {event.reason}")
+    (options.out / "metrics.csv").write_text(metrics_csv(fused, METRICS), encoding="utf-8")
+    save(contact_sheet(pictures), options.out / "contact.png")
+    rows = [{"method": f.method.name, "seconds": f.seconds, **f.scores} for f in fused]
+    _print_rows(rows, as_json=options.json)
+    return 1 if failed else 0
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    from fusion.image import load, load_pair
+    from fusion.metric import score
+    from fusion.metrics import METRICS
+
+    pair = load_pair(options.under, options.over)
+    fused = load(options.fused, "The fused picture").photo
+    if fused.shape != pair.under.shape:
+        sizes = " and ".join(f"{photo.shape[-1]}×{photo.shape[-2]}" for photo in (pair.under, fused))
+        raise ImageError(f"The fused picture differs in size from its sources ({sizes}); measure it at their size.")
+    scores = score(fused, pair, METRICS, limit=None)
+    if options.json:
+        print(json.dumps(scores))
+    else:
+        titles = {metric.name: metric for metric in METRICS}
+        _print_rows([{"metric": k, "value": v, "meaning": titles[k].meaning} for k, v in scores.items()], as_json=False)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from fusion.datasets import find_pairs
+    from fusion.evaluation import evaluate
+    from fusion.methods import METHODS
+    from fusion.report import table_csv
+
+    names = options.methods or [method.name for method in METHODS if method.unavailable is None]
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+    with _bar(len(find_pairs(options.dataset)), "pairs", "pair") as bar:
+        evaluations = evaluate(options.dataset, names, options.out, done=lambda _: bar.update())
+    rows = [evaluation.row() for evaluation in evaluations]
+    if options.out:
+        table = table_csv(list(rows[0]), [list(row.values()) for row in rows])
+        (options.out / "metrics.csv").write_text(table, encoding="utf-8")
+    _print_rows(rows, as_json=options.json)
+    failures = [(e.method.name, scene, why) for e in evaluations for scene, why in e.failures.items()]
+    for name, scene, why in failures:
+        _say(f"{name}, {scene}: {why}")
+    return 1 if failures else 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from fusion.training import LOSSES, train, trainee
+
+    if options.minutes is None and options.steps is None:
+        raise FusionError("Say how long to train: --minutes N or --steps N.")
+    asked = {"loss": LOSSES.get(options.loss), "crop": options.crop, "batch": options.batch}
+    subject = trainee(options.name, **{key: value for key, value in asked.items() if value is not None})
+    facts = train(
+        subject,
+        options.data,
+        options.folder or Path("runs") / options.name,
+        minutes=options.minutes,
+        steps=options.steps,
+        resume=options.resume,
+        seed=options.seed,
+    )
+    _print_rows([facts], as_json=options.json)
+    return 0
+
+
+def _ship(options: argparse.Namespace) -> int:
+    from fusion.training import ship, trainee
+
+    run = options.folder or Path("runs") / options.name
+    facts: dict[str, str | int | float] = {"recipe": options.recipe, "data": options.data, "licence": "Apache-2.0"}
+    ship(trainee(options.name), run, facts)
+    return 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fusion.speed import scan_rows
+
+    _say("timing the selective scan ...")
+    rows = [asdict(row) for row in scan_rows()]
+    if options.json:
+        print(json.dumps({"scan": rows}))
+    else:
+        _print_rows(rows, as_json=False)
+    return 0
+
+
+def _print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Rows of equal keys, as JSON or as a table with aligned columns."""
+    if as_json:
+        print(json.dumps(rows))
+        return
+    if not rows:
+        return
+    cells = [list(rows[0])] + [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _bar(total: int, title: str, unit: str) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=title, unit=unit, leave=False, delay=0.5)
+
+
+def _move(bar: tqdm[Any], to: float) -> None:
+    bar.update(to - bar.n)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)

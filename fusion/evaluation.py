@@ -1,0 +1,103 @@
+"""Methods over a folder of pairs: mean metrics, parameters, arithmetic, time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fusion.datasets import PairFiles, find_pairs
+from fusion.enhance import IAT
+from fusion.errors import ImageError
+from fusion.image import save
+from fusion.method import Method
+from fusion.metrics import METRICS
+from fusion.pipeline import Failed, Fused, compare, method
+
+FLOPS_SIDE = 512
+"""Arithmetic is counted on a pair of this many pixels a side."""
+
+
+@dataclass
+class Evaluation:
+    """One method over a dataset."""
+
+    method: Method
+    scores: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    seconds: list[float] = field(default_factory=list[float])
+    failures: dict[str, str] = field(default_factory=dict[str, str])
+    """Why, by scene."""
+
+    def row(self) -> dict[str, str | int | float | None]:
+        """The method's line in the table: means over the scenes that succeeded, None where there were none."""
+        means = {m.name: fmean(s[m.name] for s in self.scores) if self.scores else None for m in METRICS}
+        return {
+            "method": self.method.name,
+            "pairs": len(self.scores),
+            **means,
+            "parameters": self.method.parameters,
+            "gflops": flops(self.method) / 1e9,
+            "total_seconds": sum(self.seconds),
+            "mean_seconds": fmean(self.seconds) if self.seconds else None,
+        }
+
+
+def evaluate(
+    dataset: Path,
+    methods: Sequence[str],
+    out: Path | None = None,
+    *,
+    device: str | None = None,
+    done: Callable[[str], None] = lambda _: None,
+) -> list[Evaluation]:
+    """Fuse and score every pair at full size; with `out`, the pictures go to `out/<method>/<scene>.png`.
+
+    `done` is called with each scene's name. A scene that cannot be used counts as a failure of every method.
+    """
+    evaluations = {name: Evaluation(method(name)) for name in methods}
+    if out:
+        for name in methods:
+            (out / name).mkdir(parents=True, exist_ok=True)
+    for files in find_pairs(dataset):
+        _scene(files, evaluations, out, device)
+        done(files.scene)
+    return list(evaluations.values())
+
+
+def _scene(files: PairFiles, evaluations: dict[str, Evaluation], out: Path | None, device: str | None) -> None:
+    try:
+        events = compare(
+            files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False
+        )
+        for event in events:
+            if isinstance(event, Fused):
+                evaluation = evaluations[event.method.name]
+                evaluation.scores.append(event.scores)
+                evaluation.seconds.append(event.seconds)
+                if out:
+                    save(event.photo, out / event.method.name / f"{files.scene}.png")
+            elif isinstance(event, Failed):
+                evaluations[event.method.name].failures[files.scene] = event.reason
+    except ImageError as error:
+        for evaluation in evaluations.values():
+            evaluation.failures.setdefault(files.scene, str(error))
+
+
+def flops(subject: Method) -> int:
+    """Floating-point operations of the network, IAT included, on a pair of 512 x 512, as torch's counter sees them.
+
+    Convolutions and matrix products, two operations each multiply-add; not the scan, nor anything element-wise.
+    """
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        network = subject.build().eval()
+        planes = torch.empty(1, subject.planes.value, FLOPS_SIDE, FLOPS_SIDE)
+        if subject.enhanced:
+            corrector = IAT().eval()
+            corrector(planes)
+            corrector(planes)
+        network(planes, planes)
+    return counter.get_total_flops()

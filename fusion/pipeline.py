@@ -1,0 +1,191 @@
+"""One request: a pair in, one outcome after the other out, each as soon as it is ready. Knows no page and no terminal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from os import PathLike
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusion.enhance import Corrector, Lumas, enhance, recolour
+from fusion.errors import FusionError, ImageError
+from fusion.image import ExposurePair, Photo, as_pair, load_pair
+from fusion.method import Fuser, Method, Progress
+from fusion.methods import METHODS
+from fusion.metric import SCORED_PIXELS, Metric, score
+from fusion.metrics import METRICS
+
+Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
+"""A file, a photograph (3, H, W) from 0 to 1, or pixels (H, W, 3) of 8 or 16 bits."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The pair is read; every metric is measured against these photographs."""
+
+    pair: ExposurePair
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """IAT's correction of both photographs, recoloured for looking at. Networks read the lumas."""
+
+    under: Photo
+    over: Photo
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Running:
+    """A method has begun."""
+
+    method: Method
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """A method's photograph, its time without loading and scoring, and its scores by metric name."""
+
+    method: Method
+    photo: Photo
+    seconds: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A method gave nothing; `reason` is a sentence for the visitor."""
+
+    method: Method
+    reason: str
+
+
+Event: TypeAlias = Loaded | Corrected | Running | Fused | Failed
+
+
+def compare(
+    under: Source,
+    over: Source,
+    methods: Sequence[str] | None = None,
+    *,
+    metrics: Sequence[Metric] = METRICS,
+    device: str | None = None,
+    scored_pixels: int | None = SCORED_PIXELS,
+    corrected: bool = True,
+) -> Iterator[Event]:
+    """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running` and its outcome.
+
+    `methods` are names, in any order; None takes all that are available. A method that fails gives `Failed` and stops
+    nothing else. `corrected` False leaves `Corrected` out unless a method needs it. Raises `ImageError` for a pair that
+    cannot be used and `FusionError` for an unknown method, before anything runs.
+    """
+    chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
+    pair = _pair(under, over)
+    yield Loaded(pair)
+
+    place = device or default_device()
+    lumas: Lumas | None = None
+    if corrected or any(m.enhanced for m in chosen):
+        try:
+            start = time.perf_counter()
+            lumas = enhance(pair, _corrector(place))
+            seconds = time.perf_counter() - start
+            yield Corrected(recolour(pair.under, lumas.under), recolour(pair.over, lumas.over), seconds)
+        except FusionError as error:
+            _log.warning("no exposure correction: %s", error)
+
+    for m in chosen:
+        yield Running(m)
+        yield _outcome(m, pair, lumas, place, metrics, scored_pixels)
+
+
+def fuse(
+    under: Source,
+    over: Source,
+    method: str = "mambamef",
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Photo:
+    """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair.
+
+    Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method, `WeightsError` for one
+    without usable weights.
+    """
+    return fuse_pair(_pair(under, over), method, device=device, progress=progress)
+
+
+def fuse_pair(pair: ExposurePair, name: str, *, device: str | None = None, progress: Progress | None = None) -> Photo:
+    """`fuse` for a pair that is loaded."""
+    place = device or default_device()
+    m = method(name)
+    fuser = _fuser(m.name, place)
+    return fuser(pair, enhance(pair, _corrector(place)) if m.enhanced else None, progress=progress)
+
+
+def method(name: str) -> Method:
+    """The method called `name`. Raises `FusionError` that lists the names there are."""
+    for m in METHODS:
+        if m.name == name:
+            return m
+    raise FusionError(f"There is no method called {name}; choose from {', '.join(m.name for m in METHODS)}.")
+
+
+def default_device() -> str:
+    """cuda where there is one, else cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _outcome(
+    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, metrics: Sequence[Metric], limit: int | None
+) -> Fused | Failed:
+    """One method's outcome; whatever goes wrong concerns this method alone."""
+    try:
+        if m.enhanced and lumas is None:
+            return Failed(m, "The exposure correction that this method reads is not available.")
+        fuser = _fuser(m.name, device)
+        start = time.perf_counter()
+        photo = fuser(pair, lumas)
+        seconds = time.perf_counter() - start
+        return Fused(m, photo, seconds, score(photo, pair, metrics, limit=limit))
+    except FusionError as error:
+        return Failed(m, str(error))
+    except Exception as error:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
+        if _out_of_memory(error):
+            return Failed(m, "There was not enough memory for this picture; try a smaller one.")
+        _log.exception("%s failed", m.name)
+        return Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # The CPU's allocator raises a bare RuntimeError.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+@lru_cache(maxsize=32)
+def _fuser(name: str, device: str) -> Fuser:
+    """Loaded once, shared by all callers: networks in inference hold no state."""
+    return Fuser(method(name), device)
+
+
+@lru_cache(maxsize=4)
+def _corrector(device: str) -> Corrector:
+    return Corrector(device)
+
+
+def _pair(under: Source, over: Source) -> ExposurePair:
+    files = [isinstance(source, (str, PathLike)) for source in (under, over)]
+    if all(files):
+        return load_pair(under, over)  # pyright: ignore[reportArgumentType]
+    if any(files):
+        raise ImageError("Give two files or two pictures, not one of each.")
+    return as_pair(under, over)  # pyright: ignore[reportArgumentType]
