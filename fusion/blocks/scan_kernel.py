@@ -1,8 +1,9 @@
 """The selective scan compiled for the CPU by numba, with a hand-written backward.
 
-Layout: channels in groups of `LANES`, tokens outermost, so that the innermost loops run over one vector register of
-channels and nothing is summed across it but dB and dC. One (sequence, channel group) is a piece of work; pieces are
-shared out to threads by a plain pool (the kernels hold no lock of the interpreter), safe under any number of callers.
+Layout: `CHUNK` tokens of `LANES` channels are copied into a small tile, whatever the strides of the arguments; in it
+the innermost loops run over one vector register of channels, and nothing is summed across it but dB and dC. One
+(sequence, group of channels) is a piece of work; pieces are shared out to threads by a plain pool (the kernels hold no
+lock of the interpreter), safe under any number of callers.
 
 Backward: the states are computed again, `CHUNK` tokens at a time, from the states that the forward pass kept at the
 chunks' borders; the adjoint g of h then runs from the last token to the first (steps are `delta`, u as in
@@ -34,9 +35,8 @@ CHUNK = 64
 Array: TypeAlias = NDArray[np.float32]
 
 # Sums may be reordered and contracted; infinities and NaN keep their meaning.
-_compile: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"}
-)
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+_compile: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=True, cache=True, **_OPTIONS)
 
 
 @intrinsic
@@ -49,7 +49,7 @@ def _float_of_bits(_context: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-@numba.njit(inline="always", fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+@numba.njit(inline="always", **_OPTIONS)
 def _exp(x: np.float32) -> np.float32:
     """exp(x) of x <= 0 to 2e-7 relative, as arithmetic that vectorises: 2^k times a polynomial of the remainder.
 
@@ -68,33 +68,57 @@ def _exp(x: np.float32) -> np.float32:
 
 
 @_compile
+def _load(planes: Array, b: int, row: int, start: int, count: int, tile: Array) -> None:
+    """tile[i, r] = planes[b, row + r, start + i] for the rows there are, else 0. planes (batch, rows, L)."""
+    rows = min(tile.shape[1], planes.shape[1] - row)
+    for r in range(tile.shape[1]):
+        for i in range(count):
+            tile[i, r] = planes[b, row + r, start + i] if r < rows else np.float32(0)
+
+
+@_compile
+def _store(tile: Array, b: int, row: int, start: int, count: int, planes: Array) -> None:
+    """The inverse of `_load`."""
+    for r in range(min(tile.shape[1], planes.shape[1] - row)):
+        for i in range(count):
+            planes[b, row + r, start + i] = tile[i, r]
+
+
+@_compile
 def _forward(u: Array, delta: Array, A: Array, B: Array, C: Array, y: Array, kept: Array, first: int, last: int) -> None:
     """y, and the states before each chunk, of the pieces first ... last-1.
 
-    u, delta, y (batch, groups, L, LANES); A (groups, N, LANES); B, C (batch, L, N);
-    kept (batch, groups, chunks, N, LANES).
+    u, delta, y (batch, D, L); A (1, D, N); B, C (batch, N, L); kept (pieces, chunks, N, LANES).
     """
-    groups, length, states = u.shape[1], u.shape[2], A.shape[1]
+    length, states = u.shape[2], A.shape[2]
+    groups = (u.shape[1] + LANES - 1) // LANES
+    u_tile, delta_tile, y_tile = np.empty((3, CHUNK, LANES), np.float32)
+    B_tile, C_tile = np.empty((2, CHUNK, states), np.float32)
+    decay = np.empty((states, LANES), np.float32)
     h = np.empty((states, LANES), np.float32)
-    du = np.empty(LANES, np.float32)
-    out = np.empty(LANES, np.float32)
     for piece in range(first, last):
-        b, g = piece // groups, piece % groups
+        b, row = piece // groups, piece % groups * LANES
+        _load(A, 0, row, 0, states, decay)
         h[:] = 0
-        for l in range(length):
-            if l % CHUNK == 0:
-                kept[b, g, l // CHUNK] = h
-            for d in range(LANES):
-                du[d] = delta[b, g, l, d] * u[b, g, l, d]
-                out[d] = 0
-            for n in range(states):
-                Bn, Cn = B[b, l, n], C[b, l, n]
+        for chunk in range((length + CHUNK - 1) // CHUNK):
+            start = chunk * CHUNK
+            count = min(CHUNK, length - start)
+            kept[piece, chunk] = h
+            _load(u, b, row, start, count, u_tile)
+            _load(delta, b, row, start, count, delta_tile)
+            _load(B, b, 0, start, count, B_tile)
+            _load(C, b, 0, start, count, C_tile)
+            for i in range(count):
                 for d in range(LANES):
-                    state = _exp(delta[b, g, l, d] * A[g, n, d]) * h[n, d] + du[d] * Bn
-                    h[n, d] = state
-                    out[d] += state * Cn
-            for d in range(LANES):
-                y[b, g, l, d] = out[d]
+                    y_tile[i, d] = 0
+                for n in range(states):
+                    Bn, Cn = B_tile[i, n], C_tile[i, n]
+                    for d in range(LANES):
+                        step = delta_tile[i, d]
+                        state = _exp(step * decay[n, d]) * h[n, d] + step * u_tile[i, d] * Bn
+                        h[n, d] = state
+                        y_tile[i, d] += state * Cn
+            _store(y_tile, b, row, start, count, y)
 
 
 @_compile
@@ -102,53 +126,62 @@ def _backward(
     u: Array, delta: Array, A: Array, B: Array, C: Array, kept: Array, dy: Array,
     d_u: Array, d_delta: Array, d_A: Array, d_B: Array, d_C: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Gradients of the pieces first ... last-1; d_A (batch, groups, N, LANES), d_B, d_C (batch, groups, L, N)."""
-    groups, length, states = u.shape[1], u.shape[2], A.shape[1]
+    """Gradients of the pieces first ... last-1; d_A (batch, D, N); d_B, d_C (pieces, N, L), to be summed by the caller."""
+    length, states = u.shape[2], A.shape[2]
+    groups = (u.shape[1] + LANES - 1) // LANES
+    u_tile, delta_tile, dy_tile, du_tile, ddelta_tile = np.empty((5, CHUNK, LANES), np.float32)
+    B_tile, C_tile, dB_tile, dC_tile = np.empty((4, CHUNK, states), np.float32)
+    decay, dA_tile, adjoint = np.empty((3, states, LANES), np.float32)
     h = np.empty((CHUNK + 1, states, LANES), np.float32)  # before each token of a chunk, and after the last
-    decay = np.empty((CHUNK, states, LANES), np.float32)
-    adjoint = np.empty((states, LANES), np.float32)
-    of_du = np.empty(LANES, np.float32)
-    of_delta = np.empty(LANES, np.float32)
+    a = np.empty((CHUNK, states, LANES), np.float32)
     for piece in range(first, last):
-        b, g = piece // groups, piece % groups
+        b, row = piece // groups, piece % groups * LANES
+        _load(A, 0, row, 0, states, decay)
         adjoint[:] = 0
-        d_A[b, g] = 0
+        dA_tile[:] = 0
         for chunk in range((length - 1) // CHUNK, -1, -1):
             start = chunk * CHUNK
             count = min(CHUNK, length - start)
-            h[0] = kept[b, g, chunk]
+            _load(u, b, row, start, count, u_tile)
+            _load(delta, b, row, start, count, delta_tile)
+            _load(dy, b, row, start, count, dy_tile)
+            _load(B, b, 0, start, count, B_tile)
+            _load(C, b, 0, start, count, C_tile)
+            h[0] = kept[piece, chunk]
             for i in range(count):
-                l = start + i
                 for n in range(states):
-                    Bn = B[b, l, n]
+                    Bn = B_tile[i, n]
                     for d in range(LANES):
-                        step = delta[b, g, l, d]
-                        a = _exp(step * A[g, n, d])
-                        decay[i, n, d] = a
-                        h[i + 1, n, d] = a * h[i, n, d] + step * u[b, g, l, d] * Bn
+                        step = delta_tile[i, d]
+                        a[i, n, d] = _exp(step * decay[n, d])
+                        h[i + 1, n, d] = a[i, n, d] * h[i, n, d] + step * u_tile[i, d] * Bn
+            du_tile[:] = 0
+            ddelta_tile[:] = 0
             for i in range(count - 1, -1, -1):
-                l = start + i
-                of_du[:] = 0
-                of_delta[:] = 0
                 for n in range(states):
-                    Bn, Cn = B[b, l, n], C[b, l, n]
+                    Bn, Cn = B_tile[i, n], C_tile[i, n]
                     of_B = np.float32(0)
                     of_C = np.float32(0)
                     for d in range(LANES):
-                        upstream, step, a = dy[b, g, l, d], delta[b, g, l, d], decay[i, n, d]
-                        grad = adjoint[n, d] + upstream * Cn
-                        of_C += upstream * h[i + 1, n, d]
-                        of_B += grad * step * u[b, g, l, d]
-                        of_du[d] += grad * Bn
-                        of_exponent = grad * h[i, n, d] * a
-                        of_delta[d] += of_exponent * A[g, n, d]
-                        d_A[b, g, n, d] += of_exponent * step
-                        adjoint[n, d] = grad * a
-                    d_B[b, g, l, n] = of_B
-                    d_C[b, g, l, n] = of_C
+                        step = delta_tile[i, d]
+                        grad = adjoint[n, d] + dy_tile[i, d] * Cn
+                        of_C += dy_tile[i, d] * h[i + 1, n, d]
+                        of_B += grad * step * u_tile[i, d]
+                        du_tile[i, d] += grad * Bn
+                        adjoint[n, d] = grad * a[i, n, d]
+                        of_exponent = adjoint[n, d] * h[i, n, d]
+                        ddelta_tile[i, d] += of_exponent * decay[n, d]
+                        dA_tile[n, d] += of_exponent * step
+                    dB_tile[i, n] = of_B
+                    dC_tile[i, n] = of_C
                 for d in range(LANES):
-                    d_u[b, g, l, d] = of_du[d] * delta[b, g, l, d]
-                    d_delta[b, g, l, d] = of_delta[d] + of_du[d] * u[b, g, l, d]
+                    ddelta_tile[i, d] += du_tile[i, d] * u_tile[i, d]
+                    du_tile[i, d] *= delta_tile[i, d]
+            _store(du_tile, b, row, start, count, d_u)
+            _store(ddelta_tile, b, row, start, count, d_delta)
+            _store(dB_tile, piece, 0, start, count, d_B)
+            _store(dC_tile, piece, 0, start, count, d_C)
+        _store(dA_tile, b, row, 0, states, d_A)
 
 
 @cache
@@ -168,52 +201,30 @@ def _share_out(kernel: Callable[..., None], pieces: int, *arrays: Array) -> None
         piece.result()
 
 
-def _in_groups(x: Tensor) -> Array:
-    """(batch, D, L) -> (batch, groups, L, LANES), the last group filled with zeros."""
-    batch, channels, length = x.shape
-    x = torch.nn.functional.pad(x, (0, 0, 0, -channels % LANES))
-    return x.view(batch, -1, LANES, length).transpose(2, 3).contiguous().numpy()
-
-
-def _out_of_groups(x: Array, channels: int) -> Tensor:
-    """The inverse of `_in_groups`."""
-    return torch.from_numpy(x).transpose(2, 3).flatten(1, 2)[:, :channels]
-
-
-def _tokens_first(x: Tensor) -> Array:
-    """(batch, N, L) -> (batch, L, N)."""
-    return x.transpose(1, 2).contiguous().numpy()
-
-
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-        channels, length, states = u.shape[1], u.shape[2], A.shape[1]
-        inputs = (_in_groups(u), _in_groups(delta), _in_groups(A[None])[0], _tokens_first(B), _tokens_first(C))
-        batch, groups = inputs[0].shape[:2]
-        y = np.empty_like(inputs[0])
-        kept = np.empty((batch, groups, -(-length // CHUNK), states, LANES), np.float32)
-        _share_out(_forward, batch * groups, *inputs, y, kept)
-        ctx.arrays, ctx.channels = (*inputs, kept), channels
-        return _out_of_groups(y, channels)
+        # A as (1, D, N), so that it loads as the sequences do: its "tokens" are the states.
+        inputs = [x.detach().numpy() for x in (u, delta, A[None], B, C)]
+        batch, channels, length = u.shape
+        pieces, chunks = batch * -(-channels // LANES), -(-length // CHUNK)
+        y = np.empty((batch, channels, length), np.float32)
+        kept = np.empty((pieces, chunks, A.shape[1], LANES), np.float32)
+        _share_out(_forward, pieces, *inputs, y, kept)
+        ctx.arrays = (*inputs, kept)
+        return torch.from_numpy(y)
 
     @staticmethod
     def backward(ctx: Any, *dy: Tensor) -> tuple[Tensor, ...]:
         u, delta, A, B, C, kept = ctx.arrays
-        batch, groups, length, _ = u.shape
-        states = A.shape[1]
-        d_u, d_delta = np.empty_like(u), np.empty_like(u)
-        d_A = np.empty((batch, groups, states, LANES), np.float32)
-        d_B, d_C = np.empty((2, batch, groups, length, states), np.float32)
-        arrays = (u, delta, A, B, C, kept, _in_groups(dy[0]), d_u, d_delta, d_A, d_B, d_C)
-        _share_out(_backward, batch * groups, *arrays)
-        return (
-            _out_of_groups(d_u, ctx.channels),
-            _out_of_groups(d_delta, ctx.channels),
-            _out_of_groups(d_A.sum(0)[None], ctx.channels)[0],
-            torch.from_numpy(d_B.sum(1)).transpose(1, 2),
-            torch.from_numpy(d_C.sum(1)).transpose(1, 2),
-        )
+        batch, groups = len(u), len(kept) // len(u)
+        d_u, d_delta = (np.empty(u.shape, np.float32) for _ in range(2))
+        d_A = np.empty((batch, *A.shape[1:]), np.float32)
+        d_B, d_C = (np.empty((len(kept), *B.shape[1:]), np.float32) for _ in range(2))
+        arrays = (u, delta, A, B, C, kept, dy[0].numpy(), d_u, d_delta, d_A, d_B, d_C)
+        _share_out(_backward, len(kept), *arrays)
+        by_group = (x.reshape(batch, groups, *B.shape[1:]).sum(1) for x in (d_B, d_C))
+        return tuple(torch.from_numpy(x) for x in (d_u, d_delta, d_A.sum(0), *by_group))
 
 
 def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
