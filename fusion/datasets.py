@@ -47,9 +47,14 @@ def find_pairs(folder: Path) -> list[PairFiles]:
 
 
 def split(pairs: Sequence[PairFiles], every: int = 40) -> tuple[list[PairFiles], list[PairFiles]]:
-    """Training and validation pairs: every `every`-th scene is held out, with its moderate twin (`-mod`)."""
+    """Training and validation pairs: every `every`-th scene is held out, with its moderate twin (`-mod`).
+
+    At least one is; raises `DatasetError` where none would be left to train on.
+    """
     scenes = sorted({_scene(pair) for pair in pairs})
-    held_out = set(scenes[every // 2 :: every])
+    if len(scenes) < 2:
+        raise DatasetError("there is only one scene; training needs two, one of them to validate on.")
+    held_out = set(scenes[every // 2 :: every] or scenes[-1:])
     return [p for p in pairs if _scene(p) not in held_out], [p for p in pairs if _scene(p) in held_out]
 
 

@@ -22,7 +22,6 @@ centred on 128, the target is computed in float64, and variances below 1e-6 coun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -119,13 +118,15 @@ def _quality(target: Target, fused: Tensor) -> Tensor:
     return (2 * covariance + _C) / (target.variance + variance + _C)
 
 
-def targets(under: Tensor, over: Tensor) -> Iterator[Target]:
-    """The targets of the three scales, of lumas (B, 1, H, W) from 0 to 1. No gradient flows into them."""
-    with torch.no_grad():
-        sources = torch.cat((under, over), 1).double() * 255 - 128
-        for _ in _SCALE_WEIGHTS:
-            yield _target(sources)
-            sources = halve(sources)
+@torch.no_grad()
+def _targets(under: Tensor, over: Tensor) -> list[Target]:
+    """The targets of the scales at which a window fits, of lumas (B, 1, H, W) from 0 to 1. They need no gradient."""
+    sources = torch.cat((under, over), 1).double() * 255 - 128
+    targets: list[Target] = []
+    while len(targets) < len(_SCALE_WEIGHTS) and min(sources.shape[-2:]) >= _WINDOW:
+        targets.append(_target(sources))
+        sources = halve(sources)
+    return targets
 
 
 def mef_ssim(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
@@ -137,17 +138,14 @@ def mef_ssim(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     if min(fused.shape[-2:]) < _WINDOW:
         raise ValueError(f"MEF-SSIM needs at least {_WINDOW} x {_WINDOW} pixels, got {tuple(fused.shape[-2:])}")
     level = fused * 255 - 128
-    total = 0.0
-    log_score = torch.zeros(len(fused), dtype=fused.dtype, device=fused.device)
-    for weight, target in zip(_SCALE_WEIGHTS, targets(under, over), strict=True):
+    scores: list[Tensor] = []
+    for target in _targets(under, over):
         cast = Target(*(plane.to(level.dtype) for plane in vars(target).values()))
         # A result that opposes its sources has a negative mean; its logarithm would end a training run.
-        log_score = log_score + weight * _quality(cast, level).mean((1, 2, 3)).clamp_min(1e-6).log()
-        total += weight
+        scores.append(_quality(cast, level).mean((1, 2, 3)).clamp_min(1e-6))
         level = halve(level)
-        if min(level.shape[-2:]) < _WINDOW:
-            break
-    return (log_score / total).exp()
+    weights = fused.new_tensor(_SCALE_WEIGHTS[: len(scores)])[:, None]
+    return (torch.stack(scores).log() * weights / weights.sum()).sum(0).exp()
 
 
 def _measure(fused: Pixels, under: Pixels, over: Pixels) -> float:

@@ -1,0 +1,336 @@
+"""The page: layout, handlers and settings. Pictures are read, fused, measured and written in `fusion`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+
+try:
+    import spaces  # before torch, which it prepares for processors that are lent by the call
+except ImportError:
+    spaces = None
+
+import gradio as gr
+from gradio.components import Component
+from gradio.data_classes import ImageData
+
+from fusion import image
+from fusion.errors import FusionError
+from fusion.methods import METHODS
+from fusion.metrics import METRICS
+from fusion.page import bundle, views
+from fusion.page.gallery import Finished, Run, Stage, follow
+from fusion.pipeline import Event, compare, method
+
+HERE = Path(__file__).parent
+PARTS = HERE / "fusion" / "page"
+EXAMPLES = sorted(folder for folder in (HERE / "examples").iterdir() if folder.is_dir())
+SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
+SLIDER_PIXELS = 4_000_000
+"""The slider shows larger pictures reduced: it would hold two of them decoded."""
+HOUR = 3600
+
+finished = Finished()
+
+
+# One request.
+
+
+def _gpu_seconds(_under: str, _over: str, methods: list[str]) -> int:
+    return min(60, 10 + 4 * len(methods))
+
+
+def _on_gpu(function: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[Event]]:
+    return spaces.GPU(duration=_gpu_seconds)(function) if spaces else function
+
+
+@_on_gpu
+def events(under: str, over: str, methods: list[str]) -> Iterator[Event]:
+    """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
+
+    Writing and packing the pictures happens outside, where the events arrive.
+    """
+    yield from compare(under, over, methods)
+
+
+def runs(under: str, over: str, methods: list[str]) -> Iterator[Run]:
+    """The run after each event, or the whole run at once where it has been made before."""
+    key = finished.key(under, over, methods)
+    if (known := finished.get(key)) is not None:
+        yield known
+        return
+    run = None
+    for run in follow(events(under, over, methods), [method(name) for name in methods], cache_folder()):
+        yield run
+    if run is not None:
+        finished.put(key, run)
+
+
+def cache_folder() -> Path:
+    """Gradio's own: what lies in it is served without a copy, and deleted after an hour."""
+    return Path(sheet.GRADIO_CACHE)
+
+
+# Handlers.
+
+
+Changes: TypeAlias = dict[Component, Any]
+
+
+def fuse(under: str | None, over: str | None, methods: list[str], metrics: list[str]) -> Iterator[Changes]:
+    """Yield what changes on the page, event by event."""
+    if not under or not over:
+        yield {status: views.problem("Choose two photographs first, or take one of the examples.")}
+        return
+    if not methods:
+        yield {status: views.problem("Tick at least one method first.")}
+        return
+    opened = False
+    try:
+        for run in runs(under, over, [method.name for method in METHODS if method.name in methods]):
+            changes = {state: run, sheet: _sheet(run, metrics), status: views.status(run)}
+            if not run.fused:
+                changes |= {details: gr.Group(visible=False)}
+            else:
+                changes |= _details(run) if opened else _opened_details(run)
+                opened = True
+            yield changes
+    except FusionError as error:
+        yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Group(visible=False)}
+
+
+def _sheet(run: Run, metrics: list[str]) -> dict[str, Any]:
+    return views.sheet(run, [metric for metric in METRICS if metric.name in metrics])
+
+
+def _details(run: Run) -> Changes:
+    choices = views.choices(run)
+    return {
+        table: views.table(run, METRICS),
+        left: gr.Dropdown(choices=choices),
+        right: gr.Dropdown(choices=choices),
+    }
+
+
+def _opened_details(run: Run) -> Changes:
+    """What stands below the sheet, from the moment there is a first result."""
+    choices, names = views.choices(run), ("under", run.fused[0].method.name)
+    return _details(run) | {
+        details: gr.Group(visible=True),
+        left: gr.Dropdown(choices=choices, value=names[0]),
+        right: gr.Dropdown(choices=choices, value=names[1]),
+        slider: slide(run, *names),
+        csv: gr.DownloadButton(interactive=False),
+        archive: gr.DownloadButton(interactive=False),
+    }
+
+
+def slide(run: Run | None, left: str | None, right: str | None) -> tuple[str, str] | None:
+    """The two files of the slider."""
+    tiles = [run.tile(name) for name in (left, right) if name] if run else []
+    if not run or len(tiles) < 2:
+        return None
+    large = run.size[0] * run.size[1] > SLIDER_PIXELS
+    first, second = (str(tile.preview if large else tile.picture) for tile in tiles if tile)
+    return first, second
+
+
+def redraw(run: Run | None, metrics: list[str]) -> dict[str, Any] | None:
+    """The sheet with other metrics under its tiles."""
+    return _sheet(run, metrics) if run else None
+
+
+def stop(run: Run | None, metrics: list[str]) -> tuple[Any, ...]:
+    """The sheet as it stands; the request itself is cancelled by Gradio."""
+    if run is None or run.stage is Stage.DONE:
+        return gr.skip(), gr.skip(), gr.skip()
+    run = run.ended(Stage.STOPPED)
+    return run, _sheet(run, metrics), views.status(run)
+
+
+def pack(run: Run | None) -> tuple[Any, Any]:
+    """The two downloads, once there is something in them."""
+    if run is None or not run.fused:
+        return gr.skip(), gr.skip()
+    return tuple(
+        gr.DownloadButton(value=str(path), interactive=True) for path in (bundle.write_csv(run), bundle.write_zip(run))
+    )
+
+
+def thumbnails() -> list[dict[str, Any]]:
+    """The strip's cards; their files are made again when an hour has taken them away."""
+    folder = cache_folder() / "thumbnails"
+    folder.mkdir(parents=True, exist_ok=True)
+    cards: list[dict[str, Any]] = []
+    for scene in EXAMPLES:
+        pair = [folder / f"{scene.name}-{role}.webp" for role in ("under", "over")]
+        for path, role in zip(pair, ("under", "over"), strict=True):
+            if not path.exists():
+                image.save_preview(image.load(scene / f"{role}.png").photo, path, 320)
+        cards.append(views.example(*pair, scene.name))
+    return cards
+
+
+def take_example(event: gr.SelectData) -> tuple[str, str]:
+    """Both slots filled with the pair that was pressed."""
+    scene = EXAMPLES[event.index]
+    return str(scene / "under.png"), str(scene / "over.png")
+
+
+# Layout.
+
+
+@cache
+def part(name: str) -> str:
+    """One of the page's templates."""
+    return (PARTS / name).read_text(encoding="utf-8")
+
+
+def upload(label: str, placeholder: str, name: str) -> gr.Image:
+    """A slot that hands on the file as it came: by itself, gr.Image would decode it on the way in."""
+    slot = gr.Image(
+        label=label,
+        placeholder=placeholder,
+        alt_text=label,
+        type="filepath",
+        image_mode=None,
+        sources=["upload"],
+        buttons=[],
+        height=230,
+        min_width=150,
+        elem_id=name,
+    )
+
+    def path_of(payload: ImageData | None) -> str | None:
+        return payload.path if payload else None
+
+    slot.preprocess = path_of
+    return slot
+
+
+available = [(m.title, m.name) for m in METHODS if not m.unavailable]
+
+with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as demo:
+    state = gr.State(time_to_live=HOUR)
+    gr.HTML(part("header.html"), apply_default_css=False)
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320), gr.Row():
+            under = upload("Under-exposed", "The darker photograph", "under")
+            over = upload("Over-exposed", "The brighter one, of the same size", "over")
+        with gr.Column(scale=2, min_width=320):
+            methods = gr.CheckboxGroup(
+                available, value=[name for _, name in available], label="Methods", elem_id="methods"
+            )
+            gr.HTML(
+                views.unavailable(METHODS), html_template=part("unavailable.html"), apply_default_css=False, container=False
+            )
+            with gr.Row():
+                fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
+                stop_button = gr.Button("Stop", elem_id="stop", min_width=90, scale=1)
+            with gr.Accordion("Metrics", open=False):
+                metrics = gr.CheckboxGroup(
+                    [(views.titled(m), m.name) for m in METRICS],
+                    value=SHOWN_METRICS,
+                    label="Shown under each picture; the table has all",
+                    elem_id="metrics",
+                )
+
+    gr.HTML("<h2>No pair at hand? Take one of these.</h2>", elem_classes="section", apply_default_css=False)
+    strip = gr.HTML(
+        thumbnails,
+        html_template=part("strip.html"),
+        css_template=part("strip.css"),
+        js_on_load=part("strip.js"),
+        apply_default_css=False,
+        elem_id="strip",
+    )
+    status = gr.HTML({}, html_template=part("status.html"), apply_default_css=False, elem_id="status")
+    sheet = gr.HTML(
+        html_template=part("sheet.html"),
+        css_template=part("sheet.css"),
+        js_on_load=part("sheet.js"),
+        apply_default_css=False,
+        elem_id="sheet",
+    )
+
+    with gr.Column(visible=False) as details:
+        gr.HTML("<h2>Before and after</h2>", elem_classes="section", apply_default_css=False)
+        with gr.Row():
+            left = gr.Dropdown(label="Left", elem_id="left", min_width=140)
+            right = gr.Dropdown(label="Right", elem_id="right", min_width=140)
+        slider = gr.ImageSlider(
+            type="filepath", format="png", max_height=720, show_label=False, buttons=["fullscreen"], elem_id="slider"
+        )
+        gr.HTML("<h2>All metrics</h2>", elem_classes="section", apply_default_css=False)
+        table = gr.Dataframe(
+            headers=views.table_headers(METRICS),
+            datatype=["str", *["number"] * (len(METRICS) + 1)],
+            interactive=False,
+            show_label=False,
+            pinned_columns=1,
+            buttons=["copy", "fullscreen"],
+            elem_id="table",
+        )
+        with gr.Row():
+            csv = gr.DownloadButton("Metrics as CSV", elem_id="csv", interactive=False)
+            archive = gr.DownloadButton("Everything as ZIP", elem_id="zip", interactive=False)
+
+    with gr.Accordion("About", open=False):
+        gr.Markdown(views.about(METHODS))
+
+    inputs = [under, over, methods, metrics]
+    outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # One pair at a time: the methods use all cores, or the one GPU.
+    heavy: dict[str, Any] = {**quiet, "concurrency_id": "fuse", "concurrency_limit": 1}
+
+    pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
+    pressed.then(pack, state, [csv, archive], **quiet)
+    taken = strip.select(take_example, None, [under, over], **quiet)
+    fused = taken.then(fuse, inputs, outputs, **heavy)
+    fused.then(pack, state, [csv, archive], **quiet)
+    stopped = stop_button.click(stop, [state, metrics], [state, sheet, status], cancels=[pressed, fused], **quiet)
+    stopped.then(pack, state, [csv, archive], **quiet)
+    metrics.change(redraw, [state, metrics], sheet, **quiet)
+    for side in (left, right):
+        side.input(slide, [state, left, right], slider, **quiet)
+
+demo.queue(max_size=16, api_open=False, default_concurrency_limit=4)
+
+
+def launch_settings() -> dict[str, Any]:
+    """What `demo.launch` is given, by the program and by the tests."""
+    return {
+        "theme": gr.themes.Base(
+            primary_hue="amber", neutral_hue="zinc", radius_size="md", font_mono=gr.themes.LocalFont("IBM Plex Mono")
+        ),
+        "css": part("page.css"),
+        "max_file_size": "100mb",
+        "show_error": False,
+        "share": False,
+        "ssr_mode": False,
+        "run_history": False,
+        "footer_links": ["settings"],
+    }
+
+
+def main() -> None:
+    """Serve the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    options = parser.parse_args()
+    demo.launch(server_name=options.host, server_port=options.port, **launch_settings())
+
+
+if __name__ == "__main__":
+    main()

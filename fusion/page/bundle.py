@@ -1,0 +1,33 @@
+"""What a visitor takes home: the metrics, and everything in one archive."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+from fusion.metrics import METRICS
+from fusion.page.gallery import Run
+from fusion.pipeline import default_device
+from fusion.report import metrics_csv, settings
+
+
+def write_csv(run: Run) -> Path:
+    """metrics.csv of the methods that are done."""
+    path = run.folder / "metrics.csv"
+    path.write_text(metrics_csv(run.fused, METRICS), encoding="utf-8")
+    return path
+
+
+def write_zip(run: Run) -> Path:
+    """All pictures as PNG, metrics.csv and settings.json. PNG does not shrink further, so nothing is compressed."""
+    path = run.folder / "mambamef.zip"
+    names = [fused.method.name for fused in run.fused]
+    made_with = settings(names, [metric.name for metric in METRICS], default_device())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for tile in run.finished:
+            if tile.picture:
+                archive.write(tile.picture, tile.picture.name)
+        archive.writestr("metrics.csv", metrics_csv(run.fused, METRICS))
+        archive.writestr("settings.json", json.dumps({**made_with, "notes": run.notes}, indent=2))
+    return path

@@ -1,0 +1,155 @@
+"""What the templates and the table are given: plain values only, since the page turns anything else into text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from fusion.image import MAX_PIXELS
+from fusion.method import Method
+from fusion.metric import Better, Metric, scored_size
+from fusion.page.gallery import Run, Stage, State, Tile
+from fusion.pipeline import Fused
+
+_ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}
+
+
+def titled(metric: Metric) -> str:
+    """A metric's title with the direction that is better."""
+    return f"{metric.title} {_ARROWS[metric.better]}".strip()
+
+
+def sheet(run: Run, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """The contact sheet."""
+    height, width = run.size
+    best = {metric.name: _best(metric, run.fused) for metric in metrics}
+    return {
+        "run": run.folder.name,
+        "width": width,
+        "height": height,
+        "preview_width": run.preview_width,
+        "tiles": [_tile(tile, metrics, best) for tile in run.tiles],
+    }
+
+
+def status(run: Run) -> dict[str, Any]:
+    """One line on how far the run is, and what the visitor should know about it."""
+    if not run.tiles:
+        return {"kind": "busy", "text": "Reading the photographs …", "notes": []}
+    height, width = run.size
+    notes = list(run.notes)
+    if scored_size(height, width) != run.size:
+        notes.append("Metrics are measured on a copy of at most 2 megapixels.")
+    kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
+    return {"kind": kind, "text": _progress(run), "notes": notes}
+
+
+def problem(sentence: str) -> dict[str, Any]:
+    """The status that says what is wrong."""
+    return {"kind": "problem", "text": sentence, "notes": []}
+
+
+def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
+    """A row for each method that is done: title, seconds, every metric."""
+    return [
+        [fused.method.title, round(fused.seconds, 3), *(round(fused.scores[metric.name], 4) for metric in metrics)]
+        for fused in run.fused
+    ]
+
+
+def table_headers(metrics: Sequence[Metric]) -> list[str]:
+    """The headers of `table`."""
+    return ["Method", "Seconds ↓", *map(titled, metrics)]
+
+
+def choices(run: Run) -> list[tuple[str, str]]:
+    """What can be put on either side of the slider: titles and names."""
+    return [(f"{tile.title}, {tile.subtitle}" if tile.subtitle else tile.title, tile.name) for tile in run.finished]
+
+
+def example(under: Path, over: Path, title: str) -> dict[str, Any]:
+    """One card of the strip, from its two thumbnails."""
+    return {"title": title, "under": _file(under), "over": _file(over)}
+
+
+def unavailable(methods: Sequence[Method]) -> list[dict[str, str]]:
+    """The methods that cannot run here, and why."""
+    return [{"title": method.title, "reason": reason} for method in methods if (reason := method.unavailable)]
+
+
+def about(methods: Sequence[Method]) -> str:
+    """What the page says about itself, as Markdown."""
+    rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {_ORIGIN[m.faithful]} |" for m in methods)
+    return f"""\
+| Method | What it does | Source | Network |
+|---|---|---|---|
+{rows}
+
+**Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere.
+
+**Limits.** JPEG, PNG, WebP, TIFF and BMP; up to {MAX_PIXELS // 10**6} megapixels. Both photographs have the same size and
+show the same scene. Downloads are lossless; what you see before you zoom in is a smaller copy.
+"""
+
+
+_ORIGIN = {True: "as published", False: "adapted"}
+
+
+def _progress(run: Run) -> str:
+    done, total = len(run.fused), len(run.methods)
+    if run.stage is Stage.CORRECTING:
+        return "Correcting the exposure …"
+    if run.stage is Stage.FUSING:
+        running = next((tile for tile in run.tiles if tile.state is State.RUNNING), None)
+        at = sum(tile.state in (State.RUNNING, State.DONE, State.FAILED) for tile in run.tiles[-total:])
+        return f"Fusing with {running.title}, {at} of {total} …" if running else f"{at} of {total} …"
+    methods = "method" if total == 1 else "methods"
+    height, width = run.size
+    if run.stage is Stage.STOPPED:
+        return f"Stopped with {done} of {total} {methods} done."
+    seconds = sum(fused.seconds for fused in run.fused)
+    return f"{done} of {total} {methods} done in {seconds:.1f} s, at {width} × {height} pixels."
+
+
+def _tile(tile: Tile, metrics: Sequence[Metric], best: dict[str, float | None]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": tile.name,
+        "title": tile.title,
+        "subtitle": tile.subtitle,
+        "alt": f"{tile.title}, {tile.subtitle}" if tile.subtitle else f"Fused with {tile.title}",
+        "state": tile.state.value,
+        "waiting": tile.state is State.WAITING,
+        "running": tile.state is State.RUNNING,
+        "failed": tile.state is State.FAILED,
+        "reason": tile.reason,
+    }
+    if tile.picture and tile.preview:
+        shown |= {"picture": _file(tile.picture), "preview": _file(tile.preview), "file": tile.picture.name}
+    if tile.fused:
+        shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
+        shown["scores"] = [_score(metric, tile.fused, best[metric.name]) for metric in metrics]
+    return shown
+
+
+def _score(metric: Metric, fused: Fused, best: float | None) -> dict[str, Any]:
+    value = fused.scores[metric.name]
+    return {"title": titled(metric), "meaning": metric.meaning, "value": _number(value), "best": bool(value == best)}
+
+
+def _number(value: float) -> str:
+    """Four significant digits where that is enough: columns of one metric stay alike."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _best(metric: Metric, fused: Collection[Fused]) -> float | None:
+    """The best value, where there are several to choose from."""
+    values = [one.scores[metric.name] for one in fused]
+    if metric.better is Better.NEITHER or len(set(values)) < 2:
+        return None
+    return max(values) if metric.better is Better.HIGHER else min(values)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """A file that Gradio is to serve; it adds the address as `url`."""
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}

@@ -1,0 +1,177 @@
+"""The command line as a user calls it: what is printed where, exit codes, and sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fusion import weights
+from fusion.cli import main
+from fusion.image import load_pair, save
+from fusion.metrics import METRICS
+from fusion.pipeline import fuse
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def pair(dataset: Path) -> list[str]:
+    return [str(dataset / "scene0" / f"0_{end}.png") for end in "AB"]
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> object:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "--json"]) == 0
+    rows = printed(capsys)
+    assert isinstance(rows, list)
+    assert [set(row) for row in rows] == [{"name", "title", "paper", "parameters", "available", "reason"}] * len(rows)
+    assert {"mambamef", "mertens", "mertens-torch"} <= {row["name"] for row in rows}
+    assert all(row["available"] == (row["reason"] is None) for row in rows)
+
+
+def test_fuse_writes_what_the_library_gives(pair: list[str], tmp_path: Path) -> None:
+    assert main(["fuse", *pair, "-m", "mertens", "-o", str(tmp_path / "a.png")]) == 0
+    save(fuse(*pair, method="mertens"), tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_fuse_to_16_bits(pair: list[str], tmp_path: Path) -> None:
+    assert main(["fuse", *pair, "-m", "mertens", "-o", str(tmp_path / "a.png"), "--bits", "16"]) == 0
+    other = tmp_path / "darker.png"
+    save(torch.zeros(3, 96, 80), other)
+    deep = load_pair(other, tmp_path / "a.png")
+    assert deep.bits == 16
+    assert float((deep.over - fuse(*pair, method="mertens")).abs().max()) <= 0.5 / 65535 + 1e-6
+
+
+def test_compare(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *pair, "-m", "mertens,mertens-torch", "-o", str(tmp_path), "--json"]) == 0
+    rows = printed(capsys)
+    with (tmp_path / "metrics.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert isinstance(rows, list)
+    assert [row["method"] for row in rows] == [row["method"] for row in table] == ["mertens", "mertens-torch"]
+    assert float(table[0]["mef_ssim"]) == pytest.approx(rows[0]["mef_ssim"], abs=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "mertens.png",
+        "mertens-torch.png",
+        "metrics.csv",
+        "contact.png",
+    }
+
+
+def test_metrics(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fuse", *pair, "-m", "mertens", "-o", str(tmp_path / "a.png")])
+    assert main(["metrics", *pair, str(tmp_path / "a.png"), "--json"]) == 0
+    scores = printed(capsys)
+    assert isinstance(scores, dict)
+    assert list(scores) == [metric.name for metric in METRICS]
+
+
+def test_evaluate_set(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate-set", str(dataset), "-m", "mertens", "-o", str(tmp_path), "--json"]) == 0
+    rows = printed(capsys)
+    assert isinstance(rows, list)
+    assert rows[0]["pairs"] == 6
+    assert {"mef_ssim", "parameters", "gflops", "total_seconds", "mean_seconds"} <= set(rows[0])
+    assert len(list((tmp_path / "mertens").glob("*.png"))) == 6
+
+
+def test_a_bad_scene_is_listed_and_stops_nothing(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(dataset, tmp_path / "set")
+    (tmp_path / "set" / "scene2" / "2_B.png").write_bytes(b"not a picture")
+    assert main(["evaluate-set", str(tmp_path / "set"), "-m", "mertens", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)[0]["pairs"] == 5
+    assert "mertens, scene2: The second picture is not a JPEG" in captured.err
+
+
+def test_flops_of_a_convolution_by_hand() -> None:
+    """LightFuse-like counts are easy to get wrong by 2: a 3 x 3 convolution of 1 to 4 channels on 512 x 512."""
+    from torch import nn
+
+    from fusion.evaluation import FLOPS_SIDE, flops
+    from fusion.method import Method, Planes
+
+    class Tiny(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, padding=1)
+
+        def forward(self, under: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
+            return self.conv(under) + over
+
+    method = Method("tiny", "Tiny", "none", faithful=True, summary="Tiny.", build=Tiny, planes=Planes.LUMA)
+    assert flops(method) == 2 * 9 * 4 * FLOPS_SIDE**2
+
+
+def test_training_in_one_line(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["--data", str(dataset), "--run", str(tmp_path), "--crop", "32", "--batch", "1", "--json"]
+    assert main(["train", "iat", *run, "--steps", "2"]) == 0
+    assert main(["train", "iat", *run, "--steps", "3", "--resume"]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert facts[0]["steps"] == 3
+
+
+WRONG_USE = [
+    (["fuse", "a.png", "b.png", "-m", "nonsense", "-o", "c.png"], "There is no method called nonsense"),
+    (["compare", "a.png", "b.png", "-m", "nonsense", "-o", "c"], "there is no method called nonsense"),
+    (["compare", "a.png", "b.png", "-m", ",", "-o", "c"], "name at least one method"),
+    (["evaluate-set", "nowhere", "-m", "mertens"], "is not a folder"),
+    (["train", "mertens", "--data", "nowhere", "--steps", "1"], "mertens cannot be trained"),
+    (["train", "iat", "--data", "nowhere"], "Say how long to train"),
+    (["fuse", "a.png"], "the following arguments are required"),
+    ([], "the following arguments are required"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG_USE, ids=lambda value: str(value)[:40])
+def test_wrong_use_exits_with_2(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert sentence in captured.err
+    assert captured.out == ""
+
+
+def test_a_picture_that_cannot_be_used_exits_with_1(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out.png")
+    assert main(["fuse", pair[0], str(tmp_path / "none.png"), "-m", "mertens", "-o", out]) == 1
+    assert "The second picture does not exist" in capsys.readouterr().err
+    assert main(["fuse", *pair, "-m", "mertens", "-o", str(tmp_path / "no" / "folder.png")]) == 1
+    assert "cannot be saved" in capsys.readouterr().err
+    save(torch.zeros(3, 20, 20), tmp_path / "small.png")
+    assert main(["metrics", *pair, str(tmp_path / "small.png")]) == 1
+    assert "differs in size" in capsys.readouterr().err
+
+
+def test_messages_go_to_stderr_and_nothing_is_a_traceback(pair: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fusion", "compare", pair[1], pair[0], "-m", "mertens", "-o", str(tmp_path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0
+    json.loads(done.stdout)
+    assert "The first picture was the brighter one" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_untrained_method_says_so(pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights.missing, "__defaults__", (tmp_path,))
+    assert main(["fuse", *pair, "-m", "mambamef", "-o", str(tmp_path / "a.png")]) == 1
+    assert not (tmp_path / "a.png").exists()

@@ -1,0 +1,135 @@
+"""One request: what comes, in which order, and what one failure does to the rest."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fusion
+from fusion import pipeline, weights
+from fusion.errors import FusionError, ImageError
+from fusion.image import as_pair, load_pair, to_uint8
+from fusion.method import Fuser
+from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, compare
+
+has_iat = weights.missing("iat") is None
+
+
+@pytest.fixture
+def files(dataset: Path) -> tuple[Path, Path]:
+    return dataset / "scene0" / "0_A.png", dataset / "scene0" / "0_B.png"
+
+
+def test_events_come_in_order(files: tuple[Path, Path]) -> None:
+    kinds = [type(event) for event in compare(*files, ["mertens", "mertens-torch"])]
+    expected = [Loaded, *([Corrected] if has_iat else []), Running, Fused, Running, Fused]
+    assert kinds == expected
+
+
+def test_each_outcome_is_there_before_the_next_method_starts(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    original = Fuser.__call__
+
+    def noted(self: Fuser, *arguments: object, **named: object) -> object:
+        ran.append(self.method.name)
+        return original(self, *arguments, **named)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(Fuser, "__call__", noted)
+    events = compare(*files, ["mertens", "mertens-torch"])
+    for event in events:
+        if isinstance(event, Fused):
+            break
+    assert ran == ["mertens"]
+
+
+def test_one_failure_never_blanks_the_rest(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = Fuser.__call__
+
+    def fails(self: Fuser, *arguments: object, **named: object) -> object:
+        if self.method.name == "mertens":
+            raise RuntimeError("a defect with a /secret/path")
+        return original(self, *arguments, **named)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(Fuser, "__call__", fails)
+    with caplog.at_level(logging.ERROR):
+        outcomes = [e for e in compare(*files, ["mertens", "mertens-torch"]) if isinstance(e, (Fused, Failed))]
+    assert [type(outcome) for outcome in outcomes] == [Failed, Fused]
+    assert isinstance(outcomes[0], Failed)
+    assert "secret" not in outcomes[0].reason
+    assert "a defect with a /secret/path" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_out_of_memory_is_said(
+    files: tuple[Path, Path], error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Fuser, "__call__", exhausted)
+    outcomes = [event for event in compare(*files, ["mertens"]) if isinstance(event, Failed)]
+    assert "not enough memory" in outcomes[0].reason
+
+
+def test_an_unknown_method_is_refused_before_anything_runs(files: tuple[Path, Path]) -> None:
+    with pytest.raises(FusionError, match="no method called nonsense; choose from mambamef, mertens"):
+        next(compare(*files, ["nonsense"]))
+
+
+def test_scores_are_against_the_photographs(files: tuple[Path, Path]) -> None:
+    from fusion.metrics import mef_ssim
+
+    fused = next(event for event in compare(*files, ["mertens"]) if isinstance(event, Fused))
+    pair = load_pair(*files)
+    expected = mef_ssim.METRIC.measure(*map(to_uint8, (fused.photo, pair.under, pair.over)))
+    assert fused.scores["mef_ssim"] == expected
+
+
+def test_files_and_arrays_give_the_same(files: tuple[Path, Path]) -> None:
+    pair = load_pair(*files)
+    from_files = fusion.fuse(*files, method="mertens")
+    assert torch.equal(fusion.fuse(pair.under, pair.over, method="mertens"), from_files)
+    pixels = [to_uint8(photo) for photo in (pair.over, pair.under)]  # whatever the order
+    assert torch.equal(fusion.fuse(pixels[0], pixels[1], method="mertens"), from_files)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        (np.zeros((20, 20), np.uint8), np.ones((20, 20, 3), np.uint8), "must be \\(H, W, 3\\)"),
+        (torch.zeros(3, 20, 20), torch.full((3, 20, 20), 1.5), "outside 0 to 1"),
+        (torch.zeros(3, 20, 20), torch.full((3, 20, 20), torch.nan), "outside 0 to 1"),
+        (torch.zeros(3, 8, 20), torch.ones(3, 8, 20), "too small"),
+        (torch.zeros(3, 20, 20), torch.ones(3, 20, 22), "differ in size"),
+        (torch.zeros(3, 20, 20), torch.zeros(3, 20, 20), "identical"),
+    ],
+)
+def test_bad_arrays_are_refused(first: object, second: object, sentence: str) -> None:
+    with pytest.raises(ImageError, match=sentence):
+        as_pair(first, second)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_file_and_an_array_do_not_mix(files: tuple[Path, Path]) -> None:
+    with pytest.raises(ImageError, match="not one of each"):
+        fusion.fuse(files[0], torch.zeros(3, 96, 80))
+
+
+def test_fusers_are_loaded_once() -> None:
+    loaded = pipeline._fuser("mertens", "cpu")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert pipeline._fuser("mertens", "cpu") is loaded  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
