@@ -14,25 +14,24 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 try:
-    import spaces  # before torch, which it prepares for processors that are lent by the call
+    # Before torch, which it prepares for processors that are lent call by call.
+    import spaces  # pyright: ignore[reportMissingImports]
 except ImportError:
     spaces = None
 
 import gradio as gr
-from gradio.components import Component
+from gradio import themes
 from gradio.data_classes import ImageData
 
-from fusion import image
 from fusion.errors import FusionError
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
-from fusion.page import bundle, views
+from fusion.page import bundle, examples, views
+from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
-from fusion.pipeline import Event, compare, method
+from fusion.pipeline import Event, compare, default_device, method
 
-HERE = Path(__file__).parent
-PARTS = HERE / "fusion" / "page"
-EXAMPLES = sorted(folder for folder in (HERE / "examples").iterdir() if folder.is_dir())
+PARTS = Path(__file__).parent / "fusion" / "page"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
 SLIDER_PIXELS = 4_000_000
 """The slider shows larger pictures reduced: it would hold two of them decoded."""
@@ -76,13 +75,14 @@ def runs(under: str, over: str, methods: list[str]) -> Iterator[Run]:
 
 def cache_folder() -> Path:
     """Gradio's own: what lies in it is served without a copy, and deleted after an hour."""
-    return Path(sheet.GRADIO_CACHE)
+    return Path(demo.GRADIO_CACHE)
 
 
 # Handlers.
 
 
-Changes: TypeAlias = dict[Component, Any]
+Changes: TypeAlias = dict[Any, Any]
+"""Components of the page and what they now show."""
 
 
 def fuse(under: str | None, over: str | None, methods: list[str], metrics: list[str]) -> Iterator[Changes]:
@@ -98,13 +98,13 @@ def fuse(under: str | None, over: str | None, methods: list[str], metrics: list[
         for run in runs(under, over, [method.name for method in METHODS if method.name in methods]):
             changes = {state: run, sheet: _sheet(run, metrics), status: views.status(run)}
             if not run.fused:
-                changes |= {details: gr.Group(visible=False)}
+                changes |= {details: gr.Column(visible=False)}
             else:
                 changes |= _details(run) if opened else _opened_details(run)
                 opened = True
             yield changes
     except FusionError as error:
-        yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Group(visible=False)}
+        yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
 
 
 def _sheet(run: Run, metrics: list[str]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _opened_details(run: Run) -> Changes:
     """What stands below the sheet, from the moment there is a first result."""
     choices, names = views.choices(run), ("under", run.fused[0].method.name)
     return _details(run) | {
-        details: gr.Group(visible=True),
+        details: gr.Column(visible=True),
         left: gr.Dropdown(choices=choices, value=names[0]),
         right: gr.Dropdown(choices=choices, value=names[1]),
         slider: slide(run, *names),
@@ -135,12 +135,11 @@ def _opened_details(run: Run) -> Changes:
 
 def slide(run: Run | None, left: str | None, right: str | None) -> tuple[str, str] | None:
     """The two files of the slider."""
-    tiles = [run.tile(name) for name in (left, right) if name] if run else []
-    if not run or len(tiles) < 2:
+    first, second = (run.tile(name) if run and name else None for name in (left, right))
+    if not run or not first or not second:
         return None
     large = run.size[0] * run.size[1] > SLIDER_PIXELS
-    first, second = (str(tile.preview if large else tile.picture) for tile in tiles if tile)
-    return first, second
+    return (str(first.preview), str(second.preview)) if large else (str(first.picture), str(second.picture))
 
 
 def redraw(run: Run | None, metrics: list[str]) -> dict[str, Any] | None:
@@ -160,29 +159,20 @@ def pack(run: Run | None) -> tuple[Any, Any]:
     """The two downloads, once there is something in them."""
     if run is None or not run.fused:
         return gr.skip(), gr.skip()
-    return tuple(
-        gr.DownloadButton(value=str(path), interactive=True) for path in (bundle.write_csv(run), bundle.write_zip(run))
-    )
+    files = bundle.write_csv(run), bundle.write_zip(run)
+    first, second = (gr.DownloadButton(value=str(path), interactive=True) for path in files)
+    return first, second
 
 
-def thumbnails() -> list[dict[str, Any]]:
-    """The strip's cards; their files are made again when an hour has taken them away."""
-    folder = cache_folder() / "thumbnails"
-    folder.mkdir(parents=True, exist_ok=True)
-    cards: list[dict[str, Any]] = []
-    for scene in EXAMPLES:
-        pair = [folder / f"{scene.name}-{role}.webp" for role in ("under", "over")]
-        for path, role in zip(pair, ("under", "over"), strict=True):
-            if not path.exists():
-                image.save_preview(image.load(scene / f"{role}.png").photo, path, 320)
-        cards.append(views.example(*pair, scene.name))
-    return cards
+def cards() -> list[dict[str, Any]]:
+    """The strip of examples."""
+    return examples.cards(cache_folder() / "thumbnails")
 
 
 def take_example(event: gr.SelectData) -> tuple[str, str]:
     """Both slots filled with the pair that was pressed."""
-    scene = EXAMPLES[event.index]
-    return str(scene / "under.png"), str(scene / "over.png")
+    example = EXAMPLES[event.index]
+    return str(example.under), str(example.over)
 
 
 # Layout.
@@ -216,6 +206,12 @@ def upload(label: str, placeholder: str, name: str) -> gr.Image:
     return slot
 
 
+def heading(text: str, hint: str = "") -> gr.HTML:
+    """What a part of the page is about."""
+    return gr.HTML(f"<h2>{text}</h2><p>{hint}</p>", elem_classes="section", apply_default_css=False)
+
+
+download: dict[str, Any] = {"interactive": False, "size": "md", "scale": 0, "min_width": 170}
 available = [(m.title, m.name) for m in METHODS if not m.unavailable]
 
 with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as demo:
@@ -230,9 +226,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
             methods = gr.CheckboxGroup(
                 available, value=[name for _, name in available], label="Methods", elem_id="methods"
             )
-            gr.HTML(
-                views.unavailable(METHODS), html_template=part("unavailable.html"), apply_default_css=False, container=False
-            )
+            gr.HTML(views.unavailable(METHODS), html_template=part("unavailable.html"), apply_default_css=False)
             with gr.Row():
                 fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
                 stop_button = gr.Button("Stop", elem_id="stop", min_width=90, scale=1)
@@ -244,9 +238,9 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
                     elem_id="metrics",
                 )
 
-    gr.HTML("<h2>No pair at hand? Take one of these.</h2>", elem_classes="section", apply_default_css=False)
+    heading("No pair at hand? Take one of these.")
     strip = gr.HTML(
-        thumbnails,
+        [],
         html_template=part("strip.html"),
         css_template=part("strip.css"),
         js_on_load=part("strip.js"),
@@ -263,17 +257,17 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     )
 
     with gr.Column(visible=False) as details:
-        gr.HTML("<h2>Before and after</h2>", elem_classes="section", apply_default_css=False)
+        heading("Before and after")
         with gr.Row():
             left = gr.Dropdown(label="Left", elem_id="left", min_width=140)
             right = gr.Dropdown(label="Right", elem_id="right", min_width=140)
         slider = gr.ImageSlider(
-            type="filepath", format="png", max_height=720, show_label=False, buttons=["fullscreen"], elem_id="slider"
+            type="filepath", format="png", max_height=620, show_label=False, buttons=["fullscreen"], elem_id="slider"
         )
-        gr.HTML("<h2>All metrics</h2>", elem_classes="section", apply_default_css=False)
+        heading("All metrics", "Sort and filter in the menu ⋮ of a column.")
         table = gr.Dataframe(
             headers=views.table_headers(METRICS),
-            datatype=["str", *["number"] * (len(METRICS) + 1)],
+            datatype="auto",
             interactive=False,
             show_label=False,
             pinned_columns=1,
@@ -281,18 +275,25 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
             elem_id="table",
         )
         with gr.Row():
-            csv = gr.DownloadButton("Metrics as CSV", elem_id="csv", interactive=False)
-            archive = gr.DownloadButton("Everything as ZIP", elem_id="zip", interactive=False)
+            csv = gr.DownloadButton("Metrics as CSV", elem_id="csv", **download)
+            archive = gr.DownloadButton("Everything as ZIP", elem_id="zip", **download)
 
-    with gr.Accordion("About", open=False):
-        gr.Markdown(views.about(METHODS))
+    with gr.Accordion("About", open=False, elem_id="about"):
+        gr.Markdown(views.about(METHODS, default_device()))
 
     inputs = [under, over, methods, metrics]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # One pair at a time: the methods use all cores, or the one GPU.
-    heavy: dict[str, Any] = {**quiet, "concurrency_id": "fuse", "concurrency_limit": 1}
+    heavy: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "minimal",  # the place in the queue, and the seconds
+        "show_progress_on": status,  # elsewhere it would cover the pictures
+        "concurrency_id": "fuse",
+        "concurrency_limit": 1,
+    }
 
+    demo.load(cards, None, strip, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
     taken = strip.select(take_example, None, [under, over], **quiet)
@@ -307,19 +308,38 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
 demo.queue(max_size=16, api_open=False, default_concurrency_limit=4)
 
 
+def theme() -> themes.Base:
+    """Neutral greys, as around any photograph; amber marks what stands out."""
+    base = themes.Base(
+        primary_hue="amber",
+        neutral_hue="zinc",
+        # The semibold files that Gradio brings lack most letters.
+        font=[themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "sans-serif"],
+        font_mono=[themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "monospace"],
+    )
+    return base.set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*neutral_900",
+        button_primary_background_fill_dark="*neutral_100",
+        button_primary_background_fill_hover="*neutral_700",
+        button_primary_background_fill_hover_dark="*neutral_300",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="*neutral_900",
+    )
+
+
 def launch_settings() -> dict[str, Any]:
     """What `demo.launch` is given, by the program and by the tests."""
     return {
-        "theme": gr.themes.Base(
-            primary_hue="amber", neutral_hue="zinc", radius_size="md", font_mono=gr.themes.LocalFont("IBM Plex Mono")
-        ),
+        "theme": theme(),
         "css": part("page.css"),
         "max_file_size": "100mb",
         "show_error": False,
         "share": False,
         "ssr_mode": False,
         "run_history": False,
-        "footer_links": ["settings"],
+        "footer_links": [],
     }
 
 

@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     pair(metrics)
     metrics.add_argument("fused", type=Path, metavar="FUSED")
 
-    evaluate = command("evaluate-set", _evaluate, "Mean metrics of methods over a folder of <scene>/*_A.*, *_B.* pairs.")
+    evaluate = command(
+        "evaluate-set", _evaluate, "Mean metrics of methods over a folder of <scene>/*_A.*, *_B.* pairs."
+    )
     evaluate.add_argument("dataset", type=Path, metavar="DATASET")
     evaluate.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     evaluate.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the pictures and metrics.csv there")
@@ -205,7 +207,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
     with _bar(len(find_pairs(options.dataset)), "pairs", "pair") as bar:
-        evaluations = evaluate(options.dataset, names, options.out, done=lambda _: bar.update())
+        evaluations = evaluate(options.dataset, names, options.out, done=lambda _: _move(bar, bar.n + 1))
     rows = [evaluation.row() for evaluation in evaluations]
     if options.out:
         table = table_csv(list(rows[0]), [list(row.values()) for row in rows])

@@ -38,7 +38,8 @@ def find_pairs(folder: Path) -> list[PairFiles]:
             continue
         if len(under) != 1 or len(over) != 1:
             raise DatasetError(
-                f"scene {scene.name} has {len(under)} pictures called *_A and {len(over)} called *_B; it needs one each."
+                f"scene {scene.name} has {len(under)} pictures called *_A and {len(over)} called *_B; "
+                "it needs one each."
             )
         pairs.append(PairFiles(scene.name, under[0], over[0]))
     if not pairs:
@@ -78,7 +79,8 @@ class Crops:
         torch_rng = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         rng = np.random.default_rng((self.seed, step))
         chosen = torch.multinomial(self.weights, size, replacement=True, generator=torch_rng).tolist()
-        return chosen, *_stack([self._crop(*self.pictures[index], rng) for index in chosen])
+        crops = [self._crop(under, over, rng) for under, over in (self.pictures[index] for index in chosen)]
+        return chosen, *_stack(crops)
 
     def _crop(self, under: Pixels, over: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
         import cv2
@@ -98,7 +100,7 @@ class Crops:
             if (h, w) != (self.side, self.side):
                 method = cv2.INTER_AREA if min(h, w) >= self.side else cv2.INTER_LINEAR
                 crop = np.asarray(cv2.resize(crop, (self.side, self.side), interpolation=method), np.uint8)
-            crop = np.rot90(crop, turns)
+            crop = np.rot90(crop, int(turns))
             return crop[:, ::-1] if flip else crop
 
         return view(under), view(over)
@@ -129,7 +131,9 @@ def _load(pairs: Sequence[PairFiles]) -> list[tuple[Pixels, Pixels]]:
 
 
 def _stack(crops: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
-    under, over = (torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255 for pictures in zip(*crops, strict=True))
+    under, over = (
+        torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255 for pictures in zip(*crops, strict=True)
+    )
     return under, over
 
 

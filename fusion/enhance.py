@@ -9,13 +9,13 @@ that MambaMEF puts before its encoders:
 M and A per pixel from the local branch, gamma one number a picture from the global branch. IAT's code is Apache-2.0;
 nothing of it was copied. Weights for one channel were never published.
 
-| where          | the original                                    | here, and why                                         |
-|----------------|-------------------------------------------------|-------------------------------------------------------|
-| channels       | RGB, 10 queries (gamma and a colour matrix)     | luma, 1 query, as in MambaMEF                         |
-| target         | retouched photographs                           | the pair's own Mertens luma: no reference is public   |
-| drop path      | .01, .05, .1 in training                        | none                                                  |
-| gamma          | from the picture at full size                   | from a copy of at most 160 pixels a side, so that a   |
-|                |                                                 | tiled picture has one gamma                           |
+| where     | the original                                  | here, and why                                        |
+|-----------|-----------------------------------------------|------------------------------------------------------|
+| channels  | RGB, 10 queries (gamma and a colour matrix)   | luma, 1 query, as in MambaMEF                        |
+| target    | retouched photographs                         | the pair's own Mertens luma: no reference is public  |
+| drop path | .01, .05, .1 in training                      | none                                                 |
+| gamma     | from the picture at full size                 | from a copy of at most 160 pixels a side, so that a  |
+|           |                                               | tiled picture has one gamma                          |
 """
 
 from __future__ import annotations
@@ -195,14 +195,14 @@ class Corrector:
         network = IAT()
         weights.load(NAME, network)
         self.device = torch.device(device)
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.inference_mode()
     def __call__(self, luma: Tensor) -> Tensor:
         """(1, H, W) -> (1, H, W), 0 to 1, on the CPU; any size, in tiles."""
         gamma = self.network.gamma(luma[None].to(self.device))
         corrected = torch.empty_like(luma)
-        for tile in tiles(*luma.shape[-2:], _TILE, _HALO):
+        for tile in tiles(luma.shape[-2], luma.shape[-1], _TILE, _HALO):
             part = luma[None, :, tile.rows, tile.columns].to(self.device)
             corrected[:, tile.core_rows, tile.core_columns] = self.network.correct(part, gamma)[0][tile.inner].cpu()
         return corrected

@@ -70,9 +70,7 @@ def evaluate(
 
 def _scene(files: PairFiles, evaluations: dict[str, Evaluation], out: Path | None, device: str | None) -> None:
     try:
-        events = compare(
-            files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False
-        )
+        events = compare(files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False)
         for event in events:
             if isinstance(event, Fused):
                 evaluation = evaluations[event.method.name]

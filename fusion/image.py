@@ -107,7 +107,7 @@ def _ordered(a: Picture, b: Picture) -> ExposurePair:
 
 def _in_memory(picture: Photo | NDArray[Any], name: str) -> Picture:
     if isinstance(picture, np.ndarray):
-        if picture.dtype not in (np.uint8, np.uint16) or picture.ndim != 3 or picture.shape[2] != 3:
+        if picture.dtype.name not in {"uint8", "uint16"} or picture.ndim != 3 or picture.shape[2] != 3:
             raise ImageError(f"{name} must be (H, W, 3) of uint8 or uint16, or a float tensor (3, H, W).")
         bits = 8 * picture.dtype.itemsize
         photo = _photo(picture, bits)

@@ -87,8 +87,8 @@ class Method:
         return weights.missing(self.name) if self.recipe else None
 
 
-TILE = 256
-"""Side of a tile's core, in pixels. With its halo, a tile's feature maps stay near the processor's cache."""
+TILE = 192
+"""Side of a tile's core, in pixels: small enough for memory, large enough that halos cost little."""
 
 
 class Fuser:
@@ -106,10 +106,12 @@ class Fuser:
         network = method.build()
         if method.recipe:
             weights.load(method.name, network)
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.inference_mode()
-    def __call__(self, pair: ExposurePair, corrected: Lumas | None = None, *, progress: Progress | None = None) -> Photo:
+    def __call__(
+        self, pair: ExposurePair, corrected: Lumas | None = None, *, progress: Progress | None = None
+    ) -> Photo:
         """The fused photograph, (3, H, W), 0 to 1, on the CPU.
 
         `corrected` are the pair's lumas as `enhance.enhance` gave them; they are required where the method is
@@ -121,7 +123,9 @@ class Fuser:
             raise ValueError(f"{self.method.name} fuses lumas corrected by IAT: pass them as `corrected`")
         if self.method.planes is Planes.RGB:
             return self._run(pair.under, pair.over, progress).clamp(0, 1)
-        under, over = (corrected.under, corrected.over) if corrected else (color.luma(pair.under), color.luma(pair.over))
+        under, over = (
+            (corrected.under, corrected.over) if corrected else (color.luma(pair.under), color.luma(pair.over))
+        )
         fused = self._run(under, over, progress).clamp(0, 1)
         merged = color.merge_chroma(color.chroma(pair.under), color.chroma(pair.over))
         return color.to_rgb(fused, merged).clamp_(0, 1)
@@ -137,7 +141,9 @@ class Fuser:
             fused = torch.empty(planes.shape[1:])
             boxes = tiles(planes.shape[-2], planes.shape[-1], self.tile, self.method.halo, self.method.multiple_of)
             for done, box in enumerate(boxes, start=1):
-                fused[:, box.core_rows, box.core_columns] = self._network(planes[:, :, box.rows, box.columns])[box.inner]
+                fused[:, box.core_rows, box.core_columns] = self._network(planes[:, :, box.rows, box.columns])[
+                    box.inner
+                ]
                 if progress:
                     progress(done / len(boxes))
         return fused[:, :height, :width]

@@ -1,4 +1,4 @@
-"""One request: a pair in, one outcome after the other out, each as soon as it is ready. Knows no page and no terminal."""
+"""One request: a pair in, outcomes out, each as soon as it is ready. Knows no page and no terminal."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fusion.enhance import Corrector, Lumas, enhance, recolour
 from fusion.errors import FusionError, ImageError
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
+from fusion.memory import reuse_freed_memory
 from fusion.method import Fuser, Method, Progress
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS, Metric, score
@@ -88,6 +89,7 @@ def compare(
     nothing else. `corrected` False leaves `Corrected` out unless a method needs it. Raises `ImageError` for a pair that
     cannot be used and `FusionError` for an unknown method, before anything runs.
     """
+    reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
     pair = _pair(under, over)
     yield Loaded(pair)
@@ -126,6 +128,7 @@ def fuse(
 
 def fuse_pair(pair: ExposurePair, name: str, *, device: str | None = None, progress: Progress | None = None) -> Photo:
     """`fuse` for a pair that is loaded."""
+    reuse_freed_memory()
     place = device or default_device()
     m = method(name)
     fuser = _fuser(m.name, place)

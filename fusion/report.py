@@ -73,7 +73,7 @@ def contact_sheet(pictures: Mapping[str, Photo], columns: int = 3) -> Photo:
     tiles = [_tile(title, photo) for title, photo in pictures.items()]
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
-    sheet = cv2.copyMakeBorder(np.concatenate(rows), *[_GAP] * 4, cv2.BORDER_CONSTANT, value=(255,) * 3)
+    sheet = cv2.copyMakeBorder(np.concatenate(rows), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     return torch.from_numpy(sheet).permute(2, 0, 1) / 255
 
 
@@ -85,6 +85,6 @@ def _tile(title: str, photo: Photo) -> NDArray[np.uint8]:
     scale = _TILE_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    tile = cv2.copyMakeBorder(pixels, _CAPTION, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(255,) * 3)
+    tile = cv2.copyMakeBorder(pixels, _CAPTION, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     cv2.putText(tile, title, (_GAP, _CAPTION - 11), cv2.FONT_HERSHEY_SIMPLEX, 0.62, (30, 30, 30), 1, cv2.LINE_AA)
     return np.asarray(tile, np.uint8)

@@ -19,13 +19,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from fusion import color, enhance, weights
 from fusion.datasets import Crops, PairFiles, centres, find_pairs, split
 from fusion.errors import FusionError, WeightsError
 from fusion.files import write_atomically
 from fusion.losses import mambamef_paper, structure_and_luminance
+from fusion.memory import reuse_freed_memory
 from fusion.method import Planes, Recipe
 from fusion.methods import METHODS
 from fusion.methods.mertens import exposure_fusion
@@ -106,7 +107,7 @@ def _half_precision(device: torch.device) -> torch.autocast:
     """bfloat16 for convolutions and matrix products where the device has it; losses stay in float32."""
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
 
 
 def train(
@@ -128,6 +129,7 @@ def train(
     """
     from tqdm import tqdm
 
+    reuse_freed_memory()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     recipe = subject.recipe
@@ -143,7 +145,10 @@ def train(
         subject.corrector.to(place)
 
     saved = validated = time.monotonic()
-    with _Log(run / "log.csv", resume=resume) as log, tqdm(initial=state.step, total=steps, unit="step", mininterval=5) as bar:
+    with (
+        _Log(run / "log.csv", resume=resume) as log,
+        tqdm(initial=state.step, total=steps, unit="step", mininterval=5) as bar,
+    ):
         clock = time.monotonic() - state.seconds
         while (share := _spent(state.step, steps, time.monotonic() - clock, minutes)) < 1:
             state.network.train()
@@ -167,7 +172,7 @@ def train(
 
 
 def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> None:
-    """Put a run's best network into `weights/`, with `facts` in the manifest. Raises `WeightsError` if there is none."""
+    """Put a run's best network into `weights/`, with `facts` in the manifest; `WeightsError` if there is none."""
     tensors, told = _read(run / "best.safetensors")
     _fill(subject.network, tensors)
     weights.ship(subject.name, subject.network, {**told, **facts})
@@ -178,9 +183,8 @@ class _State:
 
     def __init__(self, subject: Trainee, place: torch.device) -> None:
         recipe = subject.recipe
-        self.network = subject.network.to(place, memory_format=torch.channels_last)
-        average = get_ema_multi_avg_fn(recipe.ema)
-        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.network = subject.network.to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.average = AveragedModel(self.network, avg_fn=_moving_average(recipe.ema), use_buffers=True)
         self.average.module.requires_grad_(requires_grad=False)
         self.optimizer = torch.optim.AdamW(_groups(self.network, recipe.weight_decay), lr=recipe.rate)
         self.clip = recipe.clip
@@ -236,6 +240,15 @@ class _State:
             optimizer["state"].setdefault(int(index), {})[field] = value
         self.optimizer.load_state_dict(optimizer)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential moving average that starts as the plain mean: early on it does not hang on the initial weights."""
+
+    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        return mean + (new - mean) * max(1 - decay, 1 / (int(count) + 1))
+
+    return average
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:

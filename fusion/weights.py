@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]  # installed there alone
 
-FOLDER = Path(__file__).resolve().parents[1] / "weights"
+FOLDER = Path(os.environ.get("FUSION_WEIGHTS") or Path(__file__).resolve().parents[1] / "weights")
+"""Another folder may be named, to try weights without shipping them."""
 _MANIFEST = "MANIFEST.toml"
 
 

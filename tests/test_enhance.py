@@ -34,7 +34,9 @@ def test_every_trainable_value_has_a_gradient() -> None:
     network = IAT()
     nn.init.normal_(network.whole.attention.value.weight)  # zero at first: then nothing before it is heard
     network(torch.rand(2, 1, 32, 32) * 0.5 + 0.2).mean().backward()
-    silent = [name for name, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    silent = [
+        name for name, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]
     # All keys alike: one query's softmax of equal scores would pass no gradient; the rest must have one.
     assert not silent
 

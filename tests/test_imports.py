@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    ("errors", "files"),
+    ("errors", "files", "memory"),
     ("color", "tiles", "blocks"),
     ("image", "weights"),
     ("enhance", "metric"),
@@ -56,7 +56,9 @@ def test_a_layer_imports_only_layers_above_it(path: Path) -> None:
 
 def test_the_page_decodes_and_computes_nothing() -> None:
     tree = ast.parse((ROOT / "app.py").read_text(encoding="utf-8"))
-    modules = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
     modules |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not modules & {"torch", "numpy", "cv2", "PIL"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from torch import Tensor
@@ -89,6 +91,11 @@ def test_an_enhanced_method_asks_for_its_lumas() -> None:
         pytest.skip("none is trained yet")
     with pytest.raises(ValueError, match="corrected by IAT"):
         Fuser(enhanced[0])(pair_of(16, 16)[0])
+
+
+def test_methods_travel_between_processes() -> None:
+    """Events carry their method; where a GPU is lent call by call, they are pickled on the way back."""
+    assert [method.name for method in pickle.loads(pickle.dumps(METHODS))] == [method.name for method in METHODS]
 
 
 def test_names_are_unique_and_described() -> None:

@@ -76,9 +76,7 @@ def test_one_failure_never_blanks_the_rest(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_out_of_memory_is_said(
-    files: tuple[Path, Path], error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_is_said(files: tuple[Path, Path], error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object, **__: object) -> None:
         raise error
 
@@ -131,5 +129,5 @@ def test_a_file_and_an_array_do_not_mix(files: tuple[Path, Path]) -> None:
 
 
 def test_fusers_are_loaded_once() -> None:
-    loaded = pipeline._fuser("mertens", "cpu")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    assert pipeline._fuser("mertens", "cpu") is loaded  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    loaded = pipeline._fuser("mertens", "cpu")  # pyright: ignore[reportPrivateUsage]
+    assert pipeline._fuser("mertens", "cpu") is loaded  # pyright: ignore[reportPrivateUsage]

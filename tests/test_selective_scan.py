@@ -88,7 +88,8 @@ def test_many_callers_at_once() -> None:
     inputs = scan_inputs(8, 32, 64, 8)
     expected = selective_scan(*inputs)
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda _: selective_scan(*inputs), range(16)))
+        waiting = [pool.submit(selective_scan, *inputs) for _ in range(16)]
+        results = [one.result() for one in waiting]
     assert all(torch.equal(result, expected) for result in results)
 
 
@@ -101,9 +102,9 @@ def test_a_broken_numba_falls_back_and_says_so(failure: type[Exception], monkeyp
 
     monkeypatch.delitem(sys.modules, "fusion.blocks.scan_kernel", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    module._compiled.cache_clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    module._compiled.cache_clear()  # pyright: ignore[reportPrivateUsage]
     inputs = scan_inputs(1, 4, 8, 2)
     with pytest.warns(UserWarning, match="compiled scan is not available"):
         y = selective_scan(*inputs)
-    module._compiled.cache_clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    module._compiled.cache_clear()  # pyright: ignore[reportPrivateUsage]
     assert torch.equal(y, reference(*inputs))

@@ -36,17 +36,17 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 
     whole = run("whole")
     monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0.0)
-    original = training._State.update  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    original = training._State.update  # pyright: ignore[reportPrivateUsage]
 
     def dies_at_step_3(self: Any, *arguments: Any) -> float:
         if self.step == 3:
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(training._State, "update", dies_at_step_3)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(training._State, "update", dies_at_step_3)  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(KeyboardInterrupt):
         run("killed")
-    monkeypatch.setattr(training._State, "update", original)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(training._State, "update", original)  # pyright: ignore[reportPrivateUsage]
     assert run("killed", resume=True) == whole
 
 
@@ -86,4 +86,4 @@ def test_a_checkpoint_of_another_network_is_refused(dataset: Path, tmp_path: Pat
     [(5, 10, 0.0, None, 0.5), (0, None, 30.0, 1.0, 0.5), (5, 10, 54.0, 1.0, 0.9)],
 )
 def test_the_budget(step: int, steps: int | None, seconds: float, minutes: float | None, share: float) -> None:
-    assert training._spent(step, steps, seconds, minutes) == share  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert training._spent(step, steps, seconds, minutes) == share  # pyright: ignore[reportPrivateUsage]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numba
@@ -40,7 +41,7 @@ _compile: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(nogil=
 
 
 @intrinsic
-def _float_of_bits(_context: Any, bits: Any) -> Any:
+def _float_of_bits(_context: Any, bits: Any) -> Any:  # noqa: ARG001  # numba binds it by name
     """The float32 whose bits are those of an int32."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -64,7 +65,8 @@ def _exp(x: np.float32) -> np.float32:
     p = p * f + np.float32(1 / 2)
     p = p * f + np.float32(1)
     p = p * f + np.float32(1)
-    return p * _float_of_bits((np.int32(k) + np.int32(127)) << np.int32(23))
+    scale = _float_of_bits((np.int32(k) + np.int32(127)) << np.int32(23))  # pyright: ignore[reportCallIssue]
+    return p * scale
 
 
 @_compile
@@ -85,7 +87,9 @@ def _store(tile: Array, b: int, row: int, start: int, count: int, planes: Array)
 
 
 @_compile
-def _forward(u: Array, delta: Array, A: Array, B: Array, C: Array, y: Array, kept: Array, first: int, last: int) -> None:
+def _forward(
+    u: Array, delta: Array, A: Array, B: Array, C: Array, y: Array, kept: Array, first: int, last: int
+) -> None:
     """y, and the states before each chunk, of the pieces first ... last-1.
 
     u, delta, y (batch, D, L); A (1, D, N); B, C (batch, N, L); kept (pieces, chunks, N, LANES).
@@ -126,7 +130,10 @@ def _backward(
     u: Array, delta: Array, A: Array, B: Array, C: Array, kept: Array, dy: Array,
     d_u: Array, d_delta: Array, d_A: Array, d_B: Array, d_C: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Gradients of the pieces first ... last-1; d_A (batch, D, N); d_B, d_C (pieces, N, L), to be summed by the caller."""
+    """Gradients of the pieces first ... last-1.
+
+    d_A (batch, D, N); d_B and d_C (pieces, N, L), to be summed over the pieces of a sequence by the caller.
+    """
     length, states = u.shape[2], A.shape[2]
     groups = (u.shape[1] + LANES - 1) // LANES
     u_tile, delta_tile, dy_tile, du_tile, ddelta_tile = np.empty((5, CHUNK, LANES), np.float32)
@@ -196,7 +203,7 @@ def _share_out(kernel: Callable[..., None], pieces: int, *arrays: Array) -> None
     if threads == 1:
         kernel(*arrays, 0, pieces)
         return
-    waiting = [_pool(threads).submit(kernel, *arrays, *span) for span in zip(bounds, bounds[1:], strict=False)]
+    waiting = [_pool(threads).submit(kernel, *arrays, *span) for span in pairwise(bounds)]
     for piece in waiting:
         piece.result()
 

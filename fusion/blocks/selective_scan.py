@@ -105,4 +105,4 @@ def _mamba_ssm() -> Scan | None:
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # pyright: ignore[reportMissingImports]
     except Exception:  # noqa: BLE001  # absent, or built for another torch or CUDA: any error means "not here"
         return None
-    return cast(Scan, selective_scan_fn)
+    return cast("Scan", selective_scan_fn)

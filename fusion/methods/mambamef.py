@@ -8,18 +8,18 @@ which is truncated and cannot be loaded; the published source and the paper's ta
                                      +-- mean -> decoder -> fused luma -> + merged chroma -> RGB
     luma over  -> IAT -> encoder 2 --+
 
-| where               | the authors' code                               | here, and why                                     |
-|---------------------|-------------------------------------------------|---------------------------------------------------|
-| step bias           | added twice in the scan                         | once                                              |
-| attention dropout   | active in inference, results differ each time   | none                                              |
-| dropout             | 0.1 in mixers and MLPs, drop path 0.1           | none: every step sees the exact loss, few steps   |
-| IAT                 | "frozen" but left in training mode              | eval(): frozen statistics, no drop path           |
-| luma                | studio swing, cut to uint8                      | full range, never rounded before the end          |
-| crops               | squashed to 256 x 256, black borders            | square crops, aspect kept                         |
-| initial weights     | PyTorch's defaults                              | one channel carries the luma through, so that the |
-|                     |                                                 | untrained network returns the mean of its inputs  |
-| schedule            | cosine of 40 epochs stepped at every iteration  | one cosine over the whole run                     |
-| loss                | `losses.mambamef_paper`                         | see METHOD.recipe and weights/README.md           |
+| where             | the authors' code                              | here, and why                                   |
+|-------------------|------------------------------------------------|-------------------------------------------------|
+| step bias         | added twice in the scan                        | once                                            |
+| attention dropout | active in inference: results differ each time  | none                                            |
+| dropout           | 0.1 in mixers and MLPs, drop path 0.1          | none: few steps, each sees the exact loss       |
+| IAT               | "frozen" but left in training mode             | eval(): frozen statistics                       |
+| luma              | studio swing, cut to uint8                     | full range, never rounded before the end        |
+| crops             | squashed to 256 x 256, black borders           | square crops, aspect kept                       |
+| initial weights   | PyTorch's defaults                             | one channel carries the luma through: untrained |
+|                   |                                                | it returns about the mean of its inputs         |
+| schedule          | cosine of 40 epochs, stepped every iteration   | one cosine over the whole run                   |
+| loss              | `losses.mambamef_paper`                        | `losses.structure_and_luminance`: see below     |
 """
 
 from __future__ import annotations
@@ -97,25 +97,24 @@ class MambaMEF(nn.Module):
 
 def _carry_luma_through(network: MambaMEF) -> None:
     """Channel 0 of every convolution on the way from a luma to the output passes it on unchanged."""
+    out = network.decode[-1]
+    assert isinstance(out, nn.Conv2d)
+    for module in (*network.encode_under.modules(), *network.encode_over.modules(), *network.decode):
+        if isinstance(module, DoubleConv):
+            _pass_channel_0(module[0])
+            _pass_channel_0(module[2])
+    _pass_channel_0(out)
     with torch.no_grad():
-        for encoder in (network.encode_under, network.encode_over):
-            for block in (encoder.detail, encoder.join):
-                _pass_channel_0(block[0], block[2])
-        blocks = [block for block in network.decode if isinstance(block, DoubleConv)]
-        for block in blocks:
-            _pass_channel_0(block[0], block[2])
-        _pass_channel_0(network.decode[-1])
-        # The other channels start silent at the output and are heard as soon as they help.
-        network.decode[-1].weight[:, 1:] *= 0.1
+        out.weight[:, 1:] *= 0.1  # the other channels start quiet and are heard as soon as they help
 
 
-def _pass_channel_0(*convolutions: nn.Module) -> None:
-    for convolution in convolutions:
-        assert isinstance(convolution, nn.Conv2d)
-        assert convolution.bias is not None
+def _pass_channel_0(convolution: nn.Module) -> None:
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
+    centre = convolution.kernel_size[0] // 2
+    with torch.no_grad():
         nn.init.zeros_(convolution.weight[0])
         nn.init.zeros_(convolution.bias)
-        centre = convolution.kernel_size[0] // 2
         convolution.weight[0, 0, centre, centre] = 1
 
 

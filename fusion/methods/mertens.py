@@ -22,6 +22,7 @@ with `roll_off`, bent smoothly into range.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -57,9 +58,10 @@ def exposure_fusion(
 ) -> Tensor:
     """A burst (N, C, H, W) or (N, B, C, H, W), 0 to 1, C of 1 or 3, fused to (C, H, W) or (B, C, H, W).
 
-    `contrast`, `saturation` and `exposedness` are the exponents of the three weights (section 3.1, eq. 1); `sigma`
-    is the width of good exposure around 0.5, `grey` the weights of red, green and blue. `roll_off` is the distance from black and white at which values begin
-    to be bent into range; 0 clamps. Sides of 2 pixels or more. Raises ValueError for other shapes.
+    `contrast`, `saturation` and `exposedness` are the exponents of the three weights (section 3.1, eq. 1); `sigma` is
+    the width of good exposure around 0.5, `grey` the weights of red, green and blue. `roll_off` is the distance from
+    black and white at which values begin to be bent into range; 0 clamps. Sides of 2 pixels or more. Raises ValueError
+    for other shapes.
     """
     if burst.ndim not in (4, 5) or burst.shape[-3] not in (1, 3) or min(burst.shape[-2:]) < 2:
         raise ValueError(f"expected a burst (N, C, H, W) with C of 1 or 3 and sides >= 2, got {tuple(burst.shape)}")
@@ -118,8 +120,10 @@ def _contrast(photo: Tensor, weights: tuple[float, float, float]) -> Tensor:
     """|Laplacian| of the grey over the four neighbours, mirrored at the border."""
     grey = photo
     if photo.shape[-3] == 3:
-        grey = sum(weight * plane for weight, plane in zip(weights, photo.split(1, -3), strict=True))
-    contrast = sum(_neighbours(grey, -2), sum(_neighbours(grey, -1), -4 * grey)).abs()
+        red, green, blue = photo.split(1, -3)
+        grey = weights[0] * red + weights[1] * green + weights[2] * blue
+    (up, down), (left, right) = _neighbours(grey, -2), _neighbours(grey, -1)
+    contrast = (up + down + left + right - 4 * grey).abs()
     return torch.where(contrast < _FLAT_CONTRAST, 0.0, contrast)
 
 
@@ -239,6 +243,6 @@ METHOD_TORCH = Method(
     paper=_PAPER + "; as in the port Pytorch-Exposure-Fusion",
     faithful=False,
     summary="A popular port that stops after four levels: see the blotches in flat skies.",
-    build=lambda: Mertens("torch"),
+    build=partial(Mertens, "torch"),
     planes=Planes.RGB,
 )

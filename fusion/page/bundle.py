@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import uuid
 import zipfile
 from pathlib import Path
 
+from fusion.files import write_atomically
 from fusion.metrics import METRICS
 from fusion.page.gallery import Run
 from fusion.pipeline import default_device
@@ -15,7 +17,7 @@ from fusion.report import metrics_csv, settings
 def write_csv(run: Run) -> Path:
     """metrics.csv of the methods that are done."""
     path = run.folder / "metrics.csv"
-    path.write_text(metrics_csv(run.fused, METRICS), encoding="utf-8")
+    write_atomically(path, metrics_csv(run.fused, METRICS).encode())
     return path
 
 
@@ -24,10 +26,12 @@ def write_zip(run: Run) -> Path:
     path = run.folder / "mambamef.zip"
     names = [fused.method.name for fused in run.fused]
     made_with = settings(names, [metric.name for metric in METRICS], default_device())
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    # Under another name first: a visitor who was given the same run may be downloading it.
+    part = run.folder / f"{uuid.uuid4().hex}.part"
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for tile in run.finished:
             if tile.picture:
                 archive.write(tile.picture, tile.picture.name)
         archive.writestr("metrics.csv", metrics_csv(run.fused, METRICS))
         archive.writestr("settings.json", json.dumps({**made_with, "notes": run.notes}, indent=2))
-    return path
+    return part.replace(path)

@@ -94,15 +94,15 @@ class Run:
         match event:
             case Loaded(pair):
                 sources = (
-                    self._drawn(Tile("under", "Under-exposed", "source"), pair.under),
-                    self._drawn(Tile("over", "Over-exposed", "source"), pair.over),
+                    self._drawn(Tile("under", "Under-exposed", "photograph"), pair.under),
+                    self._drawn(Tile("over", "Over-exposed", "photograph"), pair.over),
                 )
                 waiting = tuple(Tile(method.name, method.title) for method in self.methods)
                 return replace(self, tiles=sources + waiting, size=pair.size, notes=pair.notes)
             case Corrected(under, over):
                 corrected = (
-                    self._drawn(Tile("under-iat", "Under-exposed", "corrected by IAT"), under),
-                    self._drawn(Tile("over-iat", "Over-exposed", "corrected by IAT"), over),
+                    self._drawn(Tile("under-iat", "Under-exposed", "IAT"), under),
+                    self._drawn(Tile("over-iat", "Over-exposed", "IAT"), over),
                 )
                 return replace(self, tiles=self.tiles[:2] + corrected + self.tiles[2:])
             case Running(method):

@@ -47,8 +47,7 @@ function startRun() {
   run = grid().dataset.run;
   held = null;
   Object.assign(view, { zoom: 1, x: 0, y: 0 });
-  const top = element.getBoundingClientRect().top;
-  if (top > innerHeight * 0.7) element.scrollIntoView({ behavior: "smooth" });
+  if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ behavior: "smooth" });
 }
 
 function renderTile(tile) {

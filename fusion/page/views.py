@@ -65,7 +65,7 @@ def table_headers(metrics: Sequence[Metric]) -> list[str]:
 
 def choices(run: Run) -> list[tuple[str, str]]:
     """What can be put on either side of the slider: titles and names."""
-    return [(f"{tile.title}, {tile.subtitle}" if tile.subtitle else tile.title, tile.name) for tile in run.finished]
+    return [(f"{tile.title}, IAT" if tile.name.endswith("-iat") else tile.title, tile.name) for tile in run.finished]
 
 
 def example(under: Path, over: Path, title: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def unavailable(methods: Sequence[Method]) -> list[dict[str, str]]:
     return [{"title": method.title, "reason": reason} for method in methods if (reason := method.unavailable)]
 
 
-def about(methods: Sequence[Method]) -> str:
+def about(methods: Sequence[Method], device: str) -> str:
     """What the page says about itself, as Markdown."""
     rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {_ORIGIN[m.faithful]} |" for m in methods)
     return f"""\
@@ -86,13 +86,16 @@ def about(methods: Sequence[Method]) -> str:
 |---|---|---|---|
 {rows}
 
+Here they run on the {_DEVICES.get(device, device)}.
+
 **Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere.
 
-**Limits.** JPEG, PNG, WebP, TIFF and BMP; up to {MAX_PIXELS // 10**6} megapixels. Both photographs have the same size and
-show the same scene. Downloads are lossless; what you see before you zoom in is a smaller copy.
+**Limits.** JPEG, PNG, WebP, TIFF and BMP; up to {MAX_PIXELS // 10**6} megapixels. Both photographs show the same
+scene at the same size. Downloads are lossless; what you see before you zoom in is a smaller copy.
 """
 
 
+_DEVICES = {"cpu": "processor (CPU)", "cuda": "graphics card (CUDA)"}
 _ORIGIN = {True: "as published", False: "adapted"}
 
 

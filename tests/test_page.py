@@ -1,0 +1,504 @@
+"""The page in a real browser: a server in this process, Debian's Chromium, a small pair of photographs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+
+import fusion
+from fusion.image import load, save
+from fusion.metrics import METRICS
+from fusion.page import views
+from fusion.page.gallery import Finished, Run, Stage, State, Tile
+from fusion.pipeline import Event, Failed, Fused, Running, compare, method
+
+with warnings.catch_warnings():
+    # Gradio leaves event loops and their sockets to the garbage collector.
+    warnings.simplefilter("ignore", ResourceWarning)
+    import app
+
+    gc.collect()
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = ["mertens", "mertens-torch"]
+HARMLESS = ("Method not implemented.",)
+
+pytestmark = [
+    # The statistics of Gradio's queue use parts of pandas that are on their way out.
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
+    # As above, for those of the server.
+    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+]
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM.exists() and os.environ.get("REQUIRE_CHROMIUM") != "1", reason="Chromium is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A corner of an example: small, so that metrics take no time."""
+    folder = tmp_path_factory.mktemp("pair")
+    paths = folder / "under.png", folder / "over.png"
+    for path in paths:
+        save(load(ROOT / "examples" / "courtyard" / path.name).photo[:, 100:340, 100:420], path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    _, url, _ = app.demo.launch(
+        prevent_thread_lock=True, server_name="127.0.0.1", server_port=None, quiet=True, **app.launch_settings()
+    )
+    yield url
+    app.demo.close(verbose=False)
+    gc.collect()  # while this module's filters are in force
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    """A page with only the two small methods ticked; requests that leave, and errors in the console, fail the test."""
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(text in message.text for text in HARMLESS):
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            complaints.append(f"request to {request.url}")
+
+    def crashed(error: Exception) -> None:
+        complaints.append(str(error))
+
+    pages: list[Page] = []
+
+    def open_(width: int = 1280, height: int = 900, theme: str = "light") -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(20_000)
+        page.on("console", heard)
+        page.on("request", asked)
+        page.on("pageerror", crashed)
+        page.goto(f"{address}?__theme={theme}")
+        page.locator("#strip [data-index]").first.wait_for()
+        for box in page.locator("#methods input").all():
+            box.set_checked(box.get_attribute("name") in METHODS)
+        pages.append(page)
+        return page
+
+    yield open_
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+def choose(page: Page, under: Path, over: Path) -> None:
+    for slot, path in (("#under", under), ("#over", over)):
+        page.locator(f"{slot} input[type=file]").set_input_files(path)
+        page.locator(f"{slot} img").wait_for()
+
+
+def fuse(page: Page, under: Path, over: Path) -> None:
+    choose(page, under, over)
+    page.locator("#fuse").click()
+    page.locator(".status.done").wait_for()
+
+
+def tile(page: Page, name: str) -> Locator:
+    return page.locator(f'.tile[data-name="{name}"]')
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The last method begins only once this is set."""
+    gate = threading.Event()
+
+    def events(under: str, over: str, methods: list[str]) -> Iterator[Event]:
+        for event in compare(under, over, methods):
+            if isinstance(event, Running) and event.method.name == methods[-1]:
+                assert gate.wait(30)
+            yield event
+
+    monkeypatch.setattr(app, "events", events)
+    monkeypatch.setattr(app, "finished", Finished())
+    yield gate
+    gate.set()
+
+
+@needs_chromium
+def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    expect(tile(page, "under").locator("img")).to_have_attribute("alt", "Under-exposed, photograph")
+    expect(tile(page, "mertens-torch")).to_have_text("Waiting Mertens (4-level port)")
+    expect(page.locator(".status")).to_have_class("status busy")
+    assert page.locator(".best").count() == 0
+    # Zoomed in meanwhile, the sheet keeps its place as the last tile arrives.
+    page.get_by_role("button", name="Zoom in").click()
+    assert scale(page) == 1.25
+    gate.set()
+    expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
+    page.locator(".status.done").wait_for()
+    assert scale(page) == 1.25
+    assert page.locator(".best").count() >= 3
+    expect(tile(page, "mertens").locator("dt").first).to_have_text("SSIM ↑")
+
+
+@needs_chromium
+def test_stop_keeps_what_is_done(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    page.locator("#stop").click()
+    expect(tile(page, "mertens-torch")).to_have_class("tile failed")
+    expect(page.locator(".status")).to_contain_text("Stopped with 1 of 2 methods done.")
+    gate.set()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+
+
+@needs_chromium
+def test_a_failed_method_leaves_the_others(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]
+) -> None:
+    sentence = "There was not enough memory for this picture; try a smaller one."
+
+    def events(under: str, over: str, methods: list[str]) -> Iterator[Event]:
+        for event in compare(under, over, methods):
+            if isinstance(event, Fused) and event.method.name == "mertens":
+                yield Failed(event.method, sentence)
+            else:
+                yield event
+
+    monkeypatch.setattr(app, "events", events)
+    monkeypatch.setattr(app, "finished", Finished())
+    page = open_page()
+    fuse(page, *pair)
+    expect(tile(page, "mertens").locator(".place")).to_have_text(sentence)
+    expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
+    expect(page.locator(".status")).to_contain_text("1 of 2 methods done")
+
+
+def where(page: Page) -> tuple[float, float, float]:
+    """Zoom and offset in pixels, once they were found to be those of all tiles."""
+    script = "[...document.querySelectorAll('.stage img')].map(i => new DOMMatrix(getComputedStyle(i).transform))"
+    found = page.evaluate(f"{script}.map(m => [m.a, m.e, m.f])")
+    assert all(one == pytest.approx(found[0], abs=0.1) for one in found)
+    return found[0]
+
+
+def scale(page: Page) -> float:
+    """The zoom of all tiles."""
+    return where(page)[0]
+
+
+@needs_chromium
+def test_zoom_and_pan_move_all_tiles(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    stage = tile(page, "mertens").locator(".stage")
+    stage.scroll_into_view_if_needed()
+    assert scale(page) == 1
+    box = stage.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("document.querySelector('#sheet [data-zoomed]')")
+    zoomed, x, y = where(page)
+    assert zoomed > 1.5
+    # The point under the pointer stayed: a quarter of the enlargement lies to the left and above.
+    assert x == pytest.approx(box["width"] / 4 * (1 - zoomed), abs=2)
+    assert y == pytest.approx(box["height"] / 4 * (1 - zoomed), abs=2)
+
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4 - 30, box["y"] + box["height"] / 4, steps=3)
+    page.mouse.up()
+    assert where(page)[1] == pytest.approx(x - 30, abs=2)
+
+    stage.dblclick()
+    assert scale(page) == 1
+    stage.dblclick()
+    expect(page.locator(".percent")).to_have_text("100 %")
+    page.locator(".grid").focus()
+    page.keyboard.press("+")
+    expect(page.locator(".percent")).to_have_text("125 %")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("-")
+    page.keyboard.press("0")
+    assert scale(page) == 1
+    page.get_by_role("button", name="One picture pixel").click()
+    expect(page.locator(".percent")).to_have_text("100 %")
+
+
+@needs_chromium
+def test_the_lossless_picture_is_shown_where_the_preview_is_too_small(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    image = tile(page, "mertens").locator("img")
+    image.scroll_into_view_if_needed()
+    page.locator(".grid").press("+")
+    page.locator(".grid").press("+")
+    assert (image.get_attribute("src") or "").endswith("mertens.png")
+
+
+@needs_chromium
+def test_hold_shows_a_source_in_that_tile(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+
+    def shown() -> list[str]:
+        return [Path(str(tile(page, name).locator("img").get_attribute("src"))).stem for name in METHODS]
+
+    button = tile(page, "mertens").get_by_role("button", name="Hold to see the under-exposed")
+    button.hover()
+    page.mouse.down()
+    assert shown() == ["under", "mertens-torch"]
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.mouse.up()
+    assert shown() == METHODS
+    button.focus()
+    page.keyboard.down(" ")
+    assert shown() == ["under", "mertens-torch"]
+    page.keyboard.up(" ")
+    assert shown() == METHODS
+    page.locator(".grid").focus()
+    page.keyboard.down("o")
+    assert shown() == ["over", "over"]
+    page.keyboard.up("o")
+    assert shown() == METHODS
+
+
+@needs_chromium
+def test_slider_and_table(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    slider = page.locator("#slider img")
+    slider.first.scroll_into_view_if_needed()
+    assert [Path(str(image.get_attribute("src"))).name for image in slider.all()] == ["under.png", "mertens.png"]
+    page.locator("#right input").click()
+    page.get_by_role("option", name="Mertens (4-level port)").click()
+    expect(slider.nth(1)).to_have_attribute("src", ends("mertens-torch.png"))
+
+    table = page.locator("#table")
+    for metric in METRICS:
+        expect(table.get_by_text(views.titled(metric)).first).to_be_attached()
+    methods = table.locator(".body-cell.first-column")
+    orders: list[list[str]] = []
+    for direction in ("ascending", "descending"):
+        table.locator("th[title='Seconds ↓']").first.hover()
+        table.locator("th[title='Seconds ↓'] button").first.click()
+        page.get_by_role("menuitem", name=f"Sort {direction}").click()
+        page.wait_for_timeout(300)
+        orders.append(methods.all_inner_texts())
+    assert len(orders[0]) == 2
+    assert orders[0] == orders[1][::-1]
+
+
+def ends(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text) + "$")
+
+
+@needs_chromium
+def test_downloads(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    with page.expect_download() as download:
+        tile(page, "mertens").get_by_role("link", name="Download Fused with Mertens").click()
+    assert download.value.suggested_filename == "mertens.png"
+    downloaded = Path(download.value.path()).read_bytes()
+
+    save(fusion.fuse(*pair, method="mertens"), tmp_path / "api.png", bits=8)
+    assert downloaded == (tmp_path / "api.png").read_bytes()
+    command = [
+        sys.executable,
+        "-m",
+        "fusion",
+        "fuse",
+        *map(str, pair),
+        "-m",
+        "mertens",
+        "-o",
+        str(tmp_path / "cli.png"),
+    ]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert downloaded == (tmp_path / "cli.png").read_bytes()
+
+    expect(page.locator("#csv")).to_be_enabled()
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    csv = Path(download.value.path()).read_text()
+    assert csv.startswith("method,seconds,ssim,")
+
+    with page.expect_download() as download:
+        page.locator("#zip").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        members = set(archive.namelist())
+        assert members >= {"under.png", "over.png", "mertens.png", "mertens-torch.png", "metrics.csv", "settings.json"}
+        assert members <= {*(f"{name}.png" for name in ("under-iat", "over-iat")), *members}
+        assert archive.read("mertens.png") == downloaded
+        assert archive.read("metrics.csv").decode() == csv
+        assert json.loads(archive.read("settings.json"))["methods"] == METHODS
+
+
+@needs_chromium
+def test_a_swapped_pair_is_put_right_and_said(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, pair[1], pair[0])
+    expect(page.locator(".status")).to_contain_text("The first picture was the brighter one")
+    means = page.evaluate(
+        """() => ["under", "over"].map(name => {
+            const canvas = document.createElement("canvas").getContext("2d");
+            canvas.drawImage(document.querySelector(`[data-name=${name}] img`), 0, 0, 1, 1);
+            return canvas.getImageData(0, 0, 1, 1).data[0];
+        })"""
+    )
+    assert means[0] < means[1]
+
+
+@needs_chromium
+def test_bad_pairs_give_sentences(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    page = open_page()
+    page.locator("#fuse").click()
+    expect(page.locator(".status.problem")).to_contain_text("Choose two photographs first")
+
+    save(load(pair[0]).photo[:, :-8], tmp_path / "shorter.png")
+    (tmp_path / "text.png").write_text("no picture")
+    for second, sentence in (
+        (pair[0], "The two pictures are identical"),
+        (tmp_path / "shorter.png", "The two pictures differ in size"),
+        (tmp_path / "text.png", "The second picture is not a JPEG, PNG, WebP, TIFF or BMP picture"),
+    ):
+        page = open_page()
+        choose(page, pair[0], second)
+        page.locator("#fuse").click()
+        expect(page.locator(".status.problem")).to_contain_text(sentence, timeout=2000)
+        assert page.locator(".tile").count() == 0
+
+
+@needs_chromium
+def test_an_example_takes_one_click_and_is_remembered(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "finished", Finished())
+    page = open_page(theme="dark")
+    page.get_by_label("Mertens (4-level port)").uncheck()
+    page.get_by_role("button", name="Try the example Courtyard").click()
+    page.locator(".status.done").wait_for()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+
+    def never(*_: object) -> Iterator[Event]:
+        raise AssertionError("the run was made a second time")
+        yield
+
+    monkeypatch.setattr(app, "events", never)
+    page = open_page()
+    page.get_by_label("Mertens (4-level port)").uncheck()
+    page.get_by_role("button", name="Try the example Courtyard").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+
+
+@needs_chromium
+def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page(width=390, height=844)
+    wider = "document.documentElement.scrollWidth - innerWidth"
+    assert page.evaluate(wider) <= 0
+    fuse(page, *pair)
+    page.locator("#about button").click()
+    assert page.evaluate(wider) <= 0
+    nameless = """[...document.querySelectorAll('#sheet button, #sheet a, #strip button')]
+        .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim())).length"""
+    assert page.evaluate(nameless) == 0
+    assert page.evaluate("[...document.querySelectorAll('#sheet img')].filter(i => !i.alt).length") == 0
+
+
+# Without a browser.
+
+
+def fused(name: str, **scores: float) -> Fused:
+    return Fused(method(name), torch.empty(0), 0.5, {m.name: scores.get(m.name, 1.0) for m in METRICS})
+
+
+def run_of(*outcomes: Fused, folder: Path = Path()) -> Run:
+    tiles = tuple(Tile(one.method.name, one.method.title, state=State.DONE, fused=one) for one in outcomes)
+    return Run(folder, tuple(one.method for one in outcomes), tiles, (2000, 3000), stage=Stage.DONE)
+
+
+def test_the_best_is_marked_in_the_metrics_own_direction() -> None:
+    run = run_of(fused("mertens", ssim=0.9, ce=1.5), fused("mertens-torch", ssim=0.8, ce=0.5))
+    chosen = [metric for metric in METRICS if metric.name in ("ssim", "ce", "vif")]
+    marks = [[score["best"] for score in one["scores"]] for one in views.sheet(run, chosen)["tiles"]]
+    assert marks == [[True, False, False], [False, True, False]]
+
+
+def test_nothing_is_best_alone() -> None:
+    run = run_of(fused("mertens"))
+    assert not any(score["best"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"])
+
+
+def test_the_sheet_holds_plain_values_only() -> None:
+    assert json.loads(json.dumps(views.sheet(run_of(fused("mertens")), METRICS)))
+
+
+def test_a_reduced_copy_for_the_metrics_is_said() -> None:
+    run = run_of(fused("mertens"))
+    assert any("2 megapixels" in note for note in views.status(run)["notes"])
+    assert not views.status(replace(run, size=(200, 300)))["notes"]
+
+
+def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
+    picture = tmp_path / "mertens.png"
+    picture.touch()
+    run = run_of(fused("mertens"), folder=tmp_path)
+    run = replace(run, tiles=(replace(run.tiles[0], picture=picture, preview=picture),))
+    finished = Finished(limit=1)
+    finished.put(("a",), run)
+    assert finished.get(("a",)) is run
+    picture.unlink()
+    assert finished.get(("a",)) is None
+    finished.put(("b",), run)
+    finished.put(("c",), run_of())
+    assert finished.get(("b",)) is None
+
+
+def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
+    finished = Finished()
+    finished.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=State.FAILED),)))
+    assert finished.get(("a",)) is None
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sorted(app.PARTS.iterdir()) if path.suffix in {".html", ".css", ".js"}]
+)
+def test_no_part_of_the_page_comes_from_elsewhere(path: Path) -> None:
+    assert not re.search(r"(?:https?:|url\(|@import|src=\"/)", path.read_text())

@@ -1,0 +1,61 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from fusion.cli import main
+from fusion.methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FRONT = dict(line.split(": ", 1) for line in README.split("---")[1].strip().splitlines())
+
+
+def test_gradio_is_one_version_everywhere() -> None:
+    pinned = re.findall(r"^gradio==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert pinned == [FRONT["sdk_version"]] == [version("gradio")]
+
+
+def test_the_front_matter_is_valid_for_spaces() -> None:
+    assert len(FRONT["short_description"]) <= 60
+    assert (FRONT["sdk"], FRONT["app_file"]) == ("gradio", "app.py")
+
+
+def test_every_file_it_names_exists() -> None:
+    for document in (README, (ROOT / "weights" / "README.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()):
+        folder = ROOT / "weights" if document.startswith("# The weights") else ROOT
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", document):
+            assert (folder / target).exists(), f"{target} does not exist"
+
+
+def test_two_commands_of_one_line_each() -> None:
+    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    assert len(commands) == 2
+    assert commands[0].endswith("app.py")
+    assert commands[1].endswith("-m pytest")
+
+
+def test_the_table_names_every_method() -> None:
+    named = re.findall(r"^\| `([a-z0-9-]+)` \| .* \|$", README, re.MULTILINE)
+    assert [name for name in dict.fromkeys(named) if name in {m.name for m in METHODS}] == [m.name for m in METHODS]
+    for method in METHODS:
+        assert f"{method.parameters:,}" in README
+
+
+@pytest.mark.parametrize("command", re.findall(r"^python -m fusion (\S+)", README, re.MULTILINE))
+def test_every_command_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert command in capsys.readouterr().out
+
+
+def test_no_heavy_or_forbidden_requirement() -> None:
+    text = (ROOT / "requirements.txt").read_text().lower()
+    for package in ("torchvision", "timm", "piq", "pyiqa", "mamba", "causal"):
+        assert not re.search(rf"^{package}", text, re.MULTILINE), package
