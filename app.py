@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeAlias
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -23,13 +24,14 @@ import gradio as gr
 from gradio import themes
 from gradio.data_classes import ImageData
 
+from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
 from fusion.page import bundle, examples, views
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
-from fusion.pipeline import Event, compare, default_device, method
+from fusion.pipeline import Event, compare, default_device, method, warm_up
 
 PARTS = Path(__file__).parent / "fusion" / "page"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
@@ -175,6 +177,12 @@ def take_example(event: gr.SelectData) -> tuple[str, str]:
     return str(example.under), str(example.over)
 
 
+def told() -> str:
+    """What the page says about itself; asked for late, since finding out which scan runs loads it."""
+    device = default_device()
+    return views.about(METHODS, device, execution(device))
+
+
 # Layout.
 
 
@@ -279,7 +287,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
             archive = gr.DownloadButton("Everything as ZIP", elem_id="zip", **download)
 
     with gr.Accordion("About", open=False, elem_id="about"):
-        gr.Markdown(views.about(METHODS, default_device()))
+        about = gr.Markdown()
 
     inputs = [under, over, methods, metrics]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
@@ -294,6 +302,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     }
 
     demo.load(cards, None, strip, **quiet)
+    demo.load(told, None, about, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
     taken = strip.select(take_example, None, [under, over], **quiet)
@@ -349,6 +358,8 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     options = parser.parse_args()
+    if not spaces:  # where a GPU is lent call by call, there is none to warm up
+        Thread(target=warm_up, daemon=True).start()
     demo.launch(server_name=options.host, server_port=options.port, **launch_settings())
 
 

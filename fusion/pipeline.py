@@ -135,6 +135,13 @@ def fuse_pair(pair: ExposurePair, name: str, *, device: str | None = None, progr
     return fuser(pair, enhance(pair, _corrector(place)) if m.enhanced else None, progress=progress)
 
 
+def warm_up(device: str | None = None) -> None:
+    """Run every available method once on a small pair: networks are loaded and the scan compiled before anyone waits."""
+    scene = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for _ in compare(scene / 4, (1 + scene) / 2, device=device, metrics=()):
+        pass
+
+
 def method(name: str) -> Method:
     """The method called `name`. Raises `FusionError` that lists the names there are."""
     for m in METHODS:

@@ -243,10 +243,10 @@ class _State:
 
 
 def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """An exponential moving average that starts as the plain mean: early on it does not hang on the initial weights."""
+    """An exponential moving average whose memory grows with the run: early on, a tenth of the steps so far."""
 
     def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return mean + (new - mean) * max(1 - decay, 1 / (int(count) + 1))
+        return mean + (new - mean) * max(1 - decay, 10 / (int(count) + 10))
 
     return average
 

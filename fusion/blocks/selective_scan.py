@@ -40,14 +40,14 @@ def selective_scan(
     `mamba_ssm.ops.selective_scan_interface.selective_scan_fn`. Differentiable in every argument. Runs the fastest
     execution that the device and the installed packages allow; `execution` names it.
     """
-    return _SCANS[execution(u)](u, delta, A, B, C, D, delta_bias)
+    return _SCANS[execution(u.device.type, u.dtype)](u, delta, A, B, C, D, delta_bias)
 
 
-def execution(u: Tensor) -> str:
-    """Which execution `selective_scan` chooses for an input like `u`: reference, compiled or mamba_ssm."""
-    if u.is_cuda and _mamba_ssm() is not None:
+def execution(device: str, dtype: torch.dtype = torch.float32) -> str:
+    """Which execution `selective_scan` chooses on a kind of device: reference, compiled or mamba_ssm."""
+    if device == "cuda" and _mamba_ssm() is not None:
         return "mamba_ssm"
-    if u.device.type == "cpu" and u.dtype == torch.float32 and _compiled() is not None:
+    if device == "cpu" and dtype == torch.float32 and _compiled() is not None:
         return "compiled"
     return "reference"
 

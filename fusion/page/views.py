@@ -78,7 +78,7 @@ def unavailable(methods: Sequence[Method]) -> list[dict[str, str]]:
     return [{"title": method.title, "reason": reason} for method in methods if (reason := method.unavailable)]
 
 
-def about(methods: Sequence[Method], device: str) -> str:
+def about(methods: Sequence[Method], device: str, scan: str) -> str:
     """What the page says about itself, as Markdown."""
     rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {_ORIGIN[m.faithful]} |" for m in methods)
     return f"""\
@@ -86,7 +86,7 @@ def about(methods: Sequence[Method], device: str) -> str:
 |---|---|---|---|
 {rows}
 
-Here they run on the {_DEVICES.get(device, device)}.
+Here they run on the {_DEVICES.get(device, device)}; selective scan: {_SCANS[scan]}.
 
 **Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere.
 
@@ -96,6 +96,11 @@ scene at the same size. Downloads are lossless; what you see before you zoom in 
 
 
 _DEVICES = {"cpu": "processor (CPU)", "cuda": "graphics card (CUDA)"}
+_SCANS = {
+    "compiled": "compiled here by numba",
+    "mamba_ssm": "mamba_ssm's kernel",
+    "reference": "the slow reference, since nothing faster is installed",
+}
 _ORIGIN = {True: "as published", False: "adapted"}
 
 
