@@ -136,7 +136,7 @@ def fuse_pair(pair: ExposurePair, name: str, *, device: str | None = None, progr
 
 
 def warm_up(device: str | None = None) -> None:
-    """Run every available method once on a small pair: networks are loaded and the scan compiled before anyone waits."""
+    """Run every available method once on a small pair: what must be loaded or compiled is, before anyone waits."""
     scene = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     for _ in compare(scene / 4, (1 + scene) / 2, device=device, metrics=()):
         pass
