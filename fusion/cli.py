@@ -225,7 +225,9 @@ def _train(options: argparse.Namespace) -> int:
     if options.minutes is None and options.steps is None:
         raise FusionError("Say how long to train: --minutes N or --steps N.")
     asked = {"loss": LOSSES.get(options.loss), "crop": options.crop, "batch": options.batch}
-    subject = trainee(options.name, **{key: value for key, value in asked.items() if value is not None})
+    subject = trainee(
+        options.name, seed=options.seed, **{key: value for key, value in asked.items() if value is not None}
+    )
     facts = train(
         subject,
         options.data,

@@ -58,8 +58,12 @@ class Trainee:
     """IAT, frozen, where the network reads corrected lumas."""
 
 
-def trainee(name: str, **changes: Any) -> Trainee:
-    """The network called `name` with its recipe, `changes` applied to it. Raises `FusionError` for other names."""
+def trainee(name: str, *, seed: int = 3407, **changes: Any) -> Trainee:
+    """The network called `name`, its weights drawn by `seed`, with its recipe, `changes` applied to it.
+
+    Raises `FusionError` for other names, and `WeightsError` where IAT is needed and has no usable weights.
+    """
+    torch.manual_seed(seed)
     if name == enhance.NAME:
         return Trainee(name, enhance.IAT(), replace(_IAT_RECIPE, **changes), _iat_loss)
     method = next((method for method in METHODS if method.name == name), None)
@@ -86,21 +90,21 @@ def trainee(name: str, **changes: Any) -> Trainee:
     return Trainee(name, method.build(), recipe, loss, corrector)
 
 
-def _l1(corrected: Tensor, target: Tensor, _: Tensor) -> Tensor:
-    return (corrected - target).abs().mean()
+def _distance_to_mertens(corrected: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    """Mean |difference| of both corrected lumas, (2 B, 1, H, W), to the luma of the pair's own Mertens fusion."""
+    with torch.no_grad():
+        target = color.luma(exposure_fusion(torch.stack((under, over))))
+    return (corrected - torch.cat((target, target))).abs().mean()
 
 
 # Whole pictures, nearly: gamma is one number a picture and must see most of it.
-_IAT_RECIPE = Recipe(loss=_l1, crop=128, batch=4, rate=2e-3, ema=0.99, zoom=8.0)
+_IAT_RECIPE = Recipe(loss=_distance_to_mertens, crop=128, batch=4, rate=2e-3, ema=0.99, zoom=8.0)
 
 
 def _iat_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """How far both corrected lumas are from the luma of the pair's own Mertens fusion."""
-    with torch.no_grad():
-        target = color.luma(exposure_fusion(torch.stack((batch.under, batch.over))))
     lumas = torch.cat((color.luma(batch.under), color.luma(batch.over)))
-    targets = torch.cat((target, target))
-    return _l1(network(lumas.contiguous(memory_format=torch.channels_last)), targets, lumas)
+    corrected = network(lumas.contiguous(memory_format=torch.channels_last))
+    return _IAT_RECIPE.loss(corrected, batch.under, batch.over)
 
 
 def _half_precision(device: torch.device) -> torch.autocast:
@@ -131,7 +135,6 @@ def train(
 
     reuse_freed_memory()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(seed)
     recipe = subject.recipe
     fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
