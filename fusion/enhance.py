@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from fusion import color, weights
 from fusion.image import ExposurePair, Photo
-from fusion.tiles import tiles
+from fusion.tiles import in_tiles
 
 NAME = "iat"
 GAMMA_SIDE = 160
@@ -201,11 +201,11 @@ class Corrector:
     def __call__(self, luma: Tensor) -> Tensor:
         """(1, H, W) -> (1, H, W), 0 to 1, on the CPU; any size, in tiles."""
         gamma = self.network.gamma(luma[None].to(self.device))
-        corrected = torch.empty_like(luma)
-        for tile in tiles(luma.shape[-2], luma.shape[-1], _TILE, _HALO):
-            part = luma[None, :, tile.rows, tile.columns].to(self.device)
-            corrected[:, tile.core_rows, tile.core_columns] = self.network.correct(part, gamma)[0][tile.inner].cpu()
-        return corrected
+
+        def correct(part: Tensor) -> Tensor:
+            return self.network.correct(part.to(self.device), gamma)[0].cpu()
+
+        return in_tiles(luma[None], correct, side=_TILE, halo=_HALO)
 
 
 def enhance(pair: ExposurePair, correct: Callable[[Tensor], Tensor]) -> Lumas:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fusion import color, weights
 from fusion.errors import WeightsError
 from fusion.image import ExposurePair, Photo
-from fusion.tiles import pad_to_multiple, tiles
+from fusion.tiles import extend, in_tiles
 
 if TYPE_CHECKING:
     from fusion.enhance import Lumas
@@ -131,26 +131,16 @@ class Fuser:
         return color.to_rgb(fused, merged).clamp_(0, 1)
 
     def _run(self, under: Tensor, over: Tensor, progress: Progress | None) -> Tensor:
-        """The network's planes, (C, H, W), whole or tile by tile: equal within rounding."""
-        height, width = under.shape[-2:]
-        planes = torch.stack((under, over))  # (2, C, H, W)
+        """The network's planes, (C, H, W), whole or tile by tile."""
+        planes, multiple = torch.stack((under, over)), self.method.multiple_of  # (2, C, H, W)
         if self.method.halo is None:
-            fused = self._network(planes)
-        else:
-            planes = pad_to_multiple(planes, self.method.multiple_of)
-            fused = torch.empty(planes.shape[1:])
-            boxes = tiles(planes.shape[-2], planes.shape[-1], self.tile, self.method.halo, self.method.multiple_of)
-            for done, box in enumerate(boxes, start=1):
-                fused[:, box.core_rows, box.core_columns] = self._network(planes[:, :, box.rows, box.columns])[
-                    box.inner
-                ]
-                if progress:
-                    progress(done / len(boxes))
-        return fused[:, :height, :width]
+            height, width = planes.shape[-2:]
+            return self._network(extend(planes, 0, multiple))[:, :height, :width]
+        return in_tiles(
+            planes, self._network, side=self.tile, halo=self.method.halo, multiple_of=multiple, progress=progress
+        )
 
     def _network(self, planes: Tensor) -> Tensor:
-        """(2, C, H, W) -> (C, H, W), padded by reflection to sides the network takes."""
-        height, width = planes.shape[-2:]
-        padded = pad_to_multiple(planes.to(self.device), self.method.multiple_of)
-        under, over = padded[:1], padded[1:]
-        return self.network(under, over)[0, :, :height, :width].cpu()
+        """(2, C, H, W) -> (C, H, W)."""
+        planes = planes.to(self.device)
+        return self.network(planes[:1], planes[1:])[0].cpu()

@@ -1,7 +1,8 @@
-"""Large pictures in overlapping tiles on a grid."""
+"""Large pictures in overlapping tiles on a grid; borders are mirrored, never filled with zeros."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,56 +11,71 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: what is read (`rows`, `columns`: core and halo), what of it is kept, and where that belongs."""
+    """One tile: the part of the picture it is for; it is read with `halo` more pixels on every side."""
 
     rows: slice
     columns: slice
-    core_rows: slice
-    core_columns: slice
+    halo: int
 
     @property
-    def inner(self) -> tuple[slice, slice, slice]:
-        """The core within a result (C, h, w) of the tile."""
-        return slice(None), _within(self.core_rows, self.rows), _within(self.core_columns, self.columns)
+    def read(self) -> tuple[slice, slice]:
+        """Where the tile with its halo lies in the picture that was extended by `halo` on every side."""
+        rows, columns = (slice(core.start, core.stop + 2 * self.halo) for core in (self.rows, self.columns))
+        return rows, columns
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The tile without its halo, within what was read."""
+        rows, columns = (slice(self.halo, self.halo + core.stop - core.start) for core in (self.rows, self.columns))
+        return rows, columns
 
 
-def _within(inner: slice, outer: slice) -> slice:
-    return slice(inner.start - outer.start, inner.stop - outer.start)
-
-
-def tiles(height: int, width: int, side: int, halo: int, multiple_of: int = 1) -> list[Tile]:
-    """Tiles whose cores cover height x width without overlap; tile borders lie on the `multiple_of` grid.
-
-    At the picture's edge a tile ends there too, so that a network pads it exactly as it pads the whole.
-    `side` is the core's side; `side`, and `halo` rounded up, are multiples of `multiple_of` (ValueError).
-    """
-    if side <= 0 or side % multiple_of:
-        raise ValueError(f"the tile's side must be a positive multiple of {multiple_of}, got {side}")
-    halo = -(-halo // multiple_of) * multiple_of
+def tiles(height: int, width: int, side: int, halo: int) -> list[Tile]:
+    """Tiles of at most side x side that cover height x width once, row by row."""
     return [
-        Tile(rows, columns, core_rows, core_columns)
-        for core_rows, rows in _spans(height, side, halo)
-        for core_columns, columns in _spans(width, side, halo)
+        Tile(slice(top, min(top + side, height)), slice(left, min(left + side, width)), halo)
+        for top in range(0, height, side)
+        for left in range(0, width, side)
     ]
 
 
-def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice]]:
-    """Cores along one axis, each with its core and halo cut off at the ends."""
-    starts = range(0, length, side)
-    cores = [slice(start, min(start + side, length)) for start in starts]
-    return [(core, slice(max(core.start - halo, 0), min(core.stop + halo, length))) for core in cores]
+def in_tiles(
+    planes: Tensor,
+    run: Callable[[Tensor], Tensor],
+    *,
+    side: int,
+    halo: int,
+    multiple_of: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> Tensor:
+    """`run` over (N, C, H, W), tile by tile: (C, H, W).
 
-
-def pad_to_multiple(planes: Tensor, multiple: int) -> Tensor:
-    """(..., H, W) extended at the bottom and right to multiples of `multiple`, mirrored without the edge pixel.
-
-    A side shorter than what is missing is mirrored back and forth.
+    `run` takes (N, C, h, w), h and w multiples of `multiple_of`, and returns (C, h, w). Where no pixel of its result
+    depends on anything further than `halo` outside its own square of the `multiple_of` grid, the tiles' borders cannot
+    be seen. Raises ValueError unless `side` is a multiple of `multiple_of`.
     """
+    if side <= 0 or side % multiple_of:
+        raise ValueError(f"the tile's side must be a positive multiple of {multiple_of}, got {side}")
+    height, width = planes.shape[-2:]
+    halo = -(-halo // multiple_of) * multiple_of
+    extended = extend(planes, halo, multiple_of)
+    result = torch.empty(planes.shape[1], extended.shape[-2] - 2 * halo, extended.shape[-1] - 2 * halo)
+    boxes = tiles(result.shape[-2], result.shape[-1], side, halo)
+    for done, tile in enumerate(boxes, start=1):
+        part = run(extended[..., tile.read[0], tile.read[1]])
+        result[:, tile.rows, tile.columns] = part[..., tile.inner[0], tile.inner[1]]
+        if progress:
+            progress(done / len(boxes))
+    return result[:, :height, :width]
+
+
+def extend(planes: Tensor, margin: int, multiple_of: int = 1) -> Tensor:
+    """(..., H, W) with `margin` mirrored pixels on every side, and at the far sides as many more as it takes to make
+    H and W multiples of `multiple_of`."""
     for axis in (-2, -1):
         length = planes.shape[axis]
-        missing = -length % multiple
-        if missing:
-            index = torch.arange(length + missing, device=planes.device)
+        index = torch.arange(-margin, length + -length % multiple_of + margin, device=planes.device)
+        if len(index) > length:
             planes = planes.index_select(axis, mirror(index, length))
     return planes
 

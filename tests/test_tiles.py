@@ -3,36 +3,48 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from fusion.tiles import mirror, pad_to_multiple, tiles
+from fusion.tiles import extend, in_tiles, mirror, tiles
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (64, 64), (72, 200), (512, 520), (16, 1000)])
-def test_cores_cover_every_pixel_once(height: int, width: int) -> None:
+def test_tiles_cover_every_pixel_once(height: int, width: int) -> None:
     seen = torch.zeros(height, width)
-    for tile in tiles(height, width, 64, 24, 8):
-        seen[tile.core_rows, tile.core_columns] += 1
+    for tile in tiles(height, width, 64, 24):
+        seen[tile.rows, tile.columns] += 1
     assert bool((seen == 1).all())
 
 
-def test_a_tile_has_its_halo_and_starts_on_the_grid() -> None:
-    for tile in tiles(400, 400, 64, 20, 8):
-        for core, read in ((tile.core_rows, tile.rows), (tile.core_columns, tile.columns)):
-            assert read.start % 8 == 0
-            assert core.start - read.start == min(24, core.start)
-            assert read.stop - core.stop == min(24, 400 - core.stop)
+@pytest.mark.parametrize(("height", "width"), [(100, 90), (32, 32), (7, 200)])
+def test_each_tile_is_read_with_its_surroundings(height: int, width: int) -> None:
+    """A function that sees three pixels around, here their mean, gives the same in tiles as on the whole."""
+    picture = torch.rand(1, 1, height, width)
+
+    def mean(part: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(part, 7, stride=1, padding=3, count_include_pad=True)[0]
+
+    whole = mean(extend(picture, 3))[:, 3:-3, 3:-3]
+    assert torch.allclose(in_tiles(picture, mean, side=32, halo=3), whole, atol=1e-6)
+    with_less = in_tiles(picture, mean, side=32, halo=0)
+    assert not torch.allclose(with_less, whole, atol=1e-3)
 
 
-def test_inner_is_the_core_within_the_tile() -> None:
-    picture = torch.arange(100.0 * 90).view(1, 100, 90)
-    for tile in tiles(100, 90, 32, 5):
-        part = picture[:, tile.rows, tile.columns]
-        assert torch.equal(part[tile.inner], picture[:, tile.core_rows, tile.core_columns])
+def test_every_tile_lies_on_the_grid() -> None:
+    """A function that means 8 x 8 squares: only tiles on that grid give what the whole gives."""
+    picture = torch.rand(2, 1, 83, 130)
+
+    def squares(part: Tensor) -> Tensor:
+        means = torch.nn.functional.avg_pool2d(part[:1], 8)
+        return means.repeat_interleave(8, -2).repeat_interleave(8, -1)[0]
+
+    whole = squares(extend(picture, 0, 8))[:, :83, :130]
+    assert torch.allclose(in_tiles(picture, squares, side=32, halo=3, multiple_of=8), whole)
 
 
 def test_a_side_off_the_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
-        tiles(64, 64, 60, 8, 8)
+        in_tiles(torch.zeros(1, 1, 64, 64), lambda part: part[0], side=60, halo=8, multiple_of=8)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
@@ -42,9 +54,8 @@ def test_mirror_is_numpys_reflect(length: int) -> None:
     assert mirror(torch.arange(-9, length + 9), length).tolist() == padded.tolist()
 
 
-def test_padding_mirrors_at_the_far_sides_only() -> None:
+def test_extending_mirrors_on_all_sides_and_fills_up_the_far_ones() -> None:
     planes = torch.arange(12.0).view(1, 3, 4)
-    padded = pad_to_multiple(planes, 8)
-    expected = np.pad(planes.numpy(), ((0, 0), (0, 5), (0, 4)), mode="reflect")
-    assert np.array_equal(padded.numpy(), expected)
-    assert pad_to_multiple(planes, 1) is planes
+    expected = np.pad(planes.numpy(), ((0, 0), (2, 7), (2, 6)), mode="reflect")
+    assert np.array_equal(extend(planes, 2, 8).numpy(), expected)
+    assert extend(planes, 0) is planes
