@@ -15,9 +15,9 @@ _KEPT = 1 << 30
 def reuse_freed_memory() -> None:
     """Keep up to 1 GB of freed memory for the next feature map instead of handing it back.
 
-    By default glibc takes every block of more than 32 MB from the kernel and returns it at once; the kernel zeroes each
-    page anew. With networks whose layers allocate such blocks one after the other, that took longer than the
-    convolutions: `python -m fusion speed` shows both. Elsewhere than on Linux with glibc, nothing is done.
+    By default glibc takes every block of more than 32 MB from the kernel and returns it at once, and the kernel zeroes
+    each page anew. Networks allocate such a block for every layer; where page faults are slow, as in virtual machines,
+    that took longer than the convolutions. Elsewhere than on Linux with glibc, nothing is done.
     """
     if not sys.platform.startswith("linux"):
         return
