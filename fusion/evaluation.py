@@ -92,10 +92,10 @@ def flops(subject: Method) -> int:
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         network = subject.build().eval()
-        planes = torch.empty(1, subject.planes.value, FLOPS_SIDE, FLOPS_SIDE)
+        planes = torch.empty(1, subject.channels, FLOPS_SIDE, FLOPS_SIDE)
         if subject.enhanced:
             corrector = IAT().eval()
-            corrector(planes)
-            corrector(planes)
+            for _ in range(2):
+                corrector(planes[:, :1])
         network(planes, planes)
     return counter.get_total_flops()

@@ -71,9 +71,14 @@ class Method:
     """How far, in pixels, a result depends on its surroundings beyond the `multiple_of` grid; None: on the
     whole picture, so that it cannot be tiled."""
     enhanced: bool = False
-    """The network reads lumas corrected by IAT, not the photographs' own."""
+    """The network reads each luma twice, as it is and corrected by IAT: two channels."""
     recipe: Recipe | None = None
     """None where there is nothing to train."""
+
+    @property
+    def channels(self) -> int:
+        """How many planes the network reads of each exposure."""
+        return self.planes.value + self.enhanced
 
     @property
     def parameters(self) -> int:
@@ -123,9 +128,9 @@ class Fuser:
             raise ValueError(f"{self.method.name} fuses lumas corrected by IAT: pass them as `corrected`")
         if self.method.planes is Planes.RGB:
             return self._run(pair.under, pair.over, progress).clamp(0, 1)
-        under, over = (
-            (corrected.under, corrected.over) if corrected else (color.luma(pair.under), color.luma(pair.over))
-        )
+        under, over = color.luma(pair.under), color.luma(pair.over)
+        if corrected:
+            under, over = torch.cat((under, corrected.under)), torch.cat((over, corrected.over))
         fused = self._run(under, over, progress).clamp(0, 1)
         merged = color.merge_chroma(color.chroma(pair.under), color.chroma(pair.over))
         return color.to_rgb(fused, merged).clamp_(0, 1)

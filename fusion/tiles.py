@@ -48,21 +48,24 @@ def in_tiles(
     multiple_of: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """`run` over (N, C, H, W), tile by tile: (C, H, W).
+    """`run` over (N, C, H, W), tile by tile: (C', H, W).
 
-    `run` takes (N, C, h, w), h and w multiples of `multiple_of`, and returns (C, h, w). Where no pixel of its result
-    depends on anything further than `halo` outside its own square of the `multiple_of` grid, the tiles' borders cannot
-    be seen. Raises ValueError unless `side` is a multiple of `multiple_of`.
+    `run` takes (N, C, h, w), h and w multiples of `multiple_of`, and returns (C', h, w), C' as it likes. Where no pixel
+    of its result depends on anything further than `halo` outside its own square of the `multiple_of` grid, the tiles'
+    borders cannot be seen. Raises ValueError unless `side` is a multiple of `multiple_of`.
     """
     if side <= 0 or side % multiple_of:
         raise ValueError(f"the tile's side must be a positive multiple of {multiple_of}, got {side}")
     height, width = planes.shape[-2:]
     halo = -(-halo // multiple_of) * multiple_of
     extended = extend(planes, halo, multiple_of)
-    result = torch.empty(planes.shape[1], extended.shape[-2] - 2 * halo, extended.shape[-1] - 2 * halo)
-    boxes = tiles(result.shape[-2], result.shape[-1], side, halo)
+    rows, columns = extended.shape[-2] - 2 * halo, extended.shape[-1] - 2 * halo
+    result = torch.empty(0)
+    boxes = tiles(rows, columns, side, halo)
     for done, tile in enumerate(boxes, start=1):
         part = run(extended[..., tile.read[0], tile.read[1]])
+        if done == 1:
+            result = part.new_empty(len(part), rows, columns)
         result[:, tile.rows, tile.columns] = part[..., tile.inner[0], tile.inner[1]]
         if progress:
             progress(done / len(boxes))

@@ -82,7 +82,8 @@ def trainee(name: str, *, seed: int = 3407, **changes: Any) -> Trainee:
             under, over = color.luma(under), color.luma(over)
         seen = (under, over)
         if corrector and batch.gammas:
-            seen = [corrector.correct(y, gamma) for y, gamma in zip(seen, batch.gammas, strict=True)]
+            lumas = zip(seen, batch.gammas, strict=True)
+            seen = [torch.cat((luma, corrector.correct(luma, gamma)), 1) for luma, gamma in lumas]
         with _half_precision(under.device):
             fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in seen))
         return recipe.loss(fused.float(), under, over)

@@ -41,7 +41,7 @@ def test_parameters(method: Method) -> None:
 @all_methods
 def test_a_gradient_at_every_parameter(method: Method) -> None:
     network = method.build()
-    under, over = torch.rand(2, 2, method.planes.value, 32, 32, requires_grad=True)
+    under, over = torch.rand(2, 2, method.channels, 32, 32, requires_grad=True)
     network(under, over).square().mean().backward()
     for name, p in network.named_parameters():
         assert p.grad is not None, f"{name} has no gradient"

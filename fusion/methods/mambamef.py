@@ -4,9 +4,9 @@ Paper: MambaMEF (the authors' repository GAry45v/MambaMEF has no licence; rebuil
 no code or weights taken). Size: that of the one published checkpoint (width 32, one scan block, one attention block),
 which is truncated and cannot be loaded; the published source and the paper's table describe two other sizes.
 
-    luma under -> IAT -> encoder 1 --+
-                                     +-- mean -> decoder -> fused luma -> + merged chroma -> RGB
-    luma over  -> IAT -> encoder 2 --+
+    luma under, and through IAT -> encoder 1 --+
+                                               +-- mean -> decoder -> fused luma -> + merged chroma -> RGB
+    luma over, and through IAT  -> encoder 2 --+
 
 | where             | the authors' code                              | here, and why                                   |
 |-------------------|------------------------------------------------|-------------------------------------------------|
@@ -14,12 +14,15 @@ which is truncated and cannot be loaded; the published source and the paper's ta
 | attention dropout | active in inference: results differ each time  | none                                            |
 | dropout           | 0.1 in mixers and MLPs, drop path 0.1          | none: few steps, each sees the exact loss       |
 | IAT               | "frozen" but left in training mode             | eval(): frozen statistics                       |
+| detail branch     | reads the corrected luma                       | reads the photograph's own: gamma hides how     |
+|                   |                                                | strong its contrast was, which decides the best |
+|                   |                                                | fusion; the context branch reads the corrected  |
 | luma              | studio swing, cut to uint8                     | full range, never rounded before the end        |
 | crops             | squashed to 256 x 256, black borders           | square crops, aspect kept                       |
 | initial weights   | PyTorch's defaults                             | one channel carries the luma through: untrained |
 |                   |                                                | it returns about the mean of its inputs         |
 | schedule          | cosine of 40 epochs, stepped every iteration   | one cosine over the whole run                   |
-| loss              | `losses.mambamef_paper`                        | the recipe's; compared in weights/README.md      |
+| loss              | `losses.mambamef_paper`                        | the recipe's; compared in weights/README.md |
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ class DoubleConv(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """Luma (B, 1, H, W) to features (B, 128, H, W): local detail, and context within 8 x 8 windows."""
+    """Lumas to features (B, 128, H, W): detail of the own one, context of the corrected one within 8 x 8 windows."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -68,9 +71,10 @@ class Encoder(nn.Module):
         )
         self.join = DoubleConv(16 + width, 128)
 
-    def forward(self, luma: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, 128, H, W)."""
-        return self.join(torch.cat((self.detail(luma), self.context(luma)), 1))
+    def forward(self, lumas: Tensor) -> Tensor:
+        """(B, 2, H, W), the photograph's own and the corrected luma, -> (B, 128, H, W)."""
+        own, corrected = lumas.split(1, 1)
+        return self.join(torch.cat((self.detail(own), self.context(corrected)), 1))
 
     def context(self, luma: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, width, H, W): both token blocks in every window; sides are padded with zeros to 8."""
@@ -81,7 +85,7 @@ class Encoder(nn.Module):
 
 
 class MambaMEF(nn.Module):
-    """Two lumas, corrected by IAT, to the fused luma: (B, 1, H, W) each. 623,249 parameters at width 32."""
+    """Two exposures, (B, 2, H, W) each, to the fused luma (B, 1, H, W). 623,249 parameters at width 32."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
