@@ -105,7 +105,7 @@ def test_tokens_see_their_window_alone() -> None:
 
 
 def test_zero_padding_to_the_window() -> None:
-    assert Encoder(32).eval()(torch.rand(1, 1, 13, 18)).shape == (1, 128, 13, 18)
+    assert Encoder(32).eval()(torch.rand(1, 2, 13, 18)).shape == (1, 128, 13, 18)
 
 
 def test_untrained_it_returns_the_mean() -> None:
