@@ -138,7 +138,7 @@ def _fuse(options: argparse.Namespace) -> int:
     for note in pair.notes:
         _say(note)
     with _bar(100, options.method, "%") as bar:
-        photo = fuse_pair(pair, options.method, progress=lambda share: _move(bar, 100 * share))
+        photo = fuse_pair(pair, options.method, progress=lambda share: _move(bar, round(100 * share)))
     save(photo, options.out, bits=options.bits)
     if options.json:
         print(json.dumps({"method": options.method, "out": str(options.out), "notes": pair.notes}))
