@@ -206,8 +206,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     names = options.methods or [method.name for method in METHODS if method.unavailable is None]
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-    with _bar(len(find_pairs(options.dataset)), "pairs", "pair") as bar:
-        evaluations = evaluate(options.dataset, names, options.out, done=lambda _: _move(bar, bar.n + 1))
+    pairs = find_pairs(options.dataset)
+    with _bar(len(pairs), "pairs", "pair") as bar:
+        evaluations = evaluate(pairs, names, options.out, done=lambda _: _move(bar, bar.n + 1))
     rows = [evaluation.row() for evaluation in evaluations]
     if options.out:
         table = table_csv(list(rows[0]), [list(row.values()) for row in rows])

@@ -10,7 +10,7 @@ from statistics import fmean
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusion.datasets import PairFiles, find_pairs
+from fusion.datasets import PairFiles
 from fusion.enhance import IAT
 from fusion.errors import ImageError
 from fusion.image import save
@@ -47,7 +47,7 @@ class Evaluation:
 
 
 def evaluate(
-    dataset: Path,
+    pairs: Sequence[PairFiles],
     methods: Sequence[str],
     out: Path | None = None,
     *,
@@ -62,7 +62,7 @@ def evaluate(
     if out:
         for name in methods:
             (out / name).mkdir(parents=True, exist_ok=True)
-    for files in find_pairs(dataset):
+    for files in pairs:
         _scene(files, evaluations, out, device)
         done(files.scene)
     return list(evaluations.values())
