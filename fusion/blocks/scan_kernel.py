@@ -226,7 +226,7 @@ class _Scan(torch.autograd.Function):
         inputs = [x.detach().numpy() for x in (u, delta, A[None], B, C)]
         batch, channels, length = u.shape
         pieces, chunks = batch * -(-channels // LANES), -(-length // CHUNK)
-        y = np.empty((batch, channels, length), np.float32)
+        y = np.empty_like(inputs[0])
         kept = np.empty((pieces, chunks, A.shape[1], LANES), np.float32)
         _share_out(_forward, pieces, *inputs, y, kept)
         ctx.arrays = (*inputs, kept)
@@ -236,7 +236,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *dy: Tensor) -> tuple[Tensor, ...]:
         u, delta, A, B, C, kept = ctx.arrays
         batch, groups = len(u), len(kept) // len(u)
-        d_u, d_delta = (np.empty(u.shape, np.float32) for _ in range(2))
+        d_u, d_delta = np.empty_like(u), np.empty_like(delta)
         d_A = np.empty((batch, *A.shape[1:]), np.float32)
         d_B, d_C = (np.empty((len(kept), *B.shape[1:]), np.float32) for _ in range(2))
         arrays = (u, delta, A, B, C, kept, dy[0].numpy(), d_u, d_delta, d_A, d_B, d_C)

@@ -19,13 +19,14 @@ states, negative; B and C, per token, what enters the states and what is read fr
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Scan = Callable[..., Tensor]
@@ -40,7 +41,38 @@ def selective_scan(
     `mamba_ssm.ops.selective_scan_interface.selective_scan_fn`. Differentiable in every argument. Runs the fastest
     execution that the device and the installed packages allow; `execution` names it.
     """
+    if u.device.type == "meta":  # counting parameters and arithmetic: there is nothing to scan
+        return torch.empty_like(u)
     return _SCANS[execution(u.device.type, u.dtype)](u, delta, A, B, C, D, delta_bias)
+
+
+def scan_and_state(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What `selective_scan` returns, and the states after the last token, (batch, D, N), without a gradient.
+
+    N tokens are appended; their steps are zero, so that they leave the states as they are, and each reads one of them.
+    """
+    states, length = B.shape[1:]
+    read = torch.eye(states, dtype=C.dtype, device=C.device).expand(len(C), -1, -1)
+    still = F.pad(delta, (0, states), value=-math.inf)
+    y = selective_scan(F.pad(u, (0, states)), still, A, F.pad(B, (0, states)), torch.cat((C, read), 2), D, delta_bias)
+    return y[..., :length], y[..., length:].detach()
+
+
+def initial_decay(channels: int, states: int) -> Tensor:
+    """The logarithm (D, N) of -A: each channel's states decay at 1 ... N (Gu and Dao 2023, section 3.6)."""
+    return torch.log(torch.arange(1, states + 1.0)).repeat(channels, 1)
+
+
+def init_step(projection: nn.Linear) -> None:
+    """Steps log-uniform in 1e-3 ... 0.1 after softplus, floored at 1e-4 (Gu and Dao 2023, section 3.6)."""
+    bound = projection.in_features**-0.5
+    nn.init.uniform_(projection.weight, -bound, bound)
+    low, high = math.log(1e-3), math.log(0.1)
+    step = torch.exp(torch.rand(projection.out_features) * (high - low) + low).clamp_min(1e-4)
+    with torch.no_grad():
+        projection.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
 
 
 def execution(device: str, dtype: torch.dtype = torch.float32) -> str:

@@ -15,32 +15,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.blocks.selective_scan import selective_scan
+from fusion.blocks.selective_scan import init_step, initial_decay, selective_scan
 
 
-def four_orders(tokens: Tensor, side: int) -> Tensor:
-    """(B, side * side, C) read row by row, that backwards, column by column, and that backwards: (4, B, L, C)."""
-    columns = transpose_window(tokens, side)
+def four_orders(tokens: Tensor, rows: int) -> Tensor:
+    """(B, rows * columns, C) read row by row, that backwards, column by column, and that backwards: (4, B, L, C)."""
+    columns = transpose_window(tokens, rows)
     return torch.stack((tokens, tokens.flip(1), columns, columns.flip(1)))
 
 
-def sum_orders(scans: Tensor, side: int) -> Tensor:
+def sum_orders(scans: Tensor, rows: int) -> Tensor:
     """The four scans (4, B, L, C) put back row by row and summed: (B, L, C)."""
-    rows = scans[0] + scans[1].flip(1)
-    columns = scans[2] + scans[3].flip(1)
-    return rows + transpose_window(columns, side)
+    by_row = scans[0] + scans[1].flip(1)
+    by_column = scans[2] + scans[3].flip(1)
+    return by_row + transpose_window(by_column, by_column.shape[1] // rows)
 
 
-def transpose_window(tokens: Tensor, side: int) -> Tensor:
-    """Rows and columns of a window's tokens (B, side * side, C) exchanged."""
-    return tokens.unflatten(1, (side, side)).transpose(1, 2).flatten(1, 2)
+def transpose_window(tokens: Tensor, rows: int) -> Tensor:
+    """Rows and columns of tokens (B, rows * columns, C) exchanged: they are then read column by column."""
+    return tokens.unflatten(1, (rows, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class ScanMixer(nn.Module):
-    """Four-direction selective scan over the side x side tokens of a window, with ONE set of weights.
+    """Four-direction selective scan over the tokens of a window or of a whole map, with ONE set of weights.
 
-    Tokens (B, side * side, C) -> the same. Each direction: a projection is split into a scanned half and a plain one,
-    both pass a depth-wise convolution of 3 tokens and SiLU; the halves are joined, the directions put back in
+    Tokens (B, rows * columns, C) -> the same. In each direction a projection is split into a scanned half and a plain
+    one, both pass a depth-wise convolution of 3 tokens and SiLU; the halves are joined, the directions put back in
     row-major order and summed.
     """
 
@@ -55,14 +55,15 @@ class ScanMixer(nn.Module):
         self.conv_z = nn.Conv1d(self.inner, self.inner, 3, padding="same", groups=self.inner, bias=False)
         self.x_proj = nn.Linear(self.inner, self.rank + 2 * states, bias=False)
         self.dt_proj = nn.Linear(self.rank, self.inner)
-        self.A_log = nn.Parameter(torch.log(torch.arange(1, states + 1.0)).repeat(self.inner, 1))
+        self.A_log = nn.Parameter(initial_decay(self.inner, states))
         self.D = nn.Parameter(torch.ones(self.inner))
         self.out_proj = nn.Linear(width, width, bias=False)
-        _init_step(self.dt_proj)
+        init_step(self.dt_proj)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Mixed tokens, (B, L, C)."""
-        directions = four_orders(self.in_proj(tokens), self.side).flatten(0, 1)  # (4 B, L, C)
+    def forward(self, tokens: Tensor, rows: int | None = None) -> Tensor:
+        """Mixed tokens, (B, L, C); `rows` of them, or as many as the window has."""
+        rows = rows or self.side
+        directions = four_orders(self.in_proj(tokens), rows).flatten(0, 1)  # (4 B, L, C)
         x, z = directions.transpose(1, 2).split(self.inner, 1)  # (4 B, C/2, L)
         x, z = F.silu(self.conv_x(x)), F.silu(self.conv_z(z))
         step, B, C = self.x_proj(x.transpose(1, 2)).split((self.rank, self.states, self.states), -1)
@@ -76,17 +77,7 @@ class ScanMixer(nn.Module):
             self.dt_proj.bias,
         )
         joined = torch.cat((scanned, z), 1).transpose(1, 2).unflatten(0, (4, -1))  # (4, B, L, C)
-        return self.out_proj(sum_orders(joined, self.side))
-
-
-def _init_step(projection: nn.Linear) -> None:
-    """Steps log-uniform in 1e-3 ... 0.1 after softplus, floored at 1e-4 (Gu and Dao 2023, section 3.6)."""
-    bound = projection.in_features**-0.5
-    nn.init.uniform_(projection.weight, -bound, bound)
-    low, high = math.log(1e-3), math.log(0.1)
-    step = torch.exp(torch.rand(projection.out_features) * (high - low) + low).clamp_min(1e-4)
-    with torch.no_grad():
-        projection.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
+        return self.out_proj(sum_orders(joined, rows))
 
 
 class AttentionMixer(nn.Module):

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks.pass_through import pass_channel_0
 from fusion.blocks.vision_mamba import AttentionMixer, ScanMixer, TokenBlock
 from fusion.blocks.window import from_windows, to_windows
 from fusion.losses import structure_and_luminance
@@ -105,21 +106,11 @@ def _carry_luma_through(network: MambaMEF) -> None:
     assert isinstance(out, nn.Conv2d)
     for module in (*network.encode_under.modules(), *network.encode_over.modules(), *network.decode):
         if isinstance(module, DoubleConv):
-            _pass_channel_0(module[0])
-            _pass_channel_0(module[2])
-    _pass_channel_0(out)
+            pass_channel_0(module[0])
+            pass_channel_0(module[2])
+    pass_channel_0(out)
     with torch.no_grad():
         out.weight[:, 1:] *= 0.1  # the other channels start quiet and are heard as soon as they help
-
-
-def _pass_channel_0(convolution: nn.Module) -> None:
-    assert isinstance(convolution, nn.Conv2d)
-    assert convolution.bias is not None
-    centre = convolution.kernel_size[0] // 2
-    with torch.no_grad():
-        nn.init.zeros_(convolution.weight[0])
-        nn.init.zeros_(convolution.bias)
-        convolution.weight[0, 0, centre, centre] = 1
 
 
 METHOD = Method(
