@@ -37,6 +37,17 @@ def to_rgb(y: Tensor, cbcr: Tensor) -> Tensor:
     return torch.stack((red, green, blue), dim=-3)
 
 
+def fit_gamut(y: Tensor, cbcr: Tensor) -> Tensor:
+    """As `to_rgb`, but a colour that does not fit into 0 ... 1 is desaturated until it does: its luma stays.
+
+    Y outside 0 ... 1 becomes a grey outside 0 ... 1.
+    """
+    difference = to_rgb(y, cbcr) - y
+    room = torch.where(difference > 0, (1 - y).clamp_min(0), y.clamp_min(0))
+    share = (room / difference.abs().clamp_min(1e-6)).amin(-3, keepdim=True).clamp_max(1)
+    return y + share * difference
+
+
 def merge_chroma(under: Tensor, over: Tensor) -> Tensor:
     """The fused chroma of two CbCr planes (..., 2, H, W): each weighted by its distance from neutral.
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, mef_ssim
 
 _ANCHOR_SIDE = 16
-_ANCHOR_WEIGHT = 0.2
+_ANCHOR_WEIGHT = 0.02
 _RANGE_WEIGHT = 1.0
 _EXPOSEDNESS_SIGMA = 0.2
 
@@ -21,9 +21,10 @@ _EXPOSEDNESS_SIGMA = 0.2
 def structure_and_luminance(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     """1 - MEF-SSIM (three scales), a light anchor on local luminance, and a penalty for leaving 0 ... 1.
 
-    MEF-SSIM as MEFB measures it sees structure alone: without the anchor a result's brightness would be free.
+    MEF-SSIM as MEFB measures it sees structure alone: without the anchor a result's brightness would be free. It is
+    taken of the clamped result, which is what people see: of the unclamped one, networks learn to put detail outside.
     """
-    structure = 1 - mef_ssim(fused, under, over).mean()
+    structure = 1 - mef_ssim(fused.clamp(0, 1), under, over).mean()
     anchor = (F.avg_pool2d(fused, _ANCHOR_SIDE) - exposed_luminance(under, over)).abs().mean()
     outside = (F.relu(-fused) + F.relu(fused - 1)).mean()
     return structure + _ANCHOR_WEIGHT * anchor + _RANGE_WEIGHT * outside
@@ -53,6 +54,18 @@ def mambamef_paper(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     return 10 * intensity + 3 * gradient + 2 * structure
 
 
+def swinfusion(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    """SwinFusion's loss for exposures: 20 intensity + 20 gradient + 10 structure. Sides of 11 or more.
+
+    |F - (Y1 + Y2) / 2| + | |S F| - max(|S Y1|, |S Y2|) | + 1 - SSIM, the mean over both sources; S is Sobel. Source: Ma
+    et al., "SwinFusion", IEEE/CAA Journal of Automatica Sinica 2022.
+    """
+    intensity = (fused - (under + over) / 2).abs().mean()
+    gradient = (sobel(fused) - torch.maximum(sobel(under), sobel(over))).abs().mean()
+    structure = 1 - (ssim(fused, under) + ssim(fused, over)).mean() / 2
+    return 20 * intensity + 20 * gradient + 10 * structure
+
+
 def sobel(planes: Tensor) -> Tensor:
     """|Gx| + |Gy| of (B, 1, H, W), zeros beyond the border, not divided by 8."""
     kernel = planes.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -77,6 +90,12 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         score = score * value.clamp_min(1e-6) ** weight
         a, b = halve(a), halve(b)
     return score
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM of (B, 1, H, W), one value a picture; window as `ms_ssim`'s. Source: Wang et al., TIP 2004, eq. 13."""
+    luminance, structure = _ssim_terms(a, b)
+    return (luminance * structure).mean((1, 2, 3))
 
 
 def _ssim_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

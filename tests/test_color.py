@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusion.color import chroma, luma, merge_chroma, to_rgb
+from fusion.color import chroma, fit_gamut, luma, merge_chroma, to_rgb
 
 
 def test_luma_and_chroma_are_those_of_opencv() -> None:
@@ -37,3 +37,17 @@ def test_greys_have_neutral_chroma() -> None:
 def test_merged_chroma(a: float, b: float, merged: float) -> None:
     planes = merge_chroma(torch.full((2, 1, 1), a), torch.full((2, 1, 1), b))
     assert planes.flatten().tolist() == pytest.approx([merged, merged], abs=1e-6)
+
+
+def test_colours_that_do_not_fit_lose_saturation_not_luma() -> None:
+    rng = torch.Generator().manual_seed(0)
+    y, cbcr = torch.rand(1, 20, 30, generator=rng), torch.rand(2, 20, 30, generator=rng)
+    fitted, plain = fit_gamut(y, cbcr), to_rgb(y, cbcr)
+    assert float(fitted.min()) >= -1e-6
+    assert float(fitted.max()) <= 1 + 1e-6
+    assert torch.allclose(luma(fitted), y, atol=1e-5)
+    fits = ((plain >= 0) & (plain <= 1)).all(0)
+    assert bool(fits.any())
+    assert torch.allclose(fitted[:, fits], plain[:, fits], atol=1e-5)
+    grey = fit_gamut(torch.tensor([[[1.2, -0.1]]]), torch.full((2, 1, 2), 0.7))
+    assert torch.allclose(grey, torch.tensor([1.2, -0.1]).expand(3, 1, 2), atol=1e-6)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusion.losses import exposed_luminance, mambamef_paper, ms_ssim, sobel, structure_and_luminance
+from fusion.losses import exposed_luminance, mambamef_paper, ms_ssim, sobel, structure_and_luminance, swinfusion
 from fusion.metrics.mef_ssim import mef_ssim
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -56,7 +56,7 @@ def test_ms_ssim_of_equal_pictures_is_one() -> None:
     assert torch.allclose(ms_ssim(a, a), torch.ones(2), atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [structure_and_luminance, mambamef_paper], ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("loss", [structure_and_luminance, mambamef_paper, swinfusion], ids=lambda loss: loss.__name__)
 def test_a_step_down_the_gradient_helps(loss: Loss) -> None:
     under, over = pair()
     fused = ((under + over) / 2).requires_grad_()
@@ -69,7 +69,7 @@ def test_a_step_down_the_gradient_helps(loss: Loss) -> None:
         assert float(loss(better, under, over)) < float(before)
 
 
-@pytest.mark.parametrize("loss", [structure_and_luminance, mambamef_paper], ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("loss", [structure_and_luminance, mambamef_paper, swinfusion], ids=lambda loss: loss.__name__)
 def test_finite_on_black_and_white(loss: Loss) -> None:
     black, white = torch.zeros(1, 1, 176, 176), torch.ones(1, 1, 176, 176)
     fused = torch.full((1, 1, 176, 176), 0.5, requires_grad=True)
@@ -105,3 +105,17 @@ def test_the_better_exposed_source_leads() -> None:
     middle, bright = torch.full((1, 1, 32, 32), 0.5), torch.full((1, 1, 32, 32), 0.98)
     led = exposed_luminance(middle, bright)
     assert float(led.max()) < 0.52
+
+
+def test_swinfusion_of_flat_planes_by_hand() -> None:
+    """Inside, SSIM is its luminance term; Sobel sees the fall to zero at 56 pixels of the border and 4 corners."""
+    under, over, fused = (torch.full((1, 1, 16, 16), value, dtype=torch.float64) for value in (0.2, 0.6, 0.5))
+    edges = (0.6 - 0.5) * (56 * 4 + 4 * 6) / 256
+    similar = [(2 * 0.5 * y + 1e-4) / (0.5**2 + y**2 + 1e-4) for y in (0.2, 0.6)]
+    expected = 20 * 0.1 + 20 * edges + 10 * (1 - sum(similar) / 2)
+    assert float(swinfusion(fused, under, over)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_swinfusion_is_zero_where_all_are_equal() -> None:
+    under, _ = pair(32)
+    assert float(swinfusion(under, under, under)) < 1e-4

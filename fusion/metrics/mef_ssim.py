@@ -74,6 +74,27 @@ class Target:
     variance: Tensor
 
 
+def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
+    """Gains (B, 2, h, w) of the sources' patches in their target, of the patches' moments over 11 x 11 pixels.
+
+    `variance` (B, 2, h, w) and `covariance` (B, 1, h, w) in squared levels of 0 to 255. Eqs. 6 to 9.
+    """
+
+    def norm(gain: Tensor) -> Tensor:
+        """|gain_1 (x_1 - mu_1) + gain_2 (x_2 - mu_2)| over a patch."""
+        squares = (gain**2 * variance).sum(1, keepdim=True) + 2 * gain.prod(1, keepdim=True) * covariance
+        return _WINDOW * squares.clamp_min(0).sqrt()
+
+    norms = _WINDOW * variance.sqrt()
+    agreement = norm(torch.ones_like(variance)) / norms.sum(1, keepdim=True).clamp_min(_EPS)
+    power = torch.tan(torch.pi / 2 * agreement.clamp(0, 1)).clamp(0, _MAX_POWER)
+    contrast = norms + _CONTRAST_FLOOR
+    weight = (contrast / _WINDOW) ** power + _EPS
+    structure = weight / weight.sum(1, keepdim=True) / contrast
+    length = norm(structure)
+    return structure * torch.where(length > 0, contrast.amax(1, keepdim=True) / length.clamp_min(1e-30), 0.0)
+
+
 def _target(sources: Tensor) -> Target:
     """The target of two sources (B, 2, H, W), 0 to 255 less 128, in float64."""
     box = torch.full((_WINDOW,), 1 / _WINDOW, dtype=sources.dtype, device=sources.device)
@@ -89,20 +110,7 @@ def _target(sources: Tensor) -> Target:
     variance = torch.where(variance < _FLAT, 0.0, variance)
     covariance = torch.where((variance == 0).any(1, keepdim=True), 0.0, covariance)
 
-    def norm(gain: Tensor) -> Tensor:
-        """|gain_1 (x_1 - mu_1) + gain_2 (x_2 - mu_2)| over a patch."""
-        squares = (gain**2 * variance).sum(1, keepdim=True) + 2 * gain.prod(1, keepdim=True) * covariance
-        return _WINDOW * squares.clamp_min(0).sqrt()
-
-    norms = _WINDOW * variance.sqrt()
-    agreement = norm(torch.ones_like(variance)) / norms.sum(1, keepdim=True).clamp_min(_EPS)
-    power = torch.tan(torch.pi / 2 * agreement.clamp(0, 1)).clamp(0, _MAX_POWER)
-    contrast = norms + _CONTRAST_FLOOR
-    weight = (contrast / _WINDOW) ** power + _EPS
-    structure = weight / weight.sum(1, keepdim=True) / contrast
-    length = norm(structure)
-    gains = structure * torch.where(length > 0, contrast.amax(1, keepdim=True) / length.clamp_min(1e-30), 0.0)
-
+    gains = structure_gains(variance, covariance)
     means, variance, covariance = moments(gauss)
     target_variance = (gains**2 * variance).sum(1, keepdim=True) + 2 * gains.prod(1, keepdim=True) * covariance
     return Target(sources, means, gains, target_variance)
