@@ -6,6 +6,7 @@ padding, tiles, cropping, clamping) happens in `Fuser`, once, and never inside a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion import color, weights
+from fusion.blocks.guided_filter import carry_up, shrink
 from fusion.errors import WeightsError
 from fusion.image import ExposurePair, Photo
 from fusion.tiles import extend, in_tiles
@@ -70,6 +72,9 @@ class Method:
     halo: int | None = None
     """How far, in pixels, a result depends on its surroundings beyond the `multiple_of` grid; None: on the
     whole picture, so that it cannot be tiled."""
+    largest: int | None = None
+    """Pixels above which a network of lumas sees a smaller copy; its result is carried up along the photographs' edges.
+    For those that are slow and cannot be tiled; None: no limit."""
     enhanced: bool = False
     """The network reads each luma twice, as it is and corrected by IAT: two channels."""
     recipe: Recipe | None = None
@@ -139,11 +144,21 @@ class Fuser:
         """The network's planes, (C, H, W), whole or tile by tile."""
         planes, multiple = torch.stack((under, over)), self.method.multiple_of  # (2, C, H, W)
         if self.method.halo is None:
-            height, width = planes.shape[-2:]
-            return self._network(extend(planes, 0, multiple))[:, :height, :width]
+            return self._whole(planes)
         return in_tiles(
             planes, self._network, side=self.tile, halo=self.method.halo, multiple_of=multiple, progress=progress
         )
+
+    def _whole(self, planes: Tensor) -> Tensor:
+        """The network on the whole picture, or on a copy of at most `largest` pixels."""
+        height, width = planes.shape[-2:]
+        low = planes
+        if self.method.largest:
+            low = shrink(planes, math.sqrt(self.method.largest / (height * width)))
+        fused = self._network(extend(low, 0, self.method.multiple_of))[:, : low.shape[-2], : low.shape[-1]]
+        if low is planes:
+            return fused
+        return carry_up(fused[None], low.transpose(0, 1), planes.transpose(0, 1))[0]
 
     def _network(self, planes: Tensor) -> Tensor:
         """(2, C, H, W) -> (C, H, W)."""

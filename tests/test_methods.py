@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,8 +14,20 @@ from fusion.image import ExposurePair
 from fusion.method import Fuser, Method
 from fusion.methods import METHODS
 
-PARAMETERS = {"mambamef": 623_249, "mertens": 0, "mertens-torch": 0}
+PARAMETERS = {
+    "pyramef": 53_895,
+    "mambamef": 623_249,
+    "lemamba": 739_713,
+    "mambadfuse": 1_347_271,
+    "mefnet": 26_461,
+    "deepfuse": 88_961,
+    "lightfuse": 1_574,
+    "meflut": 128,
+    "mertens": 0,
+    "mertens-torch": 0,
+}
 SIZES = [(16, 16), (17, 31), (64, 48), (120, 77)]
+LARGE = (777, 513)
 
 all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 trained = [method for method in METHODS if method.unavailable is None]
@@ -56,6 +69,21 @@ def test_any_size_finite_and_in_range(method: Method, size: tuple[int, int]) -> 
     assert bool(fused.isfinite().all())
     assert float(fused.min()) >= 0
     assert float(fused.max()) <= 1
+
+
+@pytest.mark.parametrize("method", [m for m in trained if not m.largest], ids=lambda method: method.name)
+def test_a_large_odd_size(method: Method) -> None:
+    fused = run(Fuser(method), *LARGE)
+    assert fused.shape == (3, *LARGE)
+    assert bool(fused.isfinite().all())
+
+
+@pytest.mark.parametrize("method", [m for m in trained if m.largest], ids=lambda method: method.name)
+def test_a_large_odd_size_through_a_small_copy(method: Method) -> None:
+    """The network itself would take a minute at this size; the copy's is chosen smaller than the method's own."""
+    fused = run(Fuser(replace(method, largest=64 * 64)), *LARGE)
+    assert fused.shape == (3, *LARGE)
+    assert bool(fused.isfinite().all())
 
 
 @available

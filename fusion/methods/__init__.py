@@ -1,10 +1,17 @@
 """The methods, in gallery order. Adding one: its file here, its name in the tuple."""
 
 from fusion.method import Method
-from fusion.methods import mambamef, mertens
+from fusion.methods import deepfuse, lemamba, lightfuse, mambadfuse, mambamef, meflut, mefnet, mertens, pyramef
 
 METHODS: tuple[Method, ...] = (
+    pyramef.METHOD,
     mambamef.METHOD,
+    lemamba.METHOD,
+    mambadfuse.METHOD,
+    mefnet.METHOD,
+    deepfuse.METHOD,
+    lightfuse.METHOD,
+    meflut.METHOD,
     mertens.METHOD,
     mertens.METHOD_TORCH,
 )

@@ -69,7 +69,7 @@ def exposure_fusion(
         detail, spread, levels, reduce, expand = _contrast_torch(burst), 2 * sigma, 4, _reduce_torch, _expand_torch
     else:
         detail, spread, reduce, expand = _contrast(burst, grey), 2 * sigma**2, _reduce, _expand
-        levels = min(burst.shape[-2:]).bit_length() - 1  # floor(log2(shorter side))
+        levels = _levels(burst)
 
     weight = detail**contrast
     if saturation and burst.shape[-3] == 3:
@@ -84,6 +84,18 @@ def exposure_fusion(
 
     fused = _blend(burst, weight, levels, reduce, expand)
     return _bend(fused, roll_off) if roll_off else fused.clamp(0, 1)
+
+
+def blend(burst: Tensor, weight: Tensor) -> Tensor:
+    """A burst (N, C, H, W) or (N, B, C, H, W) by weights (N, ..., 1, H, W) that sum to 1, as section 3.2 blends it.
+
+    Not clamped.
+    """
+    return _blend(burst, weight, _levels(burst), _reduce, _expand)
+
+
+def _levels(burst: Tensor) -> int:
+    return min(burst.shape[-2:]).bit_length() - 1  # floor(log2(shorter side))
 
 
 def _blend(

@@ -1,0 +1,67 @@
+"""DeepFuse: the first network for exposure fusion; a tied encoder, the sum of its features, a decoder, on luma.
+
+Paper: Prabhakar, Sai Srikar, Babu, "DeepFuse: A Deep Unsupervised Approach for Exposure Fusion with Extreme Exposure
+Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors released are of a larger network.)
+
+    luma under -> C1 5x5, C2 7x7 --+
+               (the same weights)  + sum -> C3 7x7, C4 5x5, C5 5x5 -> fused luma -> + merged chroma -> RGB
+    luma over  -> C1 5x5, C2 7x7 --+
+
+| where           | the paper             | here, and why                                          |
+|-----------------|-----------------------|--------------------------------------------------------|
+| loss            | MEF-SSIM at one scale | at three, with a light luminance anchor: every network |
+|                 |                       | here is trained for the same                           |
+| initial weights | random                | one channel carries the luma through: untrained it     |
+|                 |                       | returns the mean of its inputs                         |
+| luma            | studio swing          | full range                                             |
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusion.blocks.pass_through import pass_channel_0
+from fusion.losses import structure_and_luminance
+from fusion.method import Method, Planes, Recipe
+
+
+class DeepFuse(nn.Module):
+    """Two lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 88,961 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1 = nn.Conv2d(1, 16, 5, padding=2)
+        self.c2 = nn.Conv2d(16, 32, 7, padding=3)
+        self.c3 = nn.Conv2d(32, 32, 7, padding=3)
+        self.c4 = nn.Conv2d(32, 16, 5, padding=2)
+        self.c5 = nn.Conv2d(16, 1, 5, padding=2)
+        for convolution in (self.c1, self.c2, self.c3, self.c4):
+            pass_channel_0(convolution)
+        pass_channel_0(self.c5, 0.5)  # the features of two pictures were summed
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        features = self.encode(torch.cat((under, over)))
+        x = features[: len(under)] + features[len(under) :]
+        x = F.leaky_relu(self.c3(x), 0.01)
+        x = F.leaky_relu(self.c4(x), 0.01)
+        return self.c5(x)
+
+    def encode(self, luma: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 32, H, W), the same for both exposures."""
+        return F.leaky_relu(self.c2(F.leaky_relu(self.c1(luma), 0.01)), 0.01)
+
+
+METHOD = Method(
+    name="deepfuse",
+    title="DeepFuse",
+    paper="Prabhakar et al., DeepFuse, ICCV 2017",
+    faithful=True,
+    summary="The first network for exposure fusion: five convolutions, features of both exposures added.",
+    build=DeepFuse,
+    planes=Planes.LUMA,
+    halo=12,  # half of each kernel: 2 + 3 + 3 + 2 + 2
+    recipe=Recipe(loss=structure_and_luminance, crop=128, batch=4, rate=2e-3),
+)

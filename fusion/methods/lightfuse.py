@@ -1,0 +1,90 @@
+"""LightFuse: two small networks, one for each pixel's colour and one, at an eighth of the size, for its surroundings.
+
+Paper: Liu et al., "LightFuse: Lightweight CNN based Dual-exposure Fusion", arXiv 2107.02299, 2021 (the authors'
+repository Taichi-Pink/LightFuse has no licence; rebuilt from a description). Size: that of its current weights file.
+
+    both photographs (6 channels, each about its mean, in units of its spread)
+        -> three 1x1 convolutions, full size ---------------------------+
+        -> three depth-wise ones, stride 2 each; bilinear back to size -+ sum -> tanh -> fused photograph
+
+| where       | the authors' code                                 | here, and why                                    |
+|-------------|---------------------------------------------------|--------------------------------------------------|
+| stretch     | each photograph from its least and greatest value | by mean and spread: single pixels decide less    |
+| enlargement | nearest neighbour: 8 x 8 blocks at edges          | bilinear                                         |
+| target      | SICE's label, chosen by people among 13 results   | half Mertens, half mean, in the labels' mean and |
+|             |                                                   | spread: labels do not come with our pairs        |
+| loss        | mean square and VGG16 features                    | mean square and SSIM: no weights of others       |
+| result      | cut to uint8                                      | rounded, as everywhere                           |
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusion import color
+from fusion.losses import ssim
+from fusion.method import Method, Planes, Recipe
+from fusion.methods.mertens import exposure_fusion
+
+_STRIDE = 8
+
+
+class LightFuse(nn.Module):
+    """Two photographs (B, 3, H, W), H and W multiples of 8, to the fused one (B, 3, H, W). 1,574 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.combine = nn.Sequential(
+            nn.Conv2d(6, 32, 1), nn.ReLU(inplace=True), nn.Conv2d(32, 32, 1), nn.ReLU(inplace=True),
+            nn.Conv2d(32, 3, 1), nn.ReLU(inplace=True),
+        )  # fmt: skip
+        self.reduce = nn.ModuleList(nn.Conv2d(6, 6, 3, stride=2, groups=6, bias=last < 2) for last in range(3))
+        self.filter = nn.Conv2d(6, 3, 1)
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """The fused photograph, within 0 ... 1."""
+        pair = torch.cat((_stretch(under), _stretch(over)), 1)
+        low = pair
+        for convolution in self.reduce:
+            low = convolution(F.pad(low, (0, 1, 0, 1)))
+        surroundings = F.interpolate(self.filter(low).float(), pair.shape[-2:], mode="bilinear")
+        return (torch.tanh(self.combine(pair) + surroundings) + 1) / 2
+
+
+def _stretch(photo: Tensor) -> Tensor:
+    """Each photograph of (B, 3, H, W) by its own mean and spread: mostly to -1 ... 1."""
+    mean, spread = photo.mean((1, 2, 3), keepdim=True), photo.std((1, 2, 3), keepdim=True)
+    return (photo - mean) / (2 * spread.clamp_min(1e-3))
+
+
+# SICE's labels, whichever the scene, are of about this mean and this standard deviation.
+_LABEL_MEAN, _LABEL_SPREAD = 0.485, 0.21
+
+
+@torch.no_grad()
+def _reference(under: Tensor, over: Tensor) -> Tensor:
+    """A stand-in for SICE's label: contrast of Mertens' fusion and calm of the mean, in the labels' mean and spread."""
+    fused = (exposure_fusion(torch.stack((under, over)), exposedness=0) + (under + over) / 2) / 2
+    mean, spread = fused.mean((1, 2, 3), keepdim=True), fused.std((1, 2, 3), keepdim=True)
+    return ((fused - mean) / spread.clamp_min(0.05) * _LABEL_SPREAD + _LABEL_MEAN).clamp(0, 1)
+
+
+def _loss(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    reference = _reference(under, over)
+    structure = 1 - ssim(color.luma(fused), color.luma(reference)).mean()
+    return F.mse_loss(fused, reference) + 0.05 * structure
+
+
+METHOD = Method(
+    name="lightfuse",
+    title="LightFuse",
+    paper="Liu et al., LightFuse, arXiv 2107.02299 (2021)",
+    faithful=False,
+    summary="1,574 parameters that fuse colours directly: the smallest network here, made for small devices.",
+    build=LightFuse,
+    planes=Planes.RGB,
+    multiple_of=_STRIDE,
+    recipe=Recipe(loss=_loss, crop=256, batch=4, rate=5e-3, weight_decay=0.0, zoom=4.0),
+)

@@ -1,0 +1,84 @@
+"""MEF-Net: weight maps learned at low resolution, carried to full resolution by a guided filter.
+
+Paper: Ma, Duanmu, Zhu, Fang, Wang, "Deep Guided Learning for Fast Multi-Exposure Image Fusion", TIP 2020, section III
+and table I. The same network looks at each frame alone, so that it serves any number of them.
+
+    luma -> shorter side 128 -> context aggregation network -> weight map -> guided filter, guide: luma
+    fused luma = sum of |weight| luma / sum of |weight|, over the frames                         -> + merged chroma
+
+| where          | the paper                          | here, and why                                        |
+|----------------|------------------------------------|------------------------------------------------------|
+| loss           | MEF-SSIM with luminance, one scale | structure at three scales, a light luminance anchor: |
+|                |                                    | every network here is trained for the same           |
+| training       | whole bursts of up to 17 frames    | crops of pairs, most of a picture each               |
+| small pictures | enlarged to 128 pixels             | taken as they are                                    |
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fusion.blocks.guided_filter import fast_guided_filter, shrink
+from fusion.losses import structure_and_luminance
+from fusion.method import Method, Planes, Recipe
+
+_LOW_SIDE = 128
+_WEIGHT_FLOOR = 1e-8
+
+
+class AdaptiveNorm(nn.Module):
+    """w0 x + w1 InstanceNorm(x): the network learns how much to normalise (section III-A)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.w0 = nn.Parameter(torch.ones(1))
+        self.w1 = nn.Parameter(torch.zeros(1))
+        self.norm = nn.InstanceNorm2d(width, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return self.w0 * x + self.w1 * self.norm(x)
+
+
+class ContextAggregation(nn.Sequential):
+    """Dilated convolutions, luma (B, 1, H, W) to a raw weight map (B, 1, H, W) (table I)."""
+
+    def __init__(self, width: int = 24) -> None:
+        layers: list[nn.Module] = []
+        for index, dilation in enumerate((1, 2, 4, 8, 16, 1)):
+            channels = width if index else 1
+            layers += [
+                nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False),
+                AdaptiveNorm(width),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        super().__init__(*layers, nn.Conv2d(width, 1, 1))
+
+
+class MEFNet(nn.Module):
+    """Two lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 26,461 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weigh = ContextAggregation()
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """The weighted mean of both, so within 0 ... 1."""
+        frames = torch.cat((under, over))
+        low = shrink(frames, _LOW_SIDE / min(frames.shape[-2:]))
+        weights = fast_guided_filter(self.weigh(low).float(), low, frames).abs() + _WEIGHT_FLOOR
+        weighted, total = (x.unflatten(0, (2, -1)).sum(0) for x in (weights * frames, weights))
+        return weighted / total
+
+
+METHOD = Method(
+    name="mefnet",
+    title="MEF-Net",
+    paper="Ma et al., Deep Guided Learning for Fast Multi-Exposure Image Fusion, TIP 2020",
+    faithful=True,
+    summary="Learns weight maps on a small copy and carries them up along edges: large pictures cost little.",
+    build=MEFNet,
+    planes=Planes.LUMA,
+    recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, zoom=4.0),
+)

@@ -1,0 +1,252 @@
+"""PyraMEF: every level of a pyramid is brought to the structure both exposures ask for; a network corrects it.
+
+Ours. What a patch of the ideal fusion looks like is known in closed form (Ma, Zeng, Wang, TIP 2015, eqs. 4 to 9, on
+which MEF-SSIM rests): it is gain_1 (x_1 - mu_1) + gain_2 (x_2 - mu_2), of the strongest contrast, about any mean. That
+every patch, of every size, is so at once is asked from the coarsest level of a pyramid to the second finest. With G the
+Gaussian mean over a patch, the pixel that is the mean of what all patches around it want obeys
+
+    F = G G F + S,   S = sum_k G(gain_k) y_k - G(gain_k mu_k)
+
+which a few relaxations solve, because the level below gives them a good start. What the formula cannot know, a network
+of shared weights says at each level: how the gains should differ (clipped, noisy or ambiguous places, the range that is
+left) and what to add. It hands its features down from coarse to fine; on the two coarsest levels a selective scan lets
+every place see the whole picture. The finest level copies the gains of the one before: its cost is a few operations a
+pixel.
+
+    lumas -> pyramid of 2x2 means -> coarsest: network blends -> twice the size, detail by gains, relax, correct -> ...
+
+Colour is carried as follows: each exposure's chroma counts by how well its pixel is exposed and little where a channel
+is clipped, and grows or shrinks with the root of what its luma does. Where a colour does not fit into the range, it is
+desaturated until it does: the luma stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusion import color
+from fusion.blocks.vision_mamba import ScanMixer
+from fusion.losses import structure_and_luminance
+from fusion.method import Method, Planes, Recipe
+from fusion.metrics.mef_ssim import gaussian_window, halve, structure_gains
+
+_COARSEST = 8
+"""The pyramid ends before its shorter side falls below this, in pixels."""
+_PATCH = 11
+_SIGMA = 1.5
+_FLOOR = 0.25**2  # squared levels of 0 to 255: contrast below the step of 8 bits is none
+_RELAXATIONS = 6
+_RELAXATIONS_FINEST = 2  # of the relaxed levels: most pixels, least to do
+
+
+class Statistics(NamedTuple):
+    """What the patches of both lumas are like; planes (B, n, h, w)."""
+
+    log_gains: Tensor
+    log_contrasts: Tensor
+    correlation: Tensor
+
+
+@torch.no_grad()
+def patch_statistics(lumas: Tensor) -> Statistics:
+    """Of lumas (B, 2, h, w) from 0 to 1, over patches of 11 x 11 pixels, clipped at the border."""
+    levels = (lumas - 0.5) * 255
+    mean, square, product = box(torch.cat((levels, levels**2, levels.prod(1, keepdim=True)), 1)).split((2, 2, 1), 1)
+    variance = (square - mean**2).clamp_min(_FLOOR)
+    deviation = variance.sqrt()
+    limit = deviation.prod(1, keepdim=True)
+    covariance = (product - mean.prod(1, keepdim=True)).clamp(-limit, limit)
+    gains = structure_gains(variance, covariance).clamp_min(1e-4)
+    return Statistics(gains.log(), (deviation / 255).log(), covariance / limit)
+
+
+def log_contrast(luma: Tensor) -> Tensor:
+    """The logarithm of the patches' standard deviation in a luma (B, 1, h, w)."""
+    mean, square = box(torch.cat((luma, luma**2), 1)).split(1, 1)
+    return (square - mean**2).clamp_min(_FLOOR / 255**2).log() / 2
+
+
+def box(planes: Tensor, side: int = _PATCH) -> Tensor:
+    """Means over side x side pixels, of those inside the picture."""
+    rows = F.avg_pool2d(planes, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)
+
+
+def gaussian(planes: Tensor, sigma: float = _SIGMA, radius: int = _PATCH // 2) -> Tensor:
+    """Gaussian means, repeated borders, in float32: relaxation adds up what half precision would lose."""
+    with torch.autocast("cuda" if planes.is_cuda else "cpu", enabled=False):
+        window = gaussian_window(2 * radius + 1, sigma, planes)
+        x = F.pad(planes, (radius,) * 4, mode="replicate").flatten(0, 1)[:, None]
+        x = F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+    return x.view_as(planes)
+
+
+def pyramid(lumas: Tensor) -> list[Tensor]:
+    """(B, C, H, W) and its 2 x 2 means, finest first."""
+    levels = [lumas]
+    while min(levels[-1].shape[-2:]) >= 2 * _COARSEST:
+        levels.append(halve(levels[-1]))
+    return levels
+
+
+def enlarge(planes: Tensor, like: Tensor) -> Tensor:
+    """Twice the size, bilinear, cut to that of `like`."""
+    height, width = like.shape[-2:]
+    return F.interpolate(planes, scale_factor=2, mode="bilinear")[..., :height, :width]
+
+
+class Residual(nn.Module):
+    """x plus two 3 x 3 convolutions of it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight *= 0.3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        return x + self.second(F.relu(self.first(x)))
+
+
+class GlobalScan(nn.Module):
+    """x plus a four-direction selective scan over the whole map."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mixer = ScanMixer(width, side=_COARSEST)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = tokens + self.mixer(self.norm(tokens), rows=x.shape[-2])
+        return tokens.transpose(1, 2).unflatten(2, x.shape[-2:])
+
+
+@dataclass
+class State:
+    """What one level hands to the next finer one."""
+
+    fused: Tensor
+    features: Tensor
+    log_gains: Tensor
+    """(B, 2, h, w), corrected for the finer level."""
+
+
+class PyraMEF(nn.Module):
+    """Two photographs (B, 3, H, W) to the fused one (B, 3, H, W). 53,895 parameters at width 32."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.width = width
+        self.stem = nn.Conv2d(12 + width, width, 3, padding=1)
+        self.context = GlobalScan(width)
+        self.body = nn.Sequential(Residual(width), Residual(width))
+        self.blend = nn.Conv2d(width, 2, 3, padding=1)
+        self.correct = nn.Conv2d(width, 3, 3, padding=1)
+        self.correct_finest = nn.Conv2d(width, 2, 1)
+        for head in (self.blend, self.correct, self.correct_finest):
+            nn.init.normal_(head.weight, std=1e-3)  # untrained, it is the formula
+            nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """The fused photograph; its luma is not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        luma = self.fuse_luma(torch.cat((color.luma(under), color.luma(over)), 1))
+        return carry_colour(under, over, luma)
+
+    def fuse_luma(self, lumas: Tensor) -> Tensor:
+        """(B, 2, H, W) -> (B, 1, H, W)."""
+        levels = pyramid(lumas)
+        state = self.start(levels[-1])
+        for depth in range(len(levels) - 2, 0, -1):
+            state = self.refine(levels[depth], levels[depth + 1], state, scan=depth == len(levels) - 2, finer=depth > 1)
+        return finish(levels[0], levels[1], state) if len(levels) > 1 else state.fused
+
+    def start(self, lumas: Tensor) -> State:
+        """The coarsest level: both lumas, blended."""
+        mean = lumas.mean(1, keepdim=True)
+        nothing = lumas.new_zeros(len(lumas), self.width, *lumas.shape[-2:])
+        features, log_gains = self.look(lumas, torch.zeros_like(lumas), mean, nothing, scan=True)
+        share, lift = self.blend(F.relu(features)).float().split(1, 1)
+        share = torch.sigmoid(share)
+        fused = share * lumas[:, :1] + (1 - share) * lumas[:, 1:] + 0.1 * lift
+        return State(fused, features, log_gains + bounded(self.correct_finest(features)))
+
+    def refine(self, lumas: Tensor, coarser: Tensor, state: State, *, scan: bool, finer: bool) -> State:
+        """A level between: detail joins what is fused so far, and both are relaxed to what the patches want."""
+        detail, fused = lumas - enlarge(coarser, lumas), enlarge(state.fused, lumas)
+        features, log_gains = self.look(lumas, detail, fused, enlarge(state.features, lumas), scan=scan)
+        correction, lift = self.correct(F.relu(features)).split((2, 1), 1)
+        gains = torch.exp(log_gains + bounded(correction))
+        smooth_gains = gaussian(gains)
+        wanted = (smooth_gains * lumas - gaussian(gains * gaussian(lumas))).sum(1, keepdim=True)
+        fused = fused + (smooth_gains * detail).sum(1, keepdim=True)
+        for _ in range(_RELAXATIONS if finer else _RELAXATIONS_FINEST):
+            fused = (gaussian(fused, _SIGMA * 2**0.5, 6) + wanted).clamp(0, 1)
+        return State(fused + 0.1 * lift.float(), features, log_gains + bounded(self.correct_finest(features)))
+
+    def look(
+        self, lumas: Tensor, detail: Tensor, fused: Tensor, features: Tensor, *, scan: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The level's features, and the logarithms of its gains by the formula."""
+        patches = patch_statistics(lumas)
+        missing = log_contrast(fused) - patches.log_contrasts.amax(1, keepdim=True)
+        room = lumas.amax(1, keepdim=True) - fused
+        planes = (lumas - 0.5, 4 * detail, patches.log_contrasts / 2 + 2, patches.log_gains / 3, patches.correlation)
+        x = torch.cat((*planes, fused - 0.5, missing, room, features), 1)
+        x = F.relu(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        return self.body(self.context(x) if scan else x), patches.log_gains
+
+
+def bounded(correction: Tensor) -> Tensor:
+    """To a factor of at most e^2 either way."""
+    return 2 * torch.tanh(correction.float() / 2)
+
+
+def finish(lumas: Tensor, coarser: Tensor, state: State) -> Tensor:
+    """The finest level: its detail by the gains of the level before."""
+    detail = lumas - enlarge(coarser, lumas)
+    return enlarge(state.fused, lumas) + (torch.exp(enlarge(state.log_gains, lumas)) * detail).sum(1, keepdim=True)
+
+
+_EXPOSED = 0.25
+_CLIPPED = (0.85, 1.0)
+_LARGEST_GAIN = 4.0
+
+
+def carry_colour(under: Tensor, over: Tensor, luma: Tensor) -> Tensor:
+    """RGB of a fused luma (B, 1, H, W), with the colour of both photographs (B, 3, H, W)."""
+    chroma, total = torch.zeros_like(under[:, :2]), torch.zeros_like(luma)
+    for photo in (under, over):
+        y = color.luma(photo)
+        low, high = _CLIPPED
+        clipped = ((photo.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
+        exposed = torch.exp(-((y - 0.5) ** 2) / (2 * _EXPOSED**2)) * y / (y + 0.05)
+        weight = box(exposed * (1 - clipped / 2) + 1e-4 * (y + 0.01), 9)  # the last term: where neither is exposed
+        gain = ((luma.clamp(0, 1) + 0.02) / (y + 0.02)).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN).sqrt()
+        chroma = chroma + weight * gain * (color.chroma(photo) - 0.5)
+        total = total + weight
+    return color.fit_gamut(luma, 0.5 + chroma / total)
+
+
+def _loss(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+    return structure_and_luminance(color.luma(fused), color.luma(under), color.luma(over))
+
+
+METHOD = Method(
+    name="pyramef",
+    title="PyraMEF",
+    paper="this repository",
+    faithful=True,
+    summary="Ours: every patch at every scale gets the best structure of both; 54 thousand parameters, a Mamba scan.",
+    build=PyraMEF,
+    planes=Planes.RGB,
+    recipe=Recipe(loss=_loss, crop=256, batch=4, rate=2e-3, zoom=3.0),
+)
