@@ -75,12 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the pictures and metrics.csv there")
 
     train = command("train", _train, "Train a network on a folder of <scene>/*_A.*, *_B.* pairs.")
-    train.add_argument("name", metavar="NAME", help="iat, or a method")
+    train.add_argument("name", metavar="NAME|all", help="iat, or a method; all: one after the other")
     train.add_argument("--data", type=Path, required=True, metavar="DIR")
-    train.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="default: runs/NAME")
-    train.add_argument("--minutes", type=float, help="the whole run's time budget")
-    train.add_argument("--steps", type=int, help="the whole run's steps")
-    train.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    train.add_argument("-o", "--out", type=Path, dest="folder", metavar="RUN", help="default: runs/NAME")
+    train.add_argument("--minutes", type=float, help="each run's time budget")
+    train.add_argument("--steps", type=int, help="each run's steps")
+    train.add_argument("--resume", action="store_true", help="go on from the run's checkpoint, if there is one")
+    train.add_argument("--save-every", type=float, default=60, metavar="SECONDS", help="default: 60")
+    train.add_argument("--full-precision", action="store_true", help="float32 where bfloat16 would be used")
+    train.add_argument("--shipped", action="store_true", help="start from the repository's weights, to improve them")
     train.add_argument("--seed", type=int, default=3407)
     train.add_argument("--loss", choices=("structure", "paper"), help="instead of the recipe's")
     train.add_argument("--crop", type=int, help="pixels a side, instead of the recipe's")
@@ -91,6 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     ship.add_argument("--run", type=Path, dest="folder", metavar="DIR", help="default: runs/NAME")
     ship.add_argument("--data", required=True, metavar="TEXT", help="what it was trained on, for the manifest")
     ship.add_argument("--recipe", required=True, metavar="TEXT", help="how, for the manifest")
+
+    pairs = command("make-pairs", _make_pairs, "Make exposure pairs with references out of HDR radiance maps.")
+    pairs.add_argument("maps", type=Path, metavar="HDR_DIR", help="a folder of .hdr, .pic or .exr maps")
+    pairs.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    pairs.add_argument("--count", type=int, default=4, help="pairs a map (default: 4)")
+    pairs.add_argument("--side", type=int, default=768, help="longest side in pixels, never enlarged (default: 768)")
+    pairs.add_argument(
+        "--gap", type=float, nargs=2, default=(2, 8), metavar=("MIN", "MAX"), help="stops (default: 2 8)"
+    )
+    pairs.add_argument("--response", choices=("gamma", "srgb", "film", "log"), help="default: drawn for each pair")
+    noise = "full well and read noise in electrons; inf 0 for none (default: drawn for each pair)"
+    pairs.add_argument("--noise", type=float, nargs=2, metavar=("WELL", "READ"), help=noise)
+    pairs.add_argument("--jpeg", type=int, nargs=2, metavar=("MIN", "MAX"), help="quality (default: lossless PNG)")
+    pairs.add_argument("--shake", type=float, default=0, metavar="PIXELS", help="how far OVER may move (default: 0)")
+    pairs.add_argument("--seed", type=int, default=3407)
 
     command("speed", _speed, "Time the selective scan against the reference loop.")
     return parser
@@ -221,24 +239,33 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from fusion.training import LOSSES, train, trainee
+    from fusion.training import LOSSES, train, trainable, trainee
 
     if options.minutes is None and options.steps is None:
         raise FusionError("Say how long to train: --minutes N or --steps N.")
     asked = {"loss": LOSSES.get(options.loss), "crop": options.crop, "batch": options.batch}
-    subject = trainee(
-        options.name, seed=options.seed, **{key: value for key, value in asked.items() if value is not None}
+    changes = {key: value for key, value in asked.items() if value is not None}
+    runs = options.folder or Path("runs")
+    names = (
+        {name: runs / name for name in trainable()}
+        if options.name == "all"
+        else {options.name: options.folder or runs / options.name}
     )
-    facts = train(
-        subject,
-        options.data,
-        options.folder or Path("runs") / options.name,
-        minutes=options.minutes,
-        steps=options.steps,
-        resume=options.resume,
-        seed=options.seed,
-    )
-    _print_rows([facts], as_json=options.json)
+    rows: list[Row] = []
+    for name, folder in names.items():
+        facts = train(
+            trainee(name, seed=options.seed, shipped=options.shipped, **changes),
+            options.data,
+            folder,
+            minutes=options.minutes,
+            steps=options.steps,
+            resume=options.resume,
+            half_precision=not options.full_precision,
+            seconds_between_saves=options.save_every,
+            seed=options.seed,
+        )
+        rows.append(facts)
+    _print_rows(rows, as_json=options.json)
     return 0
 
 
@@ -249,6 +276,31 @@ def _ship(options: argparse.Namespace) -> int:
     facts: dict[str, str | int | float] = {"recipe": options.recipe, "data": options.data, "licence": "Apache-2.0"}
     ship(trainee(options.name), run, facts)
     return 0
+
+
+def _make_pairs(options: argparse.Namespace) -> int:
+    from collections import Counter
+
+    from fusion.camera import Noise
+    from fusion.radiance import Options, make_pairs
+
+    wanted = Options(
+        count=options.count,
+        side=options.side,
+        gap=tuple(options.gap),
+        response=options.response,
+        noise=Noise(*options.noise) if options.noise else None,
+        jpeg=tuple(options.jpeg) if options.jpeg else None,
+        shake=options.shake,
+        seed=options.seed,
+    )
+    with _bar(100, "make-pairs", "%") as bar:
+        made, skipped = make_pairs(options.maps, options.out, wanted, lambda share: _move(bar, round(100 * share)))
+    rows = [{"map": source, "pairs": pairs} for source, pairs in Counter(shot.source for shot in made).items()]
+    _print_rows(rows, as_json=options.json)
+    for sentence in skipped:
+        _say(sentence)
+    return 1 if skipped else 0
 
 
 def _speed(options: argparse.Namespace) -> int:

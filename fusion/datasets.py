@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The two files of one scene."""
+    """The files of one scene."""
 
     scene: str
     under: Path
     over: Path
+    reference: Path | None = None
+    """`*_GT.*`, where the dataset says what a good fusion looks like."""
 
 
 def find_pairs(folder: Path) -> list[PairFiles]:
@@ -33,7 +35,8 @@ def find_pairs(folder: Path) -> list[PairFiles]:
         raise DatasetError(f"{folder} is not a folder. Give a folder of <scene>/*_A.* and <scene>/*_B.* pictures.")
     pairs: list[PairFiles] = []
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
-        under, over = ([f for f in sorted(scene.iterdir()) if f.stem.upper().endswith(end)] for end in ("_A", "_B"))
+        files = sorted(scene.iterdir())
+        under, over, reference = ([f for f in files if f.stem.upper().endswith(end)] for end in ("_A", "_B", "_GT"))
         if not under and not over:
             continue
         if len(under) != 1 or len(over) != 1:
@@ -41,7 +44,7 @@ def find_pairs(folder: Path) -> list[PairFiles]:
                 f"scene {scene.name} has {len(under)} pictures called *_A and {len(over)} called *_B; "
                 "it needs one each."
             )
-        pairs.append(PairFiles(scene.name, under[0], over[0]))
+        pairs.append(PairFiles(scene.name, under[0], over[0], reference[0] if reference else None))
     if not pairs:
         raise DatasetError(f"no <scene>/*_A.* and <scene>/*_B.* pictures were found in {folder}.")
     return pairs
@@ -64,7 +67,7 @@ def _scene(pair: PairFiles) -> str:
 
 
 class Crops:
-    """Random square crops of pairs held in memory; which ones depends on the seed and the step alone."""
+    """Random square crops of pairs held in memory; seed, step and place in the batch decide which."""
 
     def __init__(self, pairs: Sequence[PairFiles], side: int, zoom: float, seed: int) -> None:
         self.pairs = list(pairs)
@@ -72,15 +75,17 @@ class Crops:
         self.zoom = zoom
         self.seed = seed
         self.pictures = _load(self.pairs)
-        self.weights = torch.tensor([_weight(pair.scene) for pair in self.pairs])
+        weights = np.array([_weight(pair.scene) for pair in self.pairs])
+        self.chances = weights / weights.sum()
 
-    def batch(self, step: int, size: int) -> tuple[list[int], Tensor, Tensor]:
-        """Which pairs, and their under and over crops, (size, 3, side, side), 0 to 1."""
-        torch_rng = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        rng = np.random.default_rng((self.seed, step))
-        chosen = torch.multinomial(self.weights, size, replacement=True, generator=torch_rng).tolist()
-        crops = [self._crop(under, over, rng) for under, over in (self.pictures[index] for index in chosen)]
-        return chosen, *_stack(crops)
+    def batch(self, step: int, places: Iterable[int]) -> tuple[list[int], Tensor, Tensor]:
+        """Which pairs stand at these places of the step's batch, and their under and over crops.
+
+        Crops are (places, 3, side, side), 0 to 1.
+        """
+        rngs = [np.random.default_rng((self.seed, step, place)) for place in places]
+        chosen = [int(rng.choice(len(self.pairs), p=self.chances)) for rng in rngs]
+        return chosen, *_stack([self._crop(*self.pictures[i], rng) for i, rng in zip(chosen, rngs, strict=True)])
 
     def _crop(self, under: Pixels, over: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
         import cv2

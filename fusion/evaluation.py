@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fusion.datasets import PairFiles
 from fusion.enhance import IAT
 from fusion.errors import ImageError
-from fusion.image import save
+from fusion.image import Photo, load, save, to_uint8
 from fusion.method import Method
 from fusion.metrics import METRICS
 from fusion.pipeline import Failed, Fused, compare, method
@@ -28,6 +28,8 @@ class Evaluation:
 
     method: Method
     scores: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    likeness: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """PSNR and SSIM against the references of those scenes that have one."""
     seconds: list[float] = field(default_factory=list[float])
     failures: dict[str, str] = field(default_factory=dict[str, str])
     """Why, by scene."""
@@ -35,10 +37,13 @@ class Evaluation:
     def row(self) -> dict[str, str | int | float | None]:
         """The method's line in the table: means over the scenes that succeeded, None where there were none."""
         means = {m.name: fmean(s[m.name] for s in self.scores) if self.scores else None for m in METRICS}
+        psnr, ssim = (fmean(column) for column in zip(*self.likeness, strict=True)) if self.likeness else (None, None)
         return {
             "method": self.method.name,
             "pairs": len(self.scores),
             **means,
+            "reference_psnr": psnr,
+            "reference_ssim": ssim,
             "parameters": self.method.parameters,
             "gflops": flops(self.method) / 1e9,
             "total_seconds": sum(self.seconds),
@@ -70,12 +75,15 @@ def evaluate(
 
 def _scene(files: PairFiles, evaluations: dict[str, Evaluation], out: Path | None, device: str | None) -> None:
     try:
+        reference = load(files.reference, "The reference").photo if files.reference else None
         events = compare(files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False)
         for event in events:
             if isinstance(event, Fused):
                 evaluation = evaluations[event.method.name]
                 evaluation.scores.append(event.scores)
                 evaluation.seconds.append(event.seconds)
+                if reference is not None:
+                    evaluation.likeness.append(likeness(event.photo, reference))
                 if out:
                     save(event.photo, out / event.method.name / f"{files.scene}.png")
             elif isinstance(event, Failed):
@@ -85,13 +93,27 @@ def _scene(files: PairFiles, evaluations: dict[str, Evaluation], out: Path | Non
             evaluation.failures.setdefault(files.scene, str(error))
 
 
+def likeness(photo: Photo, reference: Photo) -> tuple[float, float]:
+    """PSNR in dB and SSIM (7 x 7 windows, mean of the channels) of 8-bit photographs, as scikit-image defines them.
+
+    Raises `ImageError` where the sizes differ.
+    """
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    if photo.shape != reference.shape:
+        raise ImageError("The reference differs in size from its pair.")
+    ours, theirs = to_uint8(photo), to_uint8(reference)
+    psnr, ssim = peak_signal_noise_ratio(theirs, ours), structural_similarity(theirs, ours, channel_axis=2)
+    return float(psnr), float(ssim)  # pyright: ignore[reportArgumentType]
+
+
 def flops(subject: Method) -> int:
     """Floating-point operations of the network, IAT included, on a pair of 512 x 512, as torch's counter sees them.
 
     Convolutions and matrix products, two operations each multiply-add; not the scan, nor anything element-wise.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        network = subject.build().eval()
+        network = subject.build().eval().requires_grad_(requires_grad=False)
         planes = torch.empty(1, subject.channels, FLOPS_SIDE, FLOPS_SIDE)
         if subject.enhanced:
             corrector = IAT().eval()

@@ -1,19 +1,21 @@
 """One loop that trains every network: same pairs, same augmentation, same seed.
 
 A run is a folder: `checkpoint.safetensors` (network, moving average, optimiser, step; replaced as a whole),
-`best.safetensors` (the moving average that did best on the held-out pairs) and `log.csv`.
+`best.safetensors` (the moving average that did best on the held-out pairs), `log.csv` and `loss.png`, its picture.
+
+Several processes, on one machine or many, share each step's batch: start them with `accelerate launch` or `torchrun`.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,10 +32,13 @@ from fusion.memory import reuse_freed_memory
 from fusion.method import Planes, Recipe
 from fusion.methods import METHODS
 from fusion.methods.mertens import exposure_fusion
+from fusion.training_log import TrainingLog
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 LOSSES = {"structure": structure_and_luminance, "paper": mambamef_paper}
 VALIDATION_SIDE = 256
-_SECONDS_BETWEEN_SAVES = 60.0
 _SECONDS_BETWEEN_VALIDATIONS = 300.0
 
 
@@ -48,7 +53,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Trainee:
-    """A network to be trained: `loss(network, batch)` is what it is trained for."""
+    """A network to be trained: `loss(network, batch)` is what it is trained for, and is computed in float32."""
 
     name: str
     network: nn.Module
@@ -58,18 +63,24 @@ class Trainee:
     """IAT, frozen, where the network reads corrected lumas."""
 
 
-def trainee(name: str, *, seed: int = 3407, **changes: Any) -> Trainee:
+def trainable() -> list[str]:
+    """The names that `trainee` takes; IAT comes first, since others read what it corrects."""
+    return [enhance.NAME, *(method.name for method in METHODS if method.recipe)]
+
+
+def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: Any) -> Trainee:
     """The network called `name`, its weights drawn by `seed`, with its recipe, `changes` applied to it.
+
+    `shipped` starts from the weights in the repository instead, to train them further.
 
     Raises `FusionError` for other names, and `WeightsError` where IAT is needed and has no usable weights.
     """
     torch.manual_seed(seed)
     if name == enhance.NAME:
-        return Trainee(name, enhance.IAT(), replace(_IAT_RECIPE, **changes), _iat_loss)
+        return Trainee(name, _network(name, enhance.IAT, shipped), replace(_IAT_RECIPE, **changes), _iat_loss)
     method = next((method for method in METHODS if method.name == name), None)
     if method is None or method.recipe is None:
-        names = ", ".join([enhance.NAME, *(method.name for method in METHODS if method.recipe)])
-        raise FusionError(f"{name} cannot be trained. What can: {names}.")
+        raise FusionError(f"{name} cannot be trained. What can: {', '.join(trainable())}.")
     recipe = replace(method.recipe, **changes)
     corrector = None
     if method.enhanced:
@@ -84,11 +95,17 @@ def trainee(name: str, *, seed: int = 3407, **changes: Any) -> Trainee:
         if corrector and batch.gammas:
             lumas = zip(seen, batch.gammas, strict=True)
             seen = [torch.cat((luma, corrector.correct(luma, gamma)), 1) for luma, gamma in lumas]
-        with _half_precision(under.device):
-            fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in seen))
+        fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in seen))
         return recipe.loss(fused.float(), under, over)
 
-    return Trainee(name, method.build(), recipe, loss, corrector)
+    return Trainee(name, _network(name, method.build, shipped), recipe, loss, corrector)
+
+
+def _network(name: str, build: Callable[[], nn.Module], shipped: bool) -> nn.Module:
+    network = build()
+    if shipped:
+        weights.load(name, network)
+    return network
 
 
 def _distance_to_mertens(corrected: Tensor, under: Tensor, over: Tensor) -> Tensor:
@@ -108,13 +125,6 @@ def _iat_loss(network: nn.Module, batch: Batch) -> Tensor:
     return _IAT_RECIPE.loss(corrected, batch.under, batch.over)
 
 
-def _half_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 for convolutions and matrix products where the device has it; losses stay in float32."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
-
-
 def train(
     subject: Trainee,
     data: Path,
@@ -123,56 +133,88 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     resume: bool = False,
+    half_precision: bool = True,
+    seconds_between_saves: float = 60.0,
     seed: int = 3407,
-    device: str | None = None,
 ) -> dict[str, Any]:
     """Train on the pairs in `data` until `steps` or `minutes` are over; returns the run's facts.
 
     The learning rate falls along one cosine over the whole budget: the greater of the shares of steps and of minutes
-    that are spent. With `steps` alone a run that was interrupted and resumed equals one that was not. Raises
-    `DatasetError` for a folder of another layout and `WeightsError` for a checkpoint that does not fit.
+    that are spent. With `steps` alone a run that was killed and resumed equals one that was not, and several processes
+    equal one whose batch is as large as theirs together. `half_precision` is bfloat16 for convolutions and matrix
+    products, where the device has it. Raises `DatasetError` for a folder of another layout and `WeightsError` for a
+    checkpoint that does not fit.
     """
+    from accelerate import Accelerator
     from tqdm import tqdm
 
     reuse_freed_memory()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    recipe = subject.recipe
+    accelerator = Accelerator(mixed_precision="bf16" if half_precision and _has_bfloat16() else "no")
+    place, recipe = accelerator.device, subject.recipe
     fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
-    state = _State(subject, place)
-    if resume:
-        state.load(run / "checkpoint.safetensors")
+    checkpoint = run / "checkpoint.safetensors"
+    state = _State(subject, accelerator)
+    if resume and checkpoint.exists():
+        state.load(checkpoint)
     crops = Crops(fit, recipe.crop, recipe.zoom, seed)
     gammas = _gammas(subject.corrector, (crops.pictures[i] for i in range(len(fit))), place)
     validation = _validation_batches(subject, held_out, recipe.batch, place)
     if subject.corrector:
         subject.corrector.to(place)
+    share_of_batch = range(recipe.batch * accelerator.process_index, recipe.batch * (accelerator.process_index + 1))
 
     saved = validated = time.monotonic()
     with (
-        _Log(run / "log.csv", resume=resume) as log,
-        tqdm(initial=state.step, total=steps, unit="step", mininterval=5) as bar,
+        TrainingLog(run if accelerator.is_main_process else None, state.step) as log,
+        ThreadPoolExecutor(1) as ahead,
+        tqdm(
+            initial=state.step, total=steps, unit="step", mininterval=5, disable=not accelerator.is_main_process
+        ) as bar,
     ):
         clock = time.monotonic() - state.seconds
-        while (share := _spent(state.step, steps, time.monotonic() - clock, minutes)) < 1:
-            state.network.train()
+        upcoming = ahead.submit(crops.batch, state.step, share_of_batch)
+        while (share := _agreed(accelerator, _spent(state.step, steps, time.monotonic() - clock, minutes))) < 1:
+            chosen, under, over = upcoming.result()
+            upcoming = ahead.submit(crops.batch, state.step + 1, share_of_batch)
             rate = recipe.rate * (1 + math.cos(math.pi * share)) / 2
-            chosen, under, over = crops.batch(state.step, recipe.batch)
-            batch = Batch(under.to(place), over.to(place), _select(gammas, chosen))
-            loss = state.update(subject, batch, rate)
+            loss = state.update(subject, Batch(under.to(place), over.to(place), _select(gammas, chosen)), rate)
             state.seconds = time.monotonic() - clock
             log.write(state.step, state.seconds, rate, loss)
             bar.update()
+            if not accelerator.is_main_process:
+                continue
             now = time.monotonic()
             if now - validated > _SECONDS_BETWEEN_VALIDATIONS:
-                bar.set_postfix(loss=f"{loss:.4f}", held_out=f"{state.validate(subject, validation, run):.4f}")
+                figure = state.validate(subject, validation, run)
+                bar.set_postfix(loss=f"{loss:.4f}", held_out=f"{figure:.4f}")
+                log.held_out(figure)
                 validated = now
-            if now - saved > _SECONDS_BETWEEN_SAVES:
-                state.save(run / "checkpoint.safetensors")
+            if now - saved > seconds_between_saves:
+                log.flush()  # what the log says of the steps before a checkpoint must not be lost with the process
+                state.save(checkpoint)
                 saved = now
-        figure = state.validate(subject, validation, run)
-        state.save(run / "checkpoint.safetensors")
-    return {"steps": state.step, "seconds": round(state.seconds), "held_out_loss": figure, "best": state.best}
+        if accelerator.is_main_process:
+            log.held_out(state.validate(subject, validation, run))
+            log.flush()
+            state.save(checkpoint)
+        accelerator.wait_for_everyone()
+    return {"name": subject.name, "steps": state.step, "seconds": round(state.seconds), "held_out_loss": state.best}
+
+
+def _has_bfloat16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+
+
+def _agreed(accelerator: Accelerator, share: float) -> float:
+    """The first process's share, so that all stop after the same step."""
+    from accelerate.utils import broadcast
+
+    if accelerator.num_processes == 1:
+        return share
+    return float(broadcast(torch.tensor(share, dtype=torch.float64, device=accelerator.device)))  # pyright: ignore[reportArgumentType]
 
 
 def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> None:
@@ -185,12 +227,14 @@ def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> No
 class _State:
     """All that changes while training."""
 
-    def __init__(self, subject: Trainee, place: torch.device) -> None:
+    def __init__(self, subject: Trainee, accelerator: Accelerator) -> None:
         recipe = subject.recipe
-        self.network = subject.network.to(place).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.accelerator = accelerator
+        self.network = subject.network.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = AveragedModel(self.network, avg_fn=_moving_average(recipe.ema), use_buffers=True)
         self.average.module.requires_grad_(requires_grad=False)
         self.optimizer = torch.optim.AdamW(_groups(self.network, recipe.weight_decay), lr=recipe.rate)
+        self.shared: nn.Module = accelerator.prepare(self.network)
         self.clip = recipe.clip
         self.step = 0
         self.seconds = 0.0
@@ -201,13 +245,14 @@ class _State:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss = subject.loss(self.network, batch)
-        loss.backward()
+        self.shared.train()
+        loss = subject.loss(self.shared, batch)
+        self.accelerator.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return loss.item()
+        return self.accelerator.reduce(loss.detach(), "mean").item()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
     @torch.no_grad()
     def validate(self, subject: Trainee, batches: Sequence[Batch], run: Path) -> float:
@@ -321,25 +366,3 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise WeightsError(f"{path.name} is missing or damaged in {path.parent}.") from error
-
-
-class _Log:
-    """One line a step: step, seconds, rate, loss."""
-
-    def __init__(self, path: Path, *, resume: bool) -> None:
-        self.file = path.open("a" if resume else "w", newline="", encoding="utf-8")
-        self.rows = csv.writer(self.file)
-        if self.file.tell() == 0:
-            self.rows.writerow(("step", "seconds", "rate", "loss"))
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def write(self, step: int, seconds: float, rate: float, loss: float) -> None:
-        """Add a step."""
-        self.rows.writerow((step, round(seconds, 1), f"{rate:.3e}", f"{loss:.6f}"))
-        if step % 20 == 0:
-            self.file.flush()

@@ -118,7 +118,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
 
 
 def test_training_in_one_line(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = ["--data", str(dataset), "--run", str(tmp_path), "--crop", "32", "--batch", "1", "--json"]
+    run = ["--data", str(dataset), "--out", str(tmp_path), "--crop", "32", "--batch", "1", "--json"]
     assert main(["train", "iat", *run, "--steps", "2"]) == 0
     assert main(["train", "iat", *run, "--steps", "3", "--resume"]) == 0
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -18,8 +18,8 @@ LAYERS = (
     ("method", "metrics"),
     ("losses",),
     ("methods",),
-    ("datasets", "pipeline"),
-    ("training", "evaluation", "report", "speed"),
+    ("datasets", "pipeline", "camera", "training_log"),
+    ("training", "evaluation", "report", "speed", "radiance"),
     ("page", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
