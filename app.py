@@ -35,6 +35,8 @@ from fusion.pipeline import Event, compare, default_device, method, warm_up
 
 PARTS = Path(__file__).parent / "fusion" / "page"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
+TICKED = ["pyramef", "mambamef", "mefnet", "deepfuse", "mertens"]
+"""The methods a visitor starts with: the best ones, and none that takes long."""
 SLIDER_PIXELS = 4_000_000
 """The slider shows larger pictures reduced: it would hold two of them decoded."""
 HOUR = 3600
@@ -232,9 +234,9 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
             over = upload("Over-exposed", "The brighter one, of the same size", "over")
         with gr.Column(scale=2, min_width=320):
             methods = gr.CheckboxGroup(
-                available, value=[name for _, name in available], label="Methods", elem_id="methods"
+                available, value=[name for _, name in available if name in TICKED], label="Methods", elem_id="methods"
             )
-            gr.HTML(views.unavailable(METHODS), html_template=part("unavailable.html"), apply_default_css=False)
+            gr.HTML(views.described(METHODS), html_template=part("methods.html"), apply_default_css=False)
             with gr.Row():
                 fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
                 stop_button = gr.Button("Stop", elem_id="stop", min_width=90, scale=1)

@@ -73,9 +73,9 @@ def example(under: Path, over: Path, title: str) -> dict[str, Any]:
     return {"title": title, "under": _file(under), "over": _file(over)}
 
 
-def unavailable(methods: Sequence[Method]) -> list[dict[str, str]]:
-    """The methods that cannot run here, and why."""
-    return [{"title": method.title, "reason": reason} for method in methods if (reason := method.unavailable)]
+def described(methods: Sequence[Method]) -> list[dict[str, str | None]]:
+    """A line on every method, and why it cannot run here if it cannot."""
+    return [{"title": m.title, "summary": m.summary, "reason": m.unavailable} for m in methods]
 
 
 def about(methods: Sequence[Method], device: str, scan: str) -> str:
