@@ -248,8 +248,9 @@ class _State:
         self.shared.train()
         loss = subject.loss(self.shared, batch)
         self.accelerator.backward(loss)
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
-        self.optimizer.step()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        if bool(norm.isfinite()):  # one division by nearly zero must not end the run
+            self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return self.accelerator.reduce(loss.detach(), "mean").item()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]

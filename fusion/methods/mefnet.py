@@ -6,12 +6,13 @@ and table I. The same network looks at each frame alone, so that it serves any n
     luma -> shorter side 128 -> context aggregation network -> weight map -> guided filter, guide: luma
     fused luma = sum of |weight| luma / sum of |weight|, over the frames                         -> + merged chroma
 
-| where          | the paper                          | here, and why                                        |
-|----------------|------------------------------------|------------------------------------------------------|
-| loss           | MEF-SSIM with luminance, one scale | structure at three scales, a light luminance anchor: |
-|                |                                    | every network here is trained for the same           |
-| training       | whole bursts of up to 17 frames    | crops of pairs, most of a picture each               |
-| small pictures | enlarged to 128 pixels             | taken as they are                                    |
+| where          | the paper                          | here, and why                                                  |
+|----------------|------------------------------------|----------------------------------------------------------------|
+| loss           | MEF-SSIM with luminance, one scale | structure at three scales, a light luminance anchor:           |
+|                |                                    | every network here is trained for the same                     |
+| training       | whole bursts of up to 17 frames    | crops of pairs, most of a picture each                         |
+| weight floor   | 1e-8                               | 1e-3: the gradient of a quotient of tiny weights is not finite |
+| small pictures | enlarged to 128 pixels             | taken as they are                                              |
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fusion.losses import structure_and_luminance
 from fusion.method import Method, Planes, Recipe
 
 _LOW_SIDE = 128
-_WEIGHT_FLOOR = 1e-8
+_WEIGHT_FLOOR = 1e-3
 
 
 class AdaptiveNorm(nn.Module):
