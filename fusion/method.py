@@ -41,7 +41,7 @@ class Recipe:
 
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     crop: int
-    """Side of the square crops, in pixels."""
+    """Side of the square crops, in pixels; held-out pictures are reduced to it."""
     batch: int
     rate: float
     """Peak learning rate of AdamW; it falls to zero along a cosine."""

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 LOSSES = {"structure": structure_and_luminance, "paper": mambamef_paper}
-VALIDATION_SIDE = 256
 _SECONDS_BETWEEN_VALIDATIONS = 300.0
 
 
@@ -340,7 +339,7 @@ def _select(gammas: Tensor | None, chosen: Sequence[int]) -> tuple[Tensor, Tenso
 @torch.no_grad()
 def _validation_batches(subject: Trainee, pairs: Sequence[PairFiles], size: int, place: torch.device) -> list[Batch]:
     batches: list[Batch] = []
-    for under, over in zip(*(planes.split(size) for planes in centres(pairs, VALIDATION_SIDE)), strict=True):
+    for under, over in zip(*(planes.split(size) for planes in centres(pairs, subject.recipe.crop)), strict=True):
         gammas = None
         if subject.corrector:
             gammas = (subject.corrector.gamma(color.luma(under)), subject.corrector.gamma(color.luma(over)))

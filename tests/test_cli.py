@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from fusion.cli import main
 from fusion.image import load_pair, save
 from fusion.metrics import METRICS
 from fusion.pipeline import fuse
+from fusion.training import trainable
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -123,6 +125,33 @@ def test_training_in_one_line(dataset: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["train", "iat", *run, "--steps", "3", "--resume"]) == 0
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert facts[0]["steps"] == 3
+
+
+def test_every_network_trains_in_one_line(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", str(dataset), "--out", str(tmp_path), "--crop", "48", "--batch", "1", "--steps", "1", "--json"]
+    assert main(["train", "all", *options]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [fact["name"] for fact in facts] == trainable()
+    for fact in facts:
+        assert fact["held_out_loss"] > 0
+        assert (tmp_path / fact["name"] / "best.safetensors").is_file()
+
+
+def test_references_are_compared_with_where_there_are_some(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "scenes"
+    for name in ("scene0", "scene1"):
+        shutil.copytree(dataset / name, folder / name)
+    fused = fuse(dataset / "scene0" / "0_A.png", dataset / "scene0" / "0_B.png", method="mertens")
+    save((fused * 255).round().clamp(10, 245).sub(10) / 255, folder / "scene0" / "0_GT.png")
+    assert main(["evaluate-set", str(folder), "-m", "mertens", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)[0]
+    assert row["pairs"] == 2
+    assert row["reference_psnr"] == pytest.approx(20 * math.log10(255 / 10), abs=1.5)
+    assert 0.5 < row["reference_ssim"] < 1
+    assert main(["evaluate-set", str(dataset), "-m", "mertens", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["reference_psnr"] is None
 
 
 WRONG_USE = [

@@ -216,7 +216,7 @@ def finish(lumas: Tensor, coarser: Tensor, state: State) -> Tensor:
     return enlarge(state.fused, lumas) + (torch.exp(enlarge(state.log_gains, lumas)) * detail).sum(1, keepdim=True)
 
 
-_EXPOSED = 0.25
+_EXPOSED = 0.3
 _CLIPPED = (0.85, 1.0)
 _LARGEST_GAIN = 4.0
 
@@ -229,7 +229,7 @@ def carry_colour(under: Tensor, over: Tensor, luma: Tensor) -> Tensor:
         low, high = _CLIPPED
         clipped = ((photo.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
         exposed = torch.exp(-((y - 0.5) ** 2) / (2 * _EXPOSED**2)) * y / (y + 0.05)
-        weight = box(exposed * (1 - clipped / 2) + 1e-4 * (y + 0.01), 9)  # the last term: where neither is exposed
+        weight = box(exposed * (1 - clipped / 4) + 1e-4 * (y + 0.01), 9)  # the last term: where neither is exposed
         gain = ((luma.clamp(0, 1) + 0.02) / (y + 0.02)).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN).sqrt()
         chroma = chroma + weight * gain * (color.chroma(photo) - 0.5)
         total = total + weight
