@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fuse = command("fuse", _fuse, "Fuse a pair with one method.")
     pair(fuse)
-    fuse.add_argument("-m", "--method", default="mambamef")
+    fuse.add_argument("-m", "--method", default="pyramef")
     fuse.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
     fuse.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNG (default: 8)")
 

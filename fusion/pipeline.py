@@ -113,7 +113,7 @@ def compare(
 def fuse(
     under: Source,
     over: Source,
-    method: str = "mambamef",
+    method: str = "pyramef",
     *,
     device: str | None = None,
     progress: Progress | None = None,
