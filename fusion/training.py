@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -153,7 +155,7 @@ def train(
     fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.safetensors"
-    state = _State(subject, accelerator)
+    state = _State(subject, accelerator, seed)
     if resume and checkpoint.exists():
         state.load(checkpoint)
     crops = Crops(fit, recipe.crop, recipe.zoom, seed)
@@ -217,17 +219,30 @@ def _agreed(accelerator: Accelerator, share: float) -> float:
 
 
 def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> None:
-    """Put a run's best network into `weights/`, with `facts` in the manifest; `WeightsError` if there is none."""
+    """Put a run's best network into `weights/`, with `facts` and the code's commit in the manifest.
+
+    Raises `WeightsError` if there is none.
+    """
     tensors, told = _read(run / "best.safetensors")
     _fill(subject.network, tensors)
-    weights.ship(subject.name, subject.network, {**told, **facts})
+    weights.ship(subject.name, subject.network, {**told, **facts, "commit": _commit()})
+
+
+def _commit() -> str:
+    """The commit of the code that ships, or "unknown" outside a repository."""
+    folder = Path(__file__).parent
+    git = shutil.which("git")
+    command = [git or "git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False) if git else None  # noqa: S603
+    return done.stdout.strip() if done and done.returncode == 0 else "unknown"
 
 
 class _State:
     """All that changes while training."""
 
-    def __init__(self, subject: Trainee, accelerator: Accelerator) -> None:
+    def __init__(self, subject: Trainee, accelerator: Accelerator, seed: int) -> None:
         recipe = subject.recipe
+        self.seed = seed
         self.accelerator = accelerator
         self.network = subject.network.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = AveragedModel(self.network, avg_fn=_moving_average(recipe.ema), use_buffers=True)
@@ -262,7 +277,8 @@ class _State:
         figure = total / sum(len(batch.under) for batch in batches)
         if figure < self.best:
             self.best = figure
-            facts = {"steps": self.step, "minutes": round(self.seconds / 60, 1), "held_out_loss": round(figure, 5)}
+            facts = {"steps": self.step, "minutes": round(self.seconds / 60, 1), "seed": self.seed}
+            facts["held_out_loss"] = round(figure, 5)
             _write(run / "best.safetensors", network.state_dict(), facts)
         return figure
 

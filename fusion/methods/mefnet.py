@@ -6,13 +6,14 @@ and table I. The same network looks at each frame alone, so that it serves any n
     luma -> shorter side 128 -> context aggregation network -> weight map -> guided filter, guide: luma
     fused luma = sum of |weight| luma / sum of |weight|, over the frames                         -> + merged chroma
 
-| where          | the paper                          | here, and why                                                  |
-|----------------|------------------------------------|----------------------------------------------------------------|
-| loss           | MEF-SSIM with luminance, one scale | structure at three scales, a light luminance anchor:           |
-|                |                                    | every network here is trained for the same                     |
-| training       | whole bursts of up to 17 frames    | crops of pairs, most of a picture each                         |
-| weight floor   | 1e-8                               | 1e-3: the gradient of a quotient of tiny weights is not finite |
-| small pictures | enlarged to 128 pixels             | taken as they are                                              |
+| where           | the paper                          | here, and why                                                |
+|-----------------|------------------------------------|--------------------------------------------------------------|
+| loss            | MEF-SSIM with luminance, one scale | structure at three scales, a light luminance anchor: every   |
+|                 |                                    | network here is trained for the same                         |
+| training        | whole bursts of up to 17 frames    | crops of pairs, most of a picture each                       |
+| initial weights | Xavier                             | Kaiming, the last bias 1: PyTorch's own fade over six layers |
+| weight floor    | 1e-8                               | 1e-3: a quotient of tiny weights has no finite gradient      |
+| small pictures  | enlarged to 128 pixels             | taken as they are                                            |
 """
 
 from __future__ import annotations
@@ -54,7 +55,12 @@ class ContextAggregation(nn.Sequential):
                 AdaptiveNorm(width),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        super().__init__(*layers, nn.Conv2d(width, 1, 1))
+        last = nn.Conv2d(width, 1, 1)
+        super().__init__(*layers, last)
+        for module in self:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+        nn.init.ones_(last.bias)  # pyright: ignore[reportArgumentType]
 
 
 class MEFNet(nn.Module):
