@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion import color, weights
-from fusion.blocks.guided_filter import carry_up, shrink
+from fusion.blocks.guided_filter import through_copy
 from fusion.errors import WeightsError
 from fusion.image import ExposurePair, Photo
 from fusion.tiles import extend, in_tiles
@@ -50,6 +50,8 @@ class Recipe:
     """Decay of the moving average of the weights, which is what ships."""
     clip: float = 1.0
     """Largest norm of a step's gradient."""
+    scale: float = 1.0
+    """The network sees crops reduced to this, and its result is carried up, as `Method.largest` does with pictures."""
     zoom: float = 2.0
     """Crops are cut at up to this many times their side, then reduced."""
 
@@ -152,13 +154,13 @@ class Fuser:
     def _whole(self, planes: Tensor) -> Tensor:
         """The network on the whole picture, or on a copy of at most `largest` pixels."""
         height, width = planes.shape[-2:]
-        low = planes
-        if self.method.largest:
-            low = shrink(planes, math.sqrt(self.method.largest / (height * width)))
-        fused = self._network(extend(low, 0, self.method.multiple_of))[:, : low.shape[-2], : low.shape[-1]]
-        if low is planes:
-            return fused
-        return carry_up(fused[None], low.transpose(0, 1), planes.transpose(0, 1))[0]
+        scale = math.sqrt(self.method.largest / (height * width)) if self.method.largest else 1.0
+
+        def fuse(under: Tensor, over: Tensor) -> Tensor:
+            height, width = under.shape[-2:]
+            return self._network(extend(torch.cat((under, over)), 0, self.method.multiple_of))[None, :, :height, :width]
+
+        return through_copy(fuse, planes[:1], planes[1:], scale)[0]
 
     def _network(self, planes: Tensor) -> Tensor:
         """(2, C, H, W) -> (C, H, W)."""

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from fusion import color, enhance, weights
+from fusion.blocks.guided_filter import through_copy
 from fusion.datasets import Crops, PairFiles, centres, find_pairs, split
 from fusion.errors import FusionError, WeightsError
 from fusion.files import write_atomically
@@ -92,11 +93,15 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         under, over = batch.under, batch.over
         if method.planes is Planes.LUMA:
             under, over = color.luma(under), color.luma(over)
-        seen = (under, over)
+        seen = [under, over]
         if corrector and batch.gammas:
             lumas = zip(seen, batch.gammas, strict=True)
             seen = [torch.cat((luma, corrector.correct(luma, gamma)), 1) for luma, gamma in lumas]
-        fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in seen))
+
+        def fuse(under: Tensor, over: Tensor) -> Tensor:
+            return network(*(planes.contiguous(memory_format=torch.channels_last) for planes in (under, over)))
+
+        fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)
 
     return Trainee(name, _network(name, method.build, shipped), recipe, loss, corrector)

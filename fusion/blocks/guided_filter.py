@@ -6,6 +6,9 @@ in a window of the low resolution, map = a guide + b by least squares; a and b a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,6 +54,15 @@ def carry_up(low: Tensor, low_guides: Tensor, guides: Tensor, radius: int = 2, e
     size = guides.shape[-2:]
     a, b = F.interpolate(a, size, mode="bilinear"), F.interpolate(b, size, mode="bilinear")
     return (a * guides).sum(1, keepdim=True) + b
+
+
+def through_copy(fuse: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: Tensor, scale: float) -> Tensor:
+    """`fuse` two lumas (B, 1, H, W) at `scale` of their sides, and carry its result (B, 1, h, w) up to (B, 1, H, W)."""
+    low_under, low_over = shrink(under, scale), shrink(over, scale)
+    fused = fuse(low_under, low_over)
+    if low_under is under:
+        return fused
+    return carry_up(fused.float(), torch.cat((low_under, low_over), 1), torch.cat((under, over), 1))
 
 
 def shrink(planes: Tensor, scale: float) -> Tensor:

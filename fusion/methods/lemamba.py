@@ -198,6 +198,6 @@ METHOD = Method(
     build=LEMamba,
     planes=Planes.LUMA,
     multiple_of=16,
-    largest=512 * 512,
-    recipe=Recipe(loss=structure_and_luminance, crop=64, batch=2, rate=1e-3),
+    largest=192 * 192,
+    recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

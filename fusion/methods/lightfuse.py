@@ -74,7 +74,7 @@ def _reference(under: Tensor, over: Tensor) -> Tensor:
 def _loss(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     reference = _reference(under, over)
     structure = 1 - ssim(color.luma(fused), color.luma(reference)).mean()
-    return F.mse_loss(fused, reference) + 0.05 * structure
+    return F.mse_loss(fused, reference) + 0.2 * structure
 
 
 METHOD = Method(

@@ -168,6 +168,6 @@ METHOD = Method(
     summary="Mamba reads both lumas from the first pixel to the last; they swap channels, then merge in joint scans.",
     build=MambaDFuse,
     planes=Planes.LUMA,
-    largest=512 * 512,
-    recipe=Recipe(loss=structure_and_luminance, crop=64, batch=2, rate=1e-3),
+    largest=192 * 192,
+    recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )
