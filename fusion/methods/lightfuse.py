@@ -7,14 +7,16 @@ repository Taichi-Pink/LightFuse has no licence; rebuilt from a description). Si
         -> three 1x1 convolutions, full size ---------------------------+
         -> three depth-wise ones, stride 2 each; bilinear back to size -+ sum -> tanh -> fused photograph
 
-| where       | the authors' code                                 | here, and why                                    |
-|-------------|---------------------------------------------------|--------------------------------------------------|
-| stretch     | each photograph from its least and greatest value | by mean and spread: single pixels decide less    |
-| enlargement | nearest neighbour: 8 x 8 blocks at edges          | bilinear                                         |
-| target      | SICE's label, chosen by people among 13 results   | half Mertens, half mean, in the labels' mean and |
-|             |                                                   | spread: labels do not come with our pairs        |
-| loss        | mean square and VGG16 features                    | mean square and SSIM: no weights of others       |
-| result      | cut to uint8                                      | rounded, as everywhere                           |
+| where           | the authors' code                        | here, and why                                       |
+|-----------------|------------------------------------------|-----------------------------------------------------|
+| stretch         | each photograph from its least value to  | by mean and spread: single pixels decide less       |
+|                 | its greatest                             |                                                     |
+| enlargement     | nearest neighbour: 8 x 8 blocks at edges | bilinear                                            |
+| target          | SICE's label, chosen by people among 13  | half Mertens, half mean, in the labels' mean and    |
+|                 | results                                  | spread: labels do not come with our pairs           |
+| loss            | mean square and VGG16 features           | mean square and SSIM: no weights of others          |
+| initial weights | Keras' defaults                          | one path carries the mean of both: no dead channels |
+| result          | cut to uint8                             | rounded, as everywhere                              |
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion import color
 from fusion.losses import ssim
 from fusion.method import Method, Planes, Recipe
 from fusion.methods.mertens import exposure_fusion
@@ -42,6 +43,7 @@ class LightFuse(nn.Module):
         )  # fmt: skip
         self.reduce = nn.ModuleList(nn.Conv2d(6, 6, 3, stride=2, groups=6, bias=last < 2) for last in range(3))
         self.filter = nn.Conv2d(6, 3, 1)
+        self._start_as_mean()
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """The fused photograph, within 0 ... 1."""
@@ -51,6 +53,23 @@ class LightFuse(nn.Module):
             low = convolution(F.pad(low, (0, 1, 0, 1)))
         surroundings = F.interpolate(self.filter(low).float(), pair.shape[-2:], mode="bilinear")
         return (torch.tanh(self.combine(pair) + surroundings) + 1) / 2
+
+    @torch.no_grad()
+    def _start_as_mean(self) -> None:
+        """Untrained, it returns about the mean of both stretched photographs, and no channel of a ReLU is dead."""
+        first, second, third = (layer for layer in self.combine if isinstance(layer, nn.Conv2d))
+        assert first.bias is not None
+        assert third.bias is not None
+        assert self.filter.bias is not None
+        for convolution in (first, second, third):
+            convolution.weight[:3] = 0
+        for channel in range(3):
+            first.weight[channel, [channel, channel + 3]] = 0.5
+            second.weight[channel, channel] = third.weight[channel, channel] = 1
+        first.bias[:3] = 1.5
+        second.bias[:3] = third.bias[:] = 0  # pyright: ignore[reportOptionalSubscript]
+        self.filter.weight *= 0.1
+        self.filter.bias[:] = -1.5
 
 
 def _stretch(photo: Tensor) -> Tensor:
@@ -73,8 +92,8 @@ def _reference(under: Tensor, over: Tensor) -> Tensor:
 
 def _loss(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     reference = _reference(under, over)
-    structure = 1 - ssim(color.luma(fused), color.luma(reference)).mean()
-    return F.mse_loss(fused, reference) + 0.2 * structure
+    structure = 1 - ssim(*(photo.flatten(0, 1).unsqueeze(1) for photo in (fused, reference))).mean()
+    return F.mse_loss(fused, reference) + 0.05 * structure
 
 
 METHOD = Method(
