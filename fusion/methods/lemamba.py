@@ -22,6 +22,8 @@ network, no code or weights taken). Size: the published tiny one, width 32.
 | other weights | truncated normal, Kaiming by fan-out        | PyTorch's defaults, the last convolution small:     |
 |               |                                             | untrained it returns about the mean of the lumas    |
 | loss          | L1 and SSIM against the true picture        | the recipe's: there is no true picture              |
+| resolution    | every pixel is scanned                      | a copy of at most 192 x 192 pixels; a guided filter |
+|               |                                             | carries its fusion up, in training as well          |
 | sides         | fails unless they are multiples of 16       | mirrored up to them                                 |
 """
 
