@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,11 +111,13 @@ def likeness(photo: Photo, reference: Photo) -> tuple[float, float]:
 def flops(subject: Method) -> int:
     """Floating-point operations of the network, IAT included, on a pair of 512 x 512, as torch's counter sees them.
 
-    Convolutions and matrix products, two operations each multiply-add; not the scan, nor anything element-wise.
+    Where the network sees a smaller copy (`Method.largest`), those on the copy. Convolutions and matrix products, two
+    operations each multiply-add; not the scan, nor anything element-wise.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         network = subject.build().eval().requires_grad_(requires_grad=False)
-        planes = torch.empty(1, subject.channels, FLOPS_SIDE, FLOPS_SIDE)
+        side = min(FLOPS_SIDE, math.isqrt(subject.largest)) if subject.largest else FLOPS_SIDE
+        planes = torch.empty(1, subject.channels, side, side)
         if subject.enhanced:
             corrector = IAT().eval()
             for _ in range(2):

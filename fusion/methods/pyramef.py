@@ -15,6 +15,17 @@ pixel.
 
     lumas -> pyramid of 2x2 means -> coarsest: network blends -> twice the size, detail by gains, relax, correct -> ...
 
+| what                                  | MEF-SSIM | worst pair |
+|---------------------------------------|----------|------------|
+| the formula, untrained, no relaxation | 0.9790   | 0.9415     |
+| the formula, 6 relaxations and 2      | 0.9869   | 0.9455     |
+| trained                               | 0.9895   | 0.9624     |
+| trained, 12 relaxations and 2         | 0.9894   | 0.9504     |
+| trained, no relaxation                | 0.9701   | 0.9175     |
+| trained, the scan taken out           | 0.9889   | 0.9598     |
+
+(Of the fused luma of 30 pairs of MEFB, none of them trained on. Mertens: 0.9712.)
+
 Colour is carried as follows: each exposure's chroma counts by how well its pixel is exposed and little where a channel
 is clipped, and grows or shrinks with the root of what its luma does. Where a colour does not fit into the range, it is
 desaturated until it does: the luma stays.
