@@ -140,7 +140,8 @@ class Fuser:
             under, over = torch.cat((under, corrected.under)), torch.cat((over, corrected.over))
         fused = self._run(under, over, progress).clamp(0, 1)
         merged = color.merge_chroma(color.chroma(pair.under), color.chroma(pair.over))
-        return color.to_rgb(fused, merged).clamp_(0, 1)
+        # Not clipped channel by channel, which would change the luma that was fused.
+        return color.fit_gamut(fused, merged).clamp_(0, 1)
 
     def _run(self, under: Tensor, over: Tensor, progress: Progress | None) -> Tensor:
         """The network's planes, (C, H, W), whole or tile by tile."""
