@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--loss", choices=("structure", "paper"), help="instead of the recipe's")
     train.add_argument("--crop", type=int, help="pixels a side, instead of the recipe's")
     train.add_argument("--batch", type=int, help="pairs a step, instead of the recipe's")
+    train.add_argument("--rate", type=float, help="peak learning rate, instead of the recipe's")
 
     ship = command("ship", _ship, "Put a training run's best network into weights/ and its manifest.")
     ship.add_argument("name", metavar="NAME")
@@ -243,7 +244,7 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.minutes is None and options.steps is None:
         raise FusionError("Say how long to train: --minutes N or --steps N.")
-    asked = {"loss": LOSSES.get(options.loss), "crop": options.crop, "batch": options.batch}
+    asked = {"loss": LOSSES.get(options.loss), "crop": options.crop, "batch": options.batch, "rate": options.rate}
     changes = {key: value for key, value in asked.items() if value is not None}
     runs = options.folder or Path("runs")
     names = (
