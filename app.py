@@ -35,8 +35,8 @@ from fusion.pipeline import Event, compare, default_device, method, warm_up
 
 PARTS = Path(__file__).parent / "fusion" / "page"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
-TICKED = ["pyramef", "mambamef", "mefnet", "deepfuse", "mertens"]
-"""The methods a visitor starts with: the best ones, and none that takes long."""
+TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
+"""The methods a visitor starts with: the best ones, the namesake, and the classic."""
 SLIDER_PIXELS = 4_000_000
 """The slider shows larger pictures reduced: it would hold two of them decoded."""
 HOUR = 3600
