@@ -93,10 +93,13 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         under, over = batch.under, batch.over
         if method.planes is Planes.LUMA:
             under, over = color.luma(under), color.luma(over)
-        seen = [under, over]
+        seen = under, over
         if corrector and batch.gammas:
-            lumas = zip(seen, batch.gammas, strict=True)
-            seen = [torch.cat((luma, corrector.correct(luma, gamma)), 1) for luma, gamma in lumas]
+            first, second = batch.gammas
+            seen = (
+                torch.cat((under, corrector.correct(under, first)), 1),
+                torch.cat((over, corrector.correct(over, second)), 1),
+            )
 
         def fuse(under: Tensor, over: Tensor) -> Tensor:
             return network(*(planes.contiguous(memory_format=torch.channels_last) for planes in (under, over)))
