@@ -35,6 +35,7 @@ from fusion.memory import reuse_freed_memory
 from fusion.method import Planes, Recipe
 from fusion.methods import METHODS
 from fusion.methods.mertens import exposure_fusion
+from fusion.tiles import extend
 from fusion.training_log import TrainingLog
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
             )
 
         def fuse(under: Tensor, over: Tensor) -> Tensor:
-            return network(*(planes.contiguous(memory_format=torch.channels_last) for planes in (under, over)))
+            height, width = under.shape[-2:]
+            padded = (extend(planes, 0, method.multiple_of) for planes in (under, over))
+            fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in padded))
+            return fused[..., :height, :width]
 
         fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)
