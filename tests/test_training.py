@@ -125,7 +125,7 @@ def test_the_best_network_ships(dataset: Path, tmp_path: Path, monkeypatch: pyte
 def test_what_cannot_be_trained_is_said(tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="mertens cannot be trained"):
         trainee("mertens")
-    with pytest.raises(FusionError, match="What can: iat, pyramef, mambamef"):
+    with pytest.raises(FusionError, match="What can: iat, pyramef, lemamba"):
         trainee("nonsense")
     with pytest.raises(WeightsError, match="missing or damaged"):
         training.ship(trainee("iat"), tmp_path, {})

@@ -5,13 +5,13 @@ from fusion.methods import deepfuse, lemamba, lightfuse, mambadfuse, mambamef, m
 
 METHODS: tuple[Method, ...] = (
     pyramef.METHOD,
-    mambamef.METHOD,
     lemamba.METHOD,
+    meflut.METHOD,
     mambadfuse.METHOD,
+    mertens.METHOD,
     mefnet.METHOD,
+    mambamef.METHOD,
     deepfuse.METHOD,
     lightfuse.METHOD,
-    meflut.METHOD,
-    mertens.METHOD,
     mertens.METHOD_TORCH,
 )
