@@ -3,7 +3,7 @@
 A run is a folder: `checkpoint.safetensors` (network, moving average, optimiser, step; replaced as a whole),
 `best.safetensors` (the moving average that did best on the held-out pairs), `log.csv` and `loss.png`, its picture.
 
-Several processes, on one machine or many, share each step's batch: start them with `accelerate launch` or `torchrun`.
+Several processes, on one machine or many, share each step's batch: start them with `torchrun`.
 """
 
 from __future__ import annotations
