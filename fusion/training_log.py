@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 from typing import TextIO
 
+from fusion.files import write_atomically
+
 FIELDS: tuple[str, ...] = ("step", "seconds", "rate", "loss", "held_out")
 _SMOOTHED_OVER = 50
 
@@ -17,11 +19,15 @@ class TrainingLog:
     def __init__(self, run: Path | None, step: int) -> None:
         self.run = run
         # What a resumed run logged after its checkpoint will be logged again.
-        kept = read(run / "log.csv")[:step] if run and step else []
-        self.file: TextIO = (run / "log.csv").open("w", newline="", encoding="utf-8") if run else io.StringIO()
+        kept = io.StringIO(newline="")
+        rows = csv.DictWriter(kept, FIELDS)
+        rows.writeheader()
+        if run:
+            rows.writerows(read(run / "log.csv")[:step])
+            # As a whole: a process that is killed here must not take the earlier steps with it.
+            write_atomically(run / "log.csv", kept.getvalue().encode())
+        self.file: TextIO = (run / "log.csv").open("a", newline="", encoding="utf-8") if run else io.StringIO()
         self.rows = csv.DictWriter(self.file, FIELDS)
-        self.rows.writeheader()
-        self.rows.writerows(kept)
         self.row: dict[str, object] = {}
 
     def __enter__(self) -> TrainingLog:
