@@ -245,6 +245,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.minutes is None and options.steps is None:
         raise FusionError("Say how long to train: --minutes N or --steps N.")
     asked = {"loss": LOSSES.get(options.loss), "crop": options.crop, "batch": options.batch, "rate": options.rate}
+    if options.full_precision:
+        asked["half_precision"] = False
     changes = {key: value for key, value in asked.items() if value is not None}
     runs = options.folder or Path("runs")
     names = (
@@ -261,7 +263,6 @@ def _train(options: argparse.Namespace) -> int:
             minutes=options.minutes,
             steps=options.steps,
             resume=options.resume,
-            half_precision=not options.full_precision,
             seconds_between_saves=options.save_every,
             seed=options.seed,
         )

@@ -52,6 +52,8 @@ class Recipe:
     """Largest norm of a step's gradient."""
     scale: float = 1.0
     """The network sees crops reduced to this, and its result is carried up, as `Method.largest` does with pictures."""
+    half_precision: bool = True
+    """bfloat16 for convolutions and matrix products, where the device has it."""
     zoom: float = 2.0
     """Crops are cut at up to this many times their side, then reduced."""
 

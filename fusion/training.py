@@ -61,7 +61,7 @@ class Trainee:
     name: str
     network: nn.Module
     recipe: Recipe
-    loss: Callable[[nn.Module, Batch], Tensor]
+    loss: Callable[[Callable[..., Tensor], Batch], Tensor]
     corrector: enhance.IAT | None = None
     """IAT, frozen, where the network reads corrected lumas."""
 
@@ -90,7 +90,7 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         corrector = enhance.IAT().requires_grad_(requires_grad=False).eval()
         weights.load(enhance.NAME, corrector)
 
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
+    def loss(network: Callable[..., Tensor], batch: Batch) -> Tensor:
         under, over = batch.under, batch.over
         if method.planes is Planes.LUMA:
             under, over = color.luma(under), color.luma(over)
@@ -132,7 +132,7 @@ def _distance_to_mertens(corrected: Tensor, under: Tensor, over: Tensor) -> Tens
 _IAT_RECIPE = Recipe(loss=_distance_to_mertens, crop=128, batch=4, rate=2e-3, ema=0.99, zoom=8.0)
 
 
-def _iat_loss(network: nn.Module, batch: Batch) -> Tensor:
+def _iat_loss(network: Callable[..., Tensor], batch: Batch) -> Tensor:
     lumas = torch.cat((color.luma(batch.under), color.luma(batch.over)))
     corrected = network(lumas.contiguous(memory_format=torch.channels_last))
     return _IAT_RECIPE.loss(corrected, batch.under, batch.over)
@@ -146,7 +146,6 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     resume: bool = False,
-    half_precision: bool = True,
     seconds_between_saves: float = 60.0,
     seed: int = 3407,
 ) -> dict[str, Any]:
@@ -154,16 +153,16 @@ def train(
 
     The learning rate falls along one cosine over the whole budget: the greater of the shares of steps and of minutes
     that are spent. With `steps` alone a run that was killed and resumed equals one that was not, and several processes
-    equal one whose batch is as large as theirs together. `half_precision` is bfloat16 for convolutions and matrix
-    products, where the device has it. Raises `DatasetError` for a folder of another layout and `WeightsError` for a
-    checkpoint that does not fit.
+    equal one whose batch is as large as theirs together. Raises `DatasetError` for a folder of another layout and
+    `WeightsError` for a checkpoint that does not fit.
     """
     from accelerate import Accelerator
     from tqdm import tqdm
 
     reuse_freed_memory()
-    accelerator = Accelerator(mixed_precision="bf16" if half_precision and _has_bfloat16() else "no")
-    place, recipe = accelerator.device, subject.recipe
+    recipe = subject.recipe
+    accelerator = Accelerator(mixed_precision="no")  # it has one precision a process; a recipe has its own
+    place = accelerator.device
     fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.safetensors"
@@ -221,6 +220,16 @@ def _has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
 
 
+def _in_bfloat16(network: nn.Module) -> Callable[..., Tensor]:
+    """The network with convolutions and matrix products in bfloat16; losses see its result in float32."""
+
+    def run(*planes: Tensor) -> Tensor:
+        with torch.autocast(planes[0].device.type, torch.bfloat16):
+            return network(*planes).float()
+
+    return run
+
+
 def _agreed(accelerator: Accelerator, share: float) -> float:
     """The first process's share, so that all stop after the same step."""
     from accelerate.utils import broadcast
@@ -242,11 +251,11 @@ def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> No
 
 def _commit() -> str:
     """The commit of the code that ships, or "unknown" outside a repository."""
-    folder = Path(__file__).parent
-    git = shutil.which("git")
-    command = [git or "git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False) if git else None  # noqa: S603
-    return done.stdout.strip() if done and done.returncode == 0 else "unknown"
+    if (git := shutil.which("git")) is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or "unknown"
 
 
 class _State:
@@ -261,6 +270,7 @@ class _State:
         self.average.module.requires_grad_(requires_grad=False)
         self.optimizer = torch.optim.AdamW(_groups(self.network, recipe.weight_decay), lr=recipe.rate)
         self.shared: nn.Module = accelerator.prepare(self.network)
+        self.run = _in_bfloat16(self.shared) if recipe.half_precision and _has_bfloat16() else self.shared
         self.clip = recipe.clip
         self.step = 0
         self.seconds = 0.0
@@ -272,7 +282,7 @@ class _State:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         self.shared.train()
-        loss = subject.loss(self.shared, batch)
+        loss = subject.loss(self.run, batch)
         self.accelerator.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         if bool(norm.isfinite()):  # one division by nearly zero must not end the run

@@ -12,6 +12,8 @@ and table I. The same network looks at each frame alone, so that it serves any n
 |                 |                                    | network here is trained for the same                         |
 | training        | whole bursts of up to 17 frames    | crops of pairs, most of a picture each                       |
 | initial weights | Xavier                             | Kaiming, the last bias 1: PyTorch's own fade over six layers |
+| precision       | float32                            | float32 in training too: a guided filter loses bfloat16's    |
+|                 |                                    | few digits in differences of products                        |
 | weight floor    | 1e-8                               | 1e-3: a quotient of tiny weights has no finite gradient      |
 | small pictures  | enlarged to 128 pixels             | taken as they are                                            |
 """
@@ -87,5 +89,5 @@ METHOD = Method(
     summary="Learns weight maps on a small copy and carries them up along edges: large pictures cost little.",
     build=MEFNet,
     planes=Planes.LUMA,
-    recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, zoom=4.0),
+    recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )
