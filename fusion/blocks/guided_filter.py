@@ -7,6 +7,7 @@ in a window of the low resolution, map = a guide + b by least squares; a and b a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,10 +20,7 @@ def fast_guided_filter(low: Tensor, low_guide: Tensor, guide: Tensor, radius: in
     Windows of 2 radius + 1 samples, clipped at the border; `epsilon` is the variance of the guide, in its units, below
     which the map is smoothed rather than steered.
     """
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
-
+    mean = partial(_mean, radius=radius)
     mean_guide, mean_low = mean(low_guide), mean(low)
     covariance = mean(low_guide * low) - mean_guide * mean_low
     variance = mean(low_guide**2) - mean_guide**2
@@ -38,10 +36,7 @@ def carry_up(low: Tensor, low_guides: Tensor, guides: Tensor, radius: int = 2, e
     A fusion that was computed on a small copy of two exposures, at the exposures' own size. Source: He, Sun, Tang,
     "Guided Image Filtering", TPAMI 2013, eqs. 14 and 15.
     """
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
-
+    mean = partial(_mean, radius=radius)
     mean_guides, mean_low = mean(low_guides), mean(low)
     towards_low = mean(low_guides * low) - mean_guides * mean_low
     variance = mean(low_guides**2) - mean_guides**2 + epsilon
@@ -54,6 +49,10 @@ def carry_up(low: Tensor, low_guides: Tensor, guides: Tensor, radius: int = 2, e
     size = guides.shape[-2:]
     a, b = F.interpolate(a, size, mode="bilinear"), F.interpolate(b, size, mode="bilinear")
     return (a * guides).sum(1, keepdim=True) + b
+
+
+def _mean(planes: Tensor, radius: int) -> Tensor:
+    return F.avg_pool2d(planes, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
 def through_copy(fuse: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: Tensor, scale: float) -> Tensor:
