@@ -22,7 +22,7 @@ which is truncated and cannot be loaded; the published source and the paper's ta
 | initial weights   | PyTorch's defaults                             | one channel carries the luma through: untrained |
 |                   |                                                | it returns about the mean of its inputs         |
 | schedule          | cosine of 40 epochs, stepped every iteration   | one cosine over the whole run                   |
-| loss              | `losses.mambamef_paper`                        | the recipe's; compared in weights/README.md     |
+| loss              | `losses.mambamef_paper`                        | the recipe's, as every network here             |
 """
 
 from __future__ import annotations

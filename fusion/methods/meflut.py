@@ -10,8 +10,8 @@ Paper: Jiang, Wang, Li, Li, Fan, Liu, "MEFLUT: Unsupervised 1D Lookup Tables for
 | tables   | read off an attention network              | trained themselves, through the fusion: simpler, and the   |
 |          |                                            | loss sees what the table does                              |
 | entries  | 256 a frame                                | 64, between them linear: every level is met in training    |
-| blending | a sum, weights smoothed by a guided filter | Mertens' Laplacian pyramid: 0.975 where the sum reached    |
-|          | at low resolution                          | 0.943 (MEF-SSIM, 30 pairs of MEFB)                         |
+| blending | a sum, weights smoothed by a guided filter | Mertens' Laplacian pyramid, which keeps more structure     |
+|          | at low resolution                          |                                                            |
 | loss     | MEF-SSIM                                   | as every network here, see `losses`                        |
 """
 

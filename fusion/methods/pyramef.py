@@ -15,17 +15,6 @@ pixel.
 
     lumas -> pyramid of 2x2 means -> coarsest: network blends -> twice the size, detail by gains, relax, correct -> ...
 
-| what                                  | MEF-SSIM | worst pair |
-|---------------------------------------|----------|------------|
-| the formula, untrained, no relaxation | 0.9790   | 0.9415     |
-| the formula, 6 relaxations and 2      | 0.9869   | 0.9455     |
-| trained                               | 0.9895   | 0.9624     |
-| trained, 12 relaxations and 2         | 0.9894   | 0.9504     |
-| trained, no relaxation                | 0.9701   | 0.9175     |
-| trained, the scan taken out           | 0.9889   | 0.9598     |
-
-(Of the fused luma of 30 pairs of MEFB, none of them trained on. Mertens: 0.9712.)
-
 Colour is carried as follows: each exposure's chroma counts by how well its pixel is exposed and little where a channel
 is clipped, and grows or shrinks with the root of what its luma does. Where a colour does not fit into the range, it is
 desaturated until it does: the luma stays.
@@ -41,10 +30,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion import color
+from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.vision_mamba import ScanMixer
 from fusion.losses import structure_and_luminance
 from fusion.method import Method, Planes, Recipe
-from fusion.metrics.mef_ssim import gaussian_window, halve, structure_gains
+from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, structure_gains
 
 _COARSEST = 8
 """The pyramid ends before its shorter side falls below this, in pixels."""
@@ -92,9 +82,7 @@ def gaussian(planes: Tensor, sigma: float = _SIGMA, radius: int = _PATCH // 2) -
     """Gaussian means, repeated borders, in float32: relaxation adds up what half precision would lose."""
     with torch.autocast("cuda" if planes.is_cuda else "cpu", enabled=False):
         window = gaussian_window(2 * radius + 1, sigma, planes)
-        x = F.pad(planes, (radius,) * 4, mode="replicate").flatten(0, 1)[:, None]
-        x = F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    return x.view_as(planes)
+        return filter_valid(F.pad(planes, (radius,) * 4, mode="replicate"), window)
 
 
 def pyramid(lumas: Tensor) -> list[Tensor]:
@@ -136,9 +124,8 @@ class GlobalScan(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same shape."""
-        tokens = x.flatten(2).transpose(1, 2)
-        tokens = tokens + self.mixer(self.norm(tokens), rows=x.shape[-2])
-        return tokens.transpose(1, 2).unflatten(2, x.shape[-2:])
+        tokens, rows = to_tokens(x), x.shape[-2]
+        return to_map(tokens + self.mixer(self.norm(tokens), rows), rows)
 
 
 @dataclass
