@@ -59,3 +59,12 @@ def merge_chroma(under: Tensor, over: Tensor) -> Tensor:
     weight = a.abs() + b.abs()
     merged = (a * a.abs() + b * b.abs()) / weight.clamp_min(1e-8)
     return 0.5 + torch.where(weight > 1e-8, merged, torch.zeros_like(merged))
+
+
+def by_colourfulness(under: Tensor, over: Tensor, y: Tensor) -> Tensor:
+    """RGB (..., 3, H, W) of a fused Y (..., 1, H, W), with both photographs' chroma merged as `merge_chroma` does.
+
+    A colour that does not fit is desaturated, not clipped channel by channel, which would change the luma that was
+    fused.
+    """
+    return fit_gamut(y, merge_chroma(chroma(under), chroma(over)))

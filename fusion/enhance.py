@@ -16,10 +16,14 @@ nothing of it was copied. Weights for one channel were never published.
 | drop path | .01, .05, .1 in training                      | none                                                 |
 | gamma     | from the picture at full size                 | from a copy of at most 160 pixels a side, so that a  |
 |           |                                               | tiled picture has one gamma                          |
+| size      | full                                          | above a megapixel a copy is corrected, which is what |
+|           |                                               | networks read; for looking at, a guided filter       |
+|           |                                               | carries it to full size                              |
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,10 +32,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion import color, weights
+from fusion.blocks.guided_filter import affine_of_guides, apply_affine, shrink
 from fusion.image import ExposurePair, Photo
-from fusion.tiles import in_tiles
+from fusion.tiles import by_strips, in_tiles
 
 NAME = "iat"
+CORRECTED_PIXELS = 1_000_000
+"""Of larger photographs, a copy is corrected."""
 GAMMA_SIDE = 160
 """Longest side, in pixels, of the copy that gamma is taken from."""
 
@@ -182,7 +189,7 @@ class IAT(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Lumas:
-    """Both lumas of a pair, (1, H, W) each, corrected."""
+    """Both lumas of a pair, (1, h, w) each, corrected: of the pair's size, or a copy of at most `CORRECTED_PIXELS`."""
 
     under: Tensor
     over: Tensor
@@ -210,7 +217,13 @@ class Corrector:
 
 def enhance(pair: ExposurePair, correct: Callable[[Tensor], Tensor]) -> Lumas:
     """The pair's lumas as networks with `Method.enhanced` read them."""
-    return Lumas(correct(color.luma(pair.under)), correct(color.luma(pair.over)))
+    return Lumas(*(correct(luma) for luma in _small_lumas(pair)))
+
+
+def _small_lumas(pair: ExposurePair) -> list[Tensor]:
+    height, width = pair.size
+    scale = math.sqrt(CORRECTED_PIXELS / (height * width))
+    return [color.luma(shrink(photo[None], scale)[0]) for photo in (pair.under, pair.over)]
 
 
 _LARGEST_COLOUR_GAIN = 6.0
@@ -224,3 +237,21 @@ def recolour(photo: Photo, luma: Tensor) -> Photo:
     old = color.luma(photo)
     gain = (luma / old.clamp_min(1 / 255)).clamp_max(_LARGEST_COLOUR_GAIN)
     return color.to_rgb(luma, (color.chroma(photo) - 0.5) * gain + 0.5).clamp(0, 1)
+
+
+@torch.inference_mode()
+def recolour_pair(pair: ExposurePair, lumas: Lumas) -> tuple[Photo, Photo]:
+    """Both photographs recoloured, at full size: corrected lumas of a smaller copy are carried up, guided by both."""
+    if lumas.under.shape[-2:] == pair.size:
+        return recolour(pair.under, lumas.under), recolour(pair.over, lumas.over)
+    low = torch.stack((lumas.under, lumas.over))
+    affine = affine_of_guides(low, torch.stack(_small_lumas(pair), 1).expand(2, -1, -1, -1))
+
+    def recoloured(rows: slice, _: slice) -> Tensor:
+        photos = pair.under[:, rows], pair.over[:, rows]
+        guides = torch.stack([color.luma(photo) for photo in photos], 1).expand(2, -1, -1, -1)
+        wanted = apply_affine(affine, guides, rows.start, pair.size[0]).clamp(0, 1)
+        return torch.stack(tuple(map(recolour, photos, wanted)))
+
+    under, over = by_strips(recoloured, pair.size, pair.under.device)
+    return under, over

@@ -1,6 +1,6 @@
 """What a method is, and the one way to run any of them on a photograph of any size.
 
-A network sees tensors, (B, C, H, W) from 0 to 1. Everything between a photograph and that (colour planes,
+A network sees tensors, (B, C, H, W) from 0 to 1. Everything between a photograph and that (colour planes, small copies,
 padding, tiles, cropping, clamping) happens in `Fuser`, once, and never inside a network.
 """
 
@@ -10,16 +10,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fusion import color, weights
-from fusion.blocks.guided_filter import through_copy
+from fusion.blocks.guided_filter import affine_of_guides, apply_affine, scaled, shrink
 from fusion.errors import WeightsError
 from fusion.image import ExposurePair, Photo
-from fusion.tiles import extend, in_tiles
+from fusion.tiles import by_strips, extend, in_tiles
 
 if TYPE_CHECKING:
     from fusion.enhance import Lumas
@@ -77,8 +78,10 @@ class Method:
     """How far, in pixels, a result depends on its surroundings beyond the `multiple_of` grid; None: on the
     whole picture, so that it cannot be tiled."""
     largest: int | None = None
-    """Pixels above which a network of lumas sees a smaller copy; its result is carried up along the photographs' edges.
-    For those that are slow and cannot be tiled; None: no limit."""
+    """Pixels above which the network sees a smaller copy whatever the mode, as it did in training (`Recipe.scale`).
+    None: no limit."""
+    colour: Callable[[Tensor, Tensor, Tensor], Tensor] = color.by_colourfulness
+    """RGB of a fused luma: (under, over, luma) -> (B, 3, H, W); no pixel depends on any further than `COLOUR_REACH`."""
     enhanced: bool = False
     """The network reads each luma twice, as it is and corrected by IAT: two channels."""
     recipe: Recipe | None = None
@@ -104,6 +107,17 @@ class Method:
 TILE = 192
 """Side of a tile's core, in pixels: small enough for memory, large enough that halos cost little."""
 
+FAST_PIXELS = 1_000_000
+"""What a network sees in fast mode."""
+
+COLOUR_REACH = 8
+"""How far, in pixels, a `Method.colour` may look around."""
+
+Mode = Literal["auto", "exact", "fast"]
+"""exact: the network sees the pair at full size, or at its method's `largest`. fast: it sees a copy of at most
+`FAST_PIXELS`, and what it decides there, a local affine map of the two photographs, is carried to full size. auto: fast
+on a processor where the pair is more than twice as large as that copy, else exact."""
+
 
 class Fuser:
     """A method loaded on a device: pair in, photograph out.
@@ -124,7 +138,12 @@ class Fuser:
 
     @torch.inference_mode()
     def __call__(
-        self, pair: ExposurePair, corrected: Lumas | None = None, *, progress: Progress | None = None
+        self,
+        pair: ExposurePair,
+        corrected: Lumas | None = None,
+        *,
+        mode: Mode = "auto",
+        progress: Progress | None = None,
     ) -> Photo:
         """The fused photograph, (3, H, W), 0 to 1, on the CPU.
 
@@ -135,37 +154,71 @@ class Fuser:
             corrected = None
         elif corrected is None:
             raise ValueError(f"{self.method.name} fuses lumas corrected by IAT: pass them as `corrected`")
-        if self.method.planes is Planes.RGB:
-            return self._run(pair.under, pair.over, progress).clamp(0, 1)
-        under, over = color.luma(pair.under), color.luma(pair.over)
+        under, over = pair.under.to(self.device), pair.over.to(self.device)
+        scale = self._scale(*pair.size, mode)
+        own = [self._read(shrink(photo[None], scale)) for photo in (under, over)]  # (1, C, h, w) each
+        seen = own
         if corrected:
-            under, over = torch.cat((under, corrected.under)), torch.cat((over, corrected.over))
-        fused = self._run(under, over, progress).clamp(0, 1)
-        merged = color.merge_chroma(color.chroma(pair.under), color.chroma(pair.over))
-        # Not clipped channel by channel, which would change the luma that was fused.
-        return color.fit_gamut(fused, merged).clamp_(0, 1)
+            lumas = (luma[None].to(self.device) for luma in (corrected.under, corrected.over))
+            size = own[0].shape[-2:]
+            seen = [
+                torch.cat((x, F.interpolate(luma, size, mode="area")), 1) for x, luma in zip(own, lumas, strict=True)
+            ]
+        fused = self._run(seen[0], seen[1], progress)  # (C, h, w)
+        if scale == 1 and self.method.planes is Planes.RGB:
+            return fused.clamp_(0, 1).cpu()
+        affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
+
+        def finished(rows: slice, wide: slice) -> Tensor:
+            """The result's rows, from what was fused and the photographs there and a little around."""
+            photos = under[None, :, wide], over[None, :, wide]
+            if affine is None:
+                strip = fused[:, wide]
+            else:
+                guides = torch.cat([self._read(photo) for photo in photos]).transpose(0, 1)
+                strip = apply_affine(affine, guides, wide.start, pair.size[0])[:, 0]
+            strip = strip.clamp(0, 1)
+            if self.method.planes is Planes.LUMA:
+                strip = self.method.colour(*photos, strip[None])[0].clamp_(0, 1)
+            return strip[:, rows.start - wide.start : rows.stop - wide.start]
+
+        return by_strips(finished, pair.size, self.device, COLOUR_REACH).cpu()
+
+    def seen(self, height: int, width: int, mode: Mode = "auto") -> tuple[int, int]:
+        """Height and width of what the network sees of a pair of this size."""
+        return scaled(height, width, self._scale(height, width, mode))
+
+    def _scale(self, height: int, width: int, mode: Mode) -> float:
+        pixels, limit = height * width, self.method.largest or math.inf
+        fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 2 * FAST_PIXELS)
+        if fast and self.method.recipe:
+            limit = min(limit, FAST_PIXELS)
+        return min(1.0, math.sqrt(limit / pixels))
+
+    def _read(self, photo: Tensor) -> Tensor:
+        """The planes of a photograph (1, 3, H, W) that the network fuses: (1, C, H, W)."""
+        return color.luma(photo) if self.method.planes is Planes.LUMA else photo
 
     def _run(self, under: Tensor, over: Tensor, progress: Progress | None) -> Tensor:
-        """The network's planes, (C, H, W), whole or tile by tile."""
-        planes, multiple = torch.stack((under, over)), self.method.multiple_of  # (2, C, H, W)
-        if self.method.halo is None:
-            return self._whole(planes)
+        """The network on planes (1, C, h, w), as a whole or tile by tile: (C', h, w)."""
+        method = self.method
+        if method.halo is None:
+            return padded(self.network, under, over, method.multiple_of)[0]
+
+        def fuse(tile: Tensor) -> Tensor:
+            return self.network(tile[:1], tile[1:])[0]
+
         return in_tiles(
-            planes, self._network, side=self.tile, halo=self.method.halo, multiple_of=multiple, progress=progress
+            torch.cat((under, over)),
+            fuse,
+            side=self.tile,
+            halo=method.halo,
+            multiple_of=method.multiple_of,
+            progress=progress,
         )
 
-    def _whole(self, planes: Tensor) -> Tensor:
-        """The network on the whole picture, or on a copy of at most `largest` pixels."""
-        height, width = planes.shape[-2:]
-        scale = math.sqrt(self.method.largest / (height * width)) if self.method.largest else 1.0
 
-        def fuse(under: Tensor, over: Tensor) -> Tensor:
-            height, width = under.shape[-2:]
-            return self._network(extend(torch.cat((under, over)), 0, self.method.multiple_of))[None, :, :height, :width]
-
-        return through_copy(fuse, planes[:1], planes[1:], scale)[0]
-
-    def _network(self, planes: Tensor) -> Tensor:
-        """(2, C, H, W) -> (C, H, W)."""
-        planes = planes.to(self.device)
-        return self.network(planes[:1], planes[1:])[0].cpu()
+def padded(network: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: Tensor, multiple_of: int) -> Tensor:
+    """A network that takes multiples of some side on planes (B, C, H, W) of any: mirrored beyond, then cut."""
+    height, width = under.shape[-2:]
+    return network(extend(under, 0, multiple_of), extend(over, 0, multiple_of))[..., :height, :width]

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusion.enhance import Corrector, Lumas, enhance, recolour
+from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.memory import reuse_freed_memory
-from fusion.method import Fuser, Method, Progress
+from fusion.method import Fuser, Method, Mode, Progress
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS, Metric, score
 from fusion.metrics import METRICS
@@ -60,6 +60,8 @@ class Fused:
     photo: Photo
     seconds: float
     scores: dict[str, float]
+    seen: tuple[int, int]
+    """Height and width of what its network saw: the photograph's, or a smaller copy's."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ def compare(
     device: str | None = None,
     scored_pixels: int | None = SCORED_PIXELS,
     corrected: bool = True,
+    mode: Mode = "auto",
 ) -> Iterator[Event]:
     """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running` and its outcome.
 
     `methods` are names, in any order; None takes all that are available. A method that fails gives `Failed` and stops
-    nothing else. `corrected` False leaves `Corrected` out unless a method needs it. Raises `ImageError` for a pair that
+    nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that
     cannot be used and `FusionError` for an unknown method, before anything runs.
     """
     reuse_freed_memory()
@@ -101,13 +104,14 @@ def compare(
             start = time.perf_counter()
             lumas = enhance(pair, _corrector(place))
             seconds = time.perf_counter() - start
-            yield Corrected(recolour(pair.under, lumas.under), recolour(pair.over, lumas.over), seconds)
+            if corrected:
+                yield Corrected(*recolour_pair(pair, lumas), seconds)
         except FusionError as error:
             _log.warning("no exposure correction: %s", error)
 
     for m in chosen:
         yield Running(m)
-        yield _outcome(m, pair, lumas, place, metrics, scored_pixels)
+        yield _outcome(m, pair, lumas, place, metrics, scored_pixels, mode)
 
 
 def fuse(
@@ -116,6 +120,7 @@ def fuse(
     method: str = "pyramef",
     *,
     device: str | None = None,
+    mode: Mode = "auto",
     progress: Progress | None = None,
 ) -> Photo:
     """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair.
@@ -123,16 +128,24 @@ def fuse(
     Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method, `WeightsError` for one
     without usable weights.
     """
-    return fuse_pair(_pair(under, over), method, device=device, progress=progress)
+    return fuse_pair(_pair(under, over), method, device=device, mode=mode, progress=progress)
 
 
-def fuse_pair(pair: ExposurePair, name: str, *, device: str | None = None, progress: Progress | None = None) -> Photo:
+def fuse_pair(
+    pair: ExposurePair,
+    name: str,
+    *,
+    device: str | None = None,
+    mode: Mode = "auto",
+    progress: Progress | None = None,
+) -> Photo:
     """`fuse` for a pair that is loaded."""
     reuse_freed_memory()
     place = device or default_device()
     m = method(name)
     fuser = _fuser(m.name, place)
-    return fuser(pair, enhance(pair, _corrector(place)) if m.enhanced else None, progress=progress)
+    lumas = enhance(pair, _corrector(place)) if m.enhanced else None
+    return fuser(pair, lumas, mode=mode, progress=progress)
 
 
 def warm_up(device: str | None = None) -> None:
@@ -156,7 +169,13 @@ def default_device() -> str:
 
 
 def _outcome(
-    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, metrics: Sequence[Metric], limit: int | None
+    m: Method,
+    pair: ExposurePair,
+    lumas: Lumas | None,
+    device: str,
+    metrics: Sequence[Metric],
+    limit: int | None,
+    mode: Mode,
 ) -> Fused | Failed:
     """One method's outcome; whatever goes wrong concerns this method alone."""
     try:
@@ -164,9 +183,9 @@ def _outcome(
             return Failed(m, "The exposure correction that this method reads is not available.")
         fuser = _fuser(m.name, device)
         start = time.perf_counter()
-        photo = fuser(pair, lumas)
+        photo = fuser(pair, lumas, mode=mode)
         seconds = time.perf_counter() - start
-        return Fused(m, photo, seconds, score(photo, pair, metrics, limit=limit))
+        return Fused(m, photo, seconds, score(photo, pair, metrics, limit=limit), fuser.seen(*pair.size, mode))
     except FusionError as error:
         return Failed(m, str(error))
     except Exception as error:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole

@@ -1,8 +1,8 @@
-"""Large pictures in overlapping tiles on a grid; borders are mirrored, never filled with zeros."""
+"""Large pictures part by part: overlapping tiles on a grid, borders mirrored, for networks; strips for the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +70,28 @@ def in_tiles(
         if progress:
             progress(done / len(boxes))
     return result[:, :height, :width]
+
+
+_STRIP = 1 << 17
+"""Pixels: what a strip needs stays in a processor's cache."""
+
+
+def by_strips(
+    compute: Callable[[slice, slice], Tensor], size: Sequence[int], device: torch.device, margin: int = 0
+) -> Tensor:
+    """A result (..., H, W) of `size`, put together from `compute`'s for its rows, a few at a time.
+
+    `compute` is given rows, the first of them even, and the same rows with up to `margin` more on either side. A GPU is
+    given all at once.
+    """
+    height, width = size
+    count = max(margin, _STRIP // width // 2, 1) * 2 if device.type == "cpu" else height
+    parts = [
+        compute(slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height)))
+        for top in range(0, height, count)
+        for bottom in [min(top + count, height)]
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
 def extend(planes: Tensor, margin: int, multiple_of: int = 1) -> Tensor:

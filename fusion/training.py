@@ -32,10 +32,9 @@ from fusion.errors import FusionError, WeightsError
 from fusion.files import write_atomically
 from fusion.losses import mambamef_paper, structure_and_luminance
 from fusion.memory import reuse_freed_memory
-from fusion.method import Planes, Recipe
+from fusion.method import Planes, Recipe, padded
 from fusion.methods import METHODS
 from fusion.methods.mertens import exposure_fusion
-from fusion.tiles import extend
 from fusion.training_log import TrainingLog
 
 if TYPE_CHECKING:
@@ -103,10 +102,7 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
             )
 
         def fuse(under: Tensor, over: Tensor) -> Tensor:
-            height, width = under.shape[-2:]
-            padded = (extend(planes, 0, method.multiple_of) for planes in (under, over))
-            fused = network(*(planes.contiguous(memory_format=torch.channels_last) for planes in padded))
-            return fused[..., :height, :width]
+            return padded(network, under, over, method.multiple_of)
 
         fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fusion.blocks.guided_filter import carry_up, fast_guided_filter, shrink
+from fusion.blocks.guided_filter import affine_of_guides, apply_affine, fast_guided_filter, shrink
 
 
 def smooth(channels: int, height: int, width: int) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_a_linear_map_of_two_guides_is_carried_exactly() -> None:
     guides = smooth(2, 90, 66)
     low_guides = shrink(guides, 0.4)
     low = 0.7 * low_guides[:, :1] - 0.3 * low_guides[:, 1:] + 0.25
-    carried = carry_up(low, low_guides, guides, epsilon=1e-9)
+    carried = apply_affine(affine_of_guides(low, low_guides, epsilon=1e-9), guides)
     assert float((carried - (0.7 * guides[:, :1] - 0.3 * guides[:, 1:] + 0.25)).abs().max()) < 2e-3
 
 
@@ -47,4 +47,4 @@ def test_detail_that_only_the_guide_has_is_carried() -> None:
 def test_flat_guides_give_the_smoothed_map() -> None:
     flat = torch.full((1, 2, 40, 40), 0.5)
     low = torch.full((1, 1, 10, 10), 0.3)
-    assert torch.allclose(carry_up(low, shrink(flat, 0.25), flat), torch.tensor(0.3), atol=1e-5)
+    assert torch.allclose(apply_affine(affine_of_guides(low, shrink(flat, 0.25)), flat), torch.tensor(0.3), atol=1e-5)

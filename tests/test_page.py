@@ -443,7 +443,8 @@ def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Ope
 
 
 def fused(name: str, **scores: float) -> Fused:
-    return Fused(method(name), torch.empty(0), 0.5, {m.name: scores.get(m.name, 1.0) for m in METRICS})
+    scored = {m.name: scores.get(m.name, 1.0) for m in METRICS}
+    return Fused(method(name), torch.empty(0), 0.5, scored, (10, 10))
 
 
 def run_of(*outcomes: Fused, folder: Path = Path()) -> Run:

@@ -1,7 +1,8 @@
-"""Fast guided filter: a map known at low resolution, carried to a guide's full resolution along the guide's edges.
+"""Guided filters: what is known at low resolution, carried to full resolution along the edges of full-size guides.
 
-Source: He and Sun, "Fast Guided Filter", 2015, algorithm 2, without its last box filter of the coefficients:
-in a window of the low resolution, map = a guide + b by least squares; a and b are enlarged bilinearly.
+Source: He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, eqs. 5, 6 and 14; He and Sun, "Fast Guided Filter", 2015,
+algorithm 2, without its last box filter of the coefficients. In a window of the low resolution the map is an affine
+function of the guides, by least squares; its coefficients are enlarged bilinearly.
 """
 
 from __future__ import annotations
@@ -30,11 +31,10 @@ def fast_guided_filter(low: Tensor, low_guide: Tensor, guide: Tensor, radius: in
     return F.interpolate(a, size, mode="bilinear") * guide + F.interpolate(b, size, mode="bilinear")
 
 
-def carry_up(low: Tensor, low_guides: Tensor, guides: Tensor, radius: int = 2, epsilon: float = 1e-5) -> Tensor:
-    """`fast_guided_filter` with two guides, (B, 2, h, w) and (B, 2, H, W): `low` = a_1 g_1 + a_2 g_2 + b in a window.
+def affine_of_guides(low: Tensor, low_guides: Tensor, radius: int = 2, epsilon: float = 1e-5) -> Tensor:
+    """(B, 3, h, w): a_1, a_2 and b of `low` = a_1 g_1 + a_2 g_2 + b in a window, by least squares.
 
-    A fusion that was computed on a small copy of two exposures, at the exposures' own size. Source: He, Sun, Tang,
-    "Guided Image Filtering", TPAMI 2013, eqs. 14 and 15.
+    `low` (B, 1, h, w), `low_guides` (B, 2, h, w); `radius` and `epsilon` as in `fast_guided_filter`.
     """
     mean = partial(_mean, radius=radius)
     mean_guides, mean_low = mean(low_guides), mean(low)
@@ -45,10 +45,23 @@ def carry_up(low: Tensor, low_guides: Tensor, guides: Tensor, radius: int = 2, e
     a = (variance.flip(1) * towards_low - covariance * towards_low.flip(1)) / (
         variance.prod(1, keepdim=True) - covariance**2
     )
-    b = mean_low - (a * mean_guides).sum(1, keepdim=True)
-    size = guides.shape[-2:]
-    a, b = F.interpolate(a, size, mode="bilinear"), F.interpolate(b, size, mode="bilinear")
-    return (a * guides).sum(1, keepdim=True) + b
+    return torch.cat((a, mean_low - (a * mean_guides).sum(1, keepdim=True)), 1)
+
+
+def apply_affine(affine: Tensor, guides: Tensor, top: int = 0, height: int | None = None) -> Tensor:
+    """a_1 g_1 + a_2 g_2 + b, (B, 1, rows, W), for guides (B, 2, rows, W), the coefficients (B, 3, h, w) enlarged.
+
+    The guides may be the rows from `top` on of a picture that is `height` rows high: strips of it give what the whole
+    gives.
+    """
+    rows, width = guides.shape[-2:]
+    position = (torch.arange(top, top + rows, device=affine.device) + 0.5) * (affine.shape[-2] / (height or rows)) - 0.5
+    position = position.clamp(0, affine.shape[-2] - 1)
+    above = position.long()
+    below = (above + 1).clamp_max(affine.shape[-2] - 1)
+    affine = torch.lerp(affine[..., above, :], affine[..., below, :], (position - above)[:, None])
+    affine = F.interpolate(affine.flatten(0, 1), width, mode="linear").unflatten(0, affine.shape[:2])
+    return (affine[:, :2] * guides).sum(1, keepdim=True) + affine[:, 2:]
 
 
 def _mean(planes: Tensor, radius: int) -> Tensor:
@@ -56,17 +69,26 @@ def _mean(planes: Tensor, radius: int) -> Tensor:
 
 
 def through_copy(fuse: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: Tensor, scale: float) -> Tensor:
-    """`fuse` two lumas (B, 1, H, W) at `scale` of their sides, and carry its result (B, 1, h, w) up to (B, 1, H, W)."""
+    """`fuse` exposures (B, C, H, W) at `scale` of their sides, and carry the result (B, 1, h, w) up to (B, 1, H, W).
+
+    Channel 0 is the exposure's own luma, which guides.
+    """
     low_under, low_over = shrink(under, scale), shrink(over, scale)
     fused = fuse(low_under, low_over)
     if low_under is under:
         return fused
-    return carry_up(fused.float(), torch.cat((low_under, low_over), 1), torch.cat((under, over), 1))
+    affine = affine_of_guides(fused.float(), torch.cat((low_under[:, :1], low_over[:, :1]), 1))
+    return apply_affine(affine, torch.cat((under[:, :1], over[:, :1]), 1))
 
 
 def shrink(planes: Tensor, scale: float) -> Tensor:
     """(B, C, H, W) reduced to `scale` of its sides, by means of areas; as it is where that is 1 or more."""
     if scale >= 1:
         return planes
-    size = [max(1, round(side * scale)) for side in planes.shape[-2:]]
-    return F.interpolate(planes, size, mode="area")
+    height, width = planes.shape[-2:]
+    return F.interpolate(planes, scaled(height, width, scale), mode="area")
+
+
+def scaled(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Both sides times `scale`, rounded, at least 1."""
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -21,16 +21,16 @@ with `roll_off`, bent smoothly into range.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.method import Method, Planes
-from fusion.tiles import mirror
+from fusion.tiles import by_strips, mirror
 
 Variant = Literal["paper", "torch"]
 
@@ -46,7 +46,7 @@ _WEIGHT_FLOOR = 1e-12
 
 
 def exposure_fusion(
-    burst: Tensor,
+    burst: Tensor | Sequence[Tensor],
     *,
     contrast: float = 1.0,
     saturation: float = 1.0,
@@ -63,61 +63,136 @@ def exposure_fusion(
     black and white at which values begin to be bent into range; 0 clamps. Sides of 2 pixels or more. Raises ValueError
     for other shapes.
     """
-    if burst.ndim not in (4, 5) or burst.shape[-3] not in (1, 3) or min(burst.shape[-2:]) < 2:
-        raise ValueError(f"expected a burst (N, C, H, W) with C of 1 or 3 and sides >= 2, got {tuple(burst.shape)}")
-    if variant == "torch":
-        detail, spread, levels, reduce, expand = _contrast_torch(burst), 2 * sigma, 4, _reduce_torch, _expand_torch
-    else:
-        detail, spread, reduce, expand = _contrast(burst, grey), 2 * sigma**2, _reduce, _expand
-        levels = _levels(burst)
+    frames = tuple(burst)
+    shape = frames[0].shape if frames else torch.Size()
+    if len(shape) not in (3, 4) or shape[-3] not in (1, 3) or min(shape[-2:]) < 2:
+        raise ValueError(f"expected a burst (N, C, H, W) with C of 1 or 3 and sides >= 2, got frames {tuple(shape)}")
+    if any(frame.shape != shape for frame in frames):
+        raise ValueError("the frames of a burst must be of one shape")
+    port = variant == "torch"
 
-    weight = detail**contrast
-    if saturation and burst.shape[-3] == 3:
-        weight = weight * _spread_of_channels(burst) ** saturation
-    if exposedness:
-        weight = weight * torch.exp(-((burst - 0.5) ** 2).sum(-3, keepdim=True) / spread) ** exposedness
-    if variant == "torch":
-        weight = torch.nan_to_num(weight / weight.sum(0), nan=1 / len(burst))
-    else:
-        weight = weight + _WEIGHT_FLOOR
-        weight = weight / weight.sum(0)
+    def weigh(frame: Tensor) -> Tensor:
+        weight = (_contrast_of_port(frame) if port else _contrast(frame, grey)) ** contrast
+        if saturation and shape[-3] == 3:
+            weight = weight * _spread_of_channels(frame) ** saturation
+        if exposedness:
+            spread = 2 * sigma if port else 2 * sigma**2
+            weight = weight * torch.exp(-((frame - 0.5) ** 2).sum(-3, keepdim=True) / spread) ** exposedness
+        return weight if port else weight + _WEIGHT_FLOOR
 
-    fused = _blend(burst, weight, levels, reduce, expand)
+    def shares(rows: slice, seen: slice) -> Tensor:
+        weights = torch.stack([weigh(frame[..., seen, :]) for frame in frames])
+        weights = weights / weights.sum(0)
+        if port:
+            weights = torch.nan_to_num(weights, nan=1 / len(frames))
+        return weights.narrow(-2, rows.start - seen.start, rows.stop - rows.start)
+
+    weights = by_strips(shares, shape[-2:], frames[0].device, margin=1)
+    fused = _blend(frames, tuple(weights), _PORT if port else _PAPERS)
     return _bend(fused, roll_off) if roll_off else fused.clamp(0, 1)
 
 
-def blend(burst: Tensor, weight: Tensor) -> Tensor:
+def blend(burst: Tensor | Sequence[Tensor], weight: Tensor | Sequence[Tensor]) -> Tensor:
     """A burst (N, C, H, W) or (N, B, C, H, W) by weights (N, ..., 1, H, W) that sum to 1, as section 3.2 blends it.
 
     Not clamped.
     """
-    return _blend(burst, weight, _levels(burst), _reduce, _expand)
+    return _blend(tuple(burst), tuple(weight), _PAPERS)
 
 
-def _levels(burst: Tensor) -> int:
-    return min(burst.shape[-2:]).bit_length() - 1  # floor(log2(shorter side))
+class _Pyramid(NamedTuple):
+    """How the levels of a pyramid follow from each other, the same along both axes."""
+
+    reduce: tuple[float, ...]
+    """A symmetric kernel's taps from the centre outwards; of its result, every second sample is taken."""
+    mirrored: bool
+    """What is read beyond the border when a level is reduced: its mirror image, or the last sample again."""
+    expand: float
+    """What a sample keeps of itself; its neighbours make up the rest. Between two samples is their mean."""
+    levels: int | None = None
+    """How many; None: as many as the shorter side can be halved."""
 
 
-def _blend(
-    burst: Tensor,
-    weight: Tensor,
-    levels: int,
-    reduce: Callable[[Tensor], Tensor],
-    expand: Callable[[Tensor, int, int], Tensor],
-) -> Tensor:
+_PAPERS = _Pyramid(reduce=(6 / 16, 4 / 16, 1 / 16), mirrored=True, expand=6 / 8)
+_PORT = _Pyramid(reduce=(2 / 4, 1 / 4), mirrored=False, expand=1.0, levels=4)
+
+
+def _blend(frames: Sequence[Tensor], weights: Sequence[Tensor], pyramid: _Pyramid, levels: int | None = None) -> Tensor:
     """Section 3.2, eq. 4: Laplacian pyramid of the pictures times Gaussian pyramid of the weights, collapsed."""
-    bands: list[Tensor] = []
-    for _ in range(levels):
-        if min(burst.shape[-2:]) < 2:
-            break
-        coarser = reduce(burst)
-        band = burst - expand(coarser, *burst.shape[-2:])
-        bands.append((band * weight).sum(0))
-        burst, weight = coarser, reduce(weight)
-    fused = (burst * weight).sum(0)
-    for band in reversed(bands):
-        fused = expand(fused, *band.shape[-2:]) + band
-    return fused
+    size = frames[0].shape[-2:]
+    if levels is None:
+        levels = pyramid.levels or min(size).bit_length() - 1  # floor(log2(shorter side))
+    if min(size) < 2 or not levels:
+        return _weighted_sum(frames, weights)
+    smaller = [_reduced(planes, pyramid) for planes in (*frames, *weights)]
+    small_frames, small_weights = smaller[: len(frames)], smaller[len(frames) :]
+    small_fused = _blend(small_frames, small_weights, pyramid, levels - 1)
+
+    def collapsed(rows: slice, _: slice) -> Tensor:
+        smooth = (_expanded(small, pyramid, rows, size[1]) for small in small_frames)
+        bands = [frame[..., rows, :] - low for frame, low in zip(frames, smooth, strict=True)]
+        detail = _weighted_sum(bands, [weight[..., rows, :] for weight in weights])
+        return detail + _expanded(small_fused, pyramid, rows, size[1])
+
+    return by_strips(collapsed, size, frames[0].device)
+
+
+def _weighted_sum(frames: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    total = frames[0] * weights[0]
+    for frame, weight in zip(frames[1:], weights[1:], strict=True):
+        total = torch.addcmul(total, frame, weight)
+    return total
+
+
+def _reduced(planes: Tensor, pyramid: _Pyramid) -> Tensor:
+    """The next coarser level, (..., (H+1)//2, (W+1)//2)."""
+    height, width = ((side + 1) // 2 for side in planes.shape[-2:])
+    reach = len(pyramid.reduce) - 1
+
+    def reduced(rows: slice, _: slice) -> Tensor:
+        x = planes
+        for axis, start, stop in ((-2, rows.start, rows.stop), (-1, 0, width)):
+            x = _between(
+                x, axis, 2 * start - reach, 2 * stop - 1 + reach, mirrored=(pyramid.mirrored, pyramid.mirrored)
+            )
+            taps = [_every_second(x, axis, first, stop - start) for first in range(2 * reach + 1)]
+            x = taps[reach] * pyramid.reduce[0]
+            for away in range(1, reach + 1):
+                x = torch.add(x, taps[reach - away] + taps[reach + away], alpha=pyramid.reduce[away])
+        return x
+
+    return by_strips(reduced, (height, width), planes.device)
+
+
+def _expanded(planes: Tensor, pyramid: _Pyramid, rows: slice, width: int) -> Tensor:
+    """The next finer level's smooth part: its `rows`, the first of them even; borders as OpenCV's pyrUp."""
+    for axis, start, stop in ((-2, rows.start, rows.stop), (-1, 0, width)):
+        first, last = start // 2, (stop + 1) // 2
+        x = _between(planes, axis, first - 1, last + 1, mirrored=(True, False))
+        left, centre, right = (x.narrow(axis, offset, last - first) for offset in range(3))
+        even = torch.add(centre * pyramid.expand, left + right, alpha=(1 - pyramid.expand) / 2)
+        odd = (centre + right) / 2
+        planes = torch.stack((even, odd), axis).flatten(axis - 1, axis).narrow(axis, 0, stop - start)
+    return planes
+
+
+def _between(planes: Tensor, axis: int, start: int, stop: int, mirrored: tuple[bool, bool]) -> Tensor:
+    """`planes[start:stop]` along an axis, also beyond its ends: mirrored there, or the last sample again."""
+    length = planes.shape[axis]
+    low, high = max(start, 0), min(stop, length)
+    parts = [planes.narrow(axis, low, high - low)]
+    for place, beyond, reflect in ((0, (start, 0), mirrored[0]), (2, (length, stop), mirrored[1])):
+        if beyond[0] < beyond[1]:
+            index = torch.arange(*beyond, device=planes.device)
+            index = mirror(index, length) if reflect else index.clamp(0, length - 1)
+            parts.insert(place, planes.index_select(axis, index))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+
+
+def _every_second(planes: Tensor, axis: int, start: int, count: int) -> Tensor:
+    index = [slice(None)] * planes.ndim
+    index[axis] = slice(start, start + 2 * count - 1, 2)
+    return planes[tuple(index)]
 
 
 def _spread_of_channels(photo: Tensor) -> Tensor:
@@ -134,88 +209,19 @@ def _contrast(photo: Tensor, weights: tuple[float, float, float]) -> Tensor:
     if photo.shape[-3] == 3:
         red, green, blue = photo.split(1, -3)
         grey = weights[0] * red + weights[1] * green + weights[2] * blue
-    (up, down), (left, right) = _neighbours(grey, -2), _neighbours(grey, -1)
-    contrast = (up + down + left + right - 4 * grey).abs()
+    contrast = -4 * grey
+    for axis in (-2, -1):
+        length = grey.shape[axis]
+        x = _between(grey, axis, -1, length + 1, mirrored=(True, True))
+        contrast = contrast + x.narrow(axis, 0, length) + x.narrow(axis, 2, length)
+    contrast = contrast.abs()
     return torch.where(contrast < _FLAT_CONTRAST, 0.0, contrast)
 
 
-def _neighbours(plane: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """The plane moved by one pixel to either side along an axis, mirrored at the border."""
-    length = plane.shape[axis]
-    first, last = plane.narrow(axis, 1, 1), plane.narrow(axis, length - 2, 1)
-    return (
-        torch.cat((first, plane.narrow(axis, 0, length - 1)), axis),
-        torch.cat((plane.narrow(axis, 1, length - 1), last), axis),
-    )
-
-
-def _reduce(planes: Tensor) -> Tensor:
-    """[1 4 6 4 1] / 16 along both axes, every second sample, mirrored borders: (..., (H+1)//2, (W+1)//2)."""
-    for axis in (-2, -1):
-        length = planes.shape[axis]
-        index = torch.arange(-2, length + 2, device=planes.device)
-        x = planes.index_select(axis, mirror(index, length))
-        taps = [_every_second(x, axis, start, (length + 1) // 2) for start in range(5)]
-        planes = (taps[0] + taps[4] + 4 * (taps[1] + taps[3]) + 6 * taps[2]) / 16
-    return planes
-
-
-def _every_second(planes: Tensor, axis: int, start: int, count: int) -> Tensor:
-    index = [slice(None)] * planes.ndim
-    index[axis] = slice(start, start + 2 * count - 1, 2)
-    return planes[tuple(index)]
-
-
-def _expand(planes: Tensor, height: int, width: int) -> Tensor:
-    """The inverse's smooth part: samples spread by [1 4 6 4 1] / 8, to (..., height, width), as OpenCV's pyrUp.
-
-    Even samples are (s[i-1] + 6 s[i] + s[i+1]) / 8, odd ones (s[i] + s[i+1]) / 2; the first sample is mirrored
-    before the start, the last repeated beyond the end.
-    """
-    for axis, length in ((-2, height), (-1, width)):
-        count = planes.shape[axis]
-        before = planes.narrow(axis, min(1, count - 1), 1)
-        after = planes.narrow(axis, count - 1, 1)
-        x = torch.cat((before, planes, after), axis)
-        left, centre, right = (x.narrow(axis, start, count) for start in range(3))
-        even = (left + 6 * centre + right) / 8
-        odd = (centre + right) / 2
-        planes = torch.stack((even, odd), axis).flatten(axis - 1, axis) if axis == -1 else _interleave_rows(even, odd)
-        planes = planes.narrow(axis, 0, length)
-    return planes
-
-
-def _interleave_rows(even: Tensor, odd: Tensor) -> Tensor:
-    return torch.stack((even, odd), -2).flatten(-3, -2)
-
-
-def _contrast_torch(photo: Tensor) -> Tensor:
+def _contrast_of_port(photo: Tensor) -> Tensor:
     grey = photo.mean(-3, keepdim=True)
     kernel = grey.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3)
-    return _as_batch(lambda x: F.conv2d(x, kernel, padding=1), grey).abs()
-
-
-def _reduce_torch(planes: Tensor) -> Tensor:
-    kernel = planes.new_tensor([1, 2, 1]) / 4
-    kernel = torch.outer(kernel, kernel).view(1, 1, 3, 3)
-    height, width = planes.shape[-2:]
-    pad = (1, width % 2, 1, height % 2)
-    return _as_batch(lambda x: F.conv2d(F.pad(x, pad, mode="replicate"), kernel, stride=2), planes)
-
-
-def _expand_torch(planes: Tensor, height: int, width: int) -> Tensor:
-    def expand(x: Tensor) -> Tensor:
-        rows, columns = 2 * x.shape[-2] - 1, 2 * x.shape[-1] - 1
-        x = F.interpolate(x, (rows, columns), mode="bilinear", align_corners=True)
-        return F.pad(x, (0, width - columns, 0, height - rows), mode="replicate")
-
-    return _as_batch(expand, planes)
-
-
-def _as_batch(function: Callable[[Tensor], Tensor], planes: Tensor) -> Tensor:
-    """A function of (B, 1, H, W) applied to every plane of (..., H, W)."""
-    out = function(planes.reshape(-1, 1, *planes.shape[-2:]))
-    return out.reshape(*planes.shape[:-2], *out.shape[-2:])
+    return F.conv2d(grey.reshape(-1, 1, *grey.shape[-2:]), kernel, padding=1).abs().view(grey.shape)
 
 
 def _bend(values: Tensor, knee: float) -> Tensor:
@@ -234,7 +240,7 @@ class Mertens(nn.Module):
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """Fused photographs, clamped."""
-        return exposure_fusion(torch.stack((under, over)), variant=self.variant)
+        return exposure_fusion((under, over), variant=self.variant)
 
 
 _PAPER = "Mertens et al., Exposure Fusion, Pacific Graphics 2007"

@@ -139,7 +139,7 @@ class State:
 
 
 class PyraMEF(nn.Module):
-    """Two photographs (B, 3, H, W) to the fused one (B, 3, H, W). 53,895 parameters at width 32."""
+    """Two lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 53,895 parameters at width 32."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -155,13 +155,8 @@ class PyraMEF(nn.Module):
             nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused photograph; its luma is not clamped, so that the loss sees how far it leaves 0 ... 1."""
-        luma = self.fuse_luma(torch.cat((color.luma(under), color.luma(over)), 1))
-        return carry_colour(under, over, luma)
-
-    def fuse_luma(self, lumas: Tensor) -> Tensor:
-        """(B, 2, H, W) -> (B, 1, H, W)."""
-        levels = pyramid(lumas)
+        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        levels = pyramid(torch.cat((under, over), 1))
         state = self.start(levels[-1])
         for depth in range(len(levels) - 2, 0, -1):
             state = self.refine(levels[depth], levels[depth + 1], state, scan=depth == len(levels) - 2, finer=depth > 1)
@@ -234,10 +229,6 @@ def carry_colour(under: Tensor, over: Tensor, luma: Tensor) -> Tensor:
     return color.fit_gamut(luma, 0.5 + chroma / total)
 
 
-def _loss(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    return structure_and_luminance(color.luma(fused), color.luma(under), color.luma(over))
-
-
 METHOD = Method(
     name="pyramef",
     title="PyraMEF",
@@ -245,6 +236,7 @@ METHOD = Method(
     faithful=True,
     summary="Ours: every patch at every scale gets the best structure of both; 54 thousand parameters, a Mamba scan.",
     build=PyraMEF,
-    planes=Planes.RGB,
-    recipe=Recipe(loss=_loss, crop=256, batch=4, rate=2e-3, zoom=3.0),
+    planes=Planes.LUMA,
+    colour=carry_colour,
+    recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, zoom=3.0),
 )
