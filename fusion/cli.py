@@ -50,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("under", type=Path, metavar="UNDER")
         made.add_argument("over", type=Path, metavar="OVER")
 
+    def mode(made: argparse.ArgumentParser) -> None:
+        meaning = "fast: the network sees a copy of at most a megapixel (default: where that saves time)"
+        made.add_argument("--mode", choices=("auto", "exact", "fast"), default="auto", help=meaning)
+
     command("methods", _methods, "List the methods, and why one is not available.")
 
     fuse = command("fuse", _fuse, "Fuse a pair with one method.")
@@ -57,11 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     fuse.add_argument("-m", "--method", default="pyramef")
     fuse.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
     fuse.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNG (default: 8)")
+    mode(fuse)
 
     compare = command("compare", _compare, "Fuse a pair with several methods, and measure them.")
     pair(compare)
     compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    mode(compare)
 
     metrics = command("metrics", _metrics, "Measure a fused picture against its two sources.")
     pair(metrics)
@@ -73,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("dataset", type=Path, metavar="DATASET")
     evaluate.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     evaluate.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the pictures and metrics.csv there")
+    mode(evaluate)
 
     train = command("train", _train, "Train a network on a folder of <scene>/*_A.*, *_B.* pairs.")
     train.add_argument("name", metavar="NAME|all", help="iat, or a method; all: one after the other")
@@ -111,7 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--shake", type=float, default=0, metavar="PIXELS", help="how far OVER may move (default: 0)")
     pairs.add_argument("--seed", type=int, default=3407)
 
-    command("speed", _speed, "Time the selective scan against the reference loop.")
+    speed = command("speed", _speed, "Time every method beside OpenCV's exposure fusion, or the selective scan.")
+    speed.add_argument("--megapixels", type=float, nargs="+", default=(0.26, 1, 6, 24), metavar="MP")
+    speed.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    mode(speed)
+    speed.add_argument("-o", "--out", type=Path, metavar="OUT.png", help="a picture of seconds over megapixels")
+    speed.add_argument("--scan", action="store_true", help="the scan beside its reference loop, instead")
     return parser
 
 
@@ -157,7 +169,9 @@ def _fuse(options: argparse.Namespace) -> int:
     for note in pair.notes:
         _say(note)
     with _bar(100, options.method, "%") as bar:
-        photo = fuse_pair(pair, options.method, progress=lambda share: _move(bar, round(100 * share)))
+        photo = fuse_pair(
+            pair, options.method, mode=options.mode, progress=lambda share: _move(bar, round(100 * share))
+        )
     save(photo, options.out, bits=options.bits)
     if options.json:
         print(json.dumps({"method": options.method, "out": str(options.out), "notes": pair.notes}))
@@ -174,7 +188,7 @@ def _compare(options: argparse.Namespace) -> int:
     pictures: dict[str, Any] = {}
     fused: list[Fused] = []
     failed: list[Failed] = []
-    for event in compare(options.under, options.over, options.methods):
+    for event in compare(options.under, options.over, options.methods, mode=options.mode):
         if isinstance(event, Loaded):
             for note in event.pair.notes:
                 _say(note)
@@ -227,7 +241,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
     pairs = find_pairs(options.dataset)
     with _bar(len(pairs), "pairs", "pair") as bar:
-        evaluations = evaluate(pairs, names, options.out, done=lambda _: _move(bar, bar.n + 1))
+        evaluations = evaluate(pairs, names, options.out, mode=options.mode, done=lambda _: _move(bar, bar.n + 1))
     rows = [evaluation.row() for evaluation in evaluations]
     if options.out:
         table = table_csv(list(rows[0]), [list(row.values()) for row in rows])
@@ -308,14 +322,25 @@ def _make_pairs(options: argparse.Namespace) -> int:
 def _speed(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fusion.speed import scan_rows
+    from fusion.methods import METHODS
+    from fusion.speed import draw, method_rows, scan_rows
 
-    _say("timing the selective scan ...")
-    rows = [asdict(row) for row in scan_rows()]
+    if options.scan:
+        _say("The selective scan beside its reference; about two minutes ...")
+        scans = [asdict(row) for row in scan_rows()]
+        if options.json:
+            print(json.dumps({"scan": scans}))
+        else:
+            _print_rows(scans, as_json=False)
+        return 0
+    names = options.methods or [method.name for method in METHODS if method.unavailable is None]
+    rows = list(method_rows(names, options.megapixels, options.mode, say=lambda what: _say(f"{what} ...")))
+    if options.out:
+        draw(rows, options.out)
     if options.json:
-        print(json.dumps({"scan": rows}))
+        print(json.dumps({"rows": [asdict(row) for row in rows]}))
     else:
-        _print_rows(rows, as_json=False)
+        _print_rows([asdict(row) for row in rows], as_json=False)
     return 0
 
 

@@ -15,7 +15,7 @@ from fusion.datasets import PairFiles
 from fusion.enhance import IAT
 from fusion.errors import ImageError
 from fusion.image import Photo, load, save, to_uint8
-from fusion.method import Method
+from fusion.method import Method, Mode
 from fusion.metrics import METRICS
 from fusion.pipeline import Failed, Fused, compare, method
 
@@ -58,6 +58,7 @@ def evaluate(
     out: Path | None = None,
     *,
     device: str | None = None,
+    mode: Mode = "auto",
     done: Callable[[str], None] = lambda _: None,
 ) -> list[Evaluation]:
     """Fuse and score every pair at full size; with `out`, the pictures go to `out/<method>/<scene>.png`.
@@ -69,15 +70,19 @@ def evaluate(
         for name in methods:
             (out / name).mkdir(parents=True, exist_ok=True)
     for files in pairs:
-        _scene(files, evaluations, out, device)
+        _scene(files, evaluations, out, device, mode)
         done(files.scene)
     return list(evaluations.values())
 
 
-def _scene(files: PairFiles, evaluations: dict[str, Evaluation], out: Path | None, device: str | None) -> None:
+def _scene(
+    files: PairFiles, evaluations: dict[str, Evaluation], out: Path | None, device: str | None, mode: Mode
+) -> None:
     try:
         reference = load(files.reference, "The reference").photo if files.reference else None
-        events = compare(files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False)
+        events = compare(
+            files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False, mode=mode
+        )
         for event in events:
             if isinstance(event, Fused):
                 evaluation = evaluations[event.method.name]

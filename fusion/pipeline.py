@@ -148,6 +148,11 @@ def fuse_pair(
     return fuser(pair, lumas, mode=mode, progress=progress)
 
 
+def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
+    """Height and width of what a method's network would see of a pair of this size."""
+    return _fuser(method(name).name, device or default_device()).seen(height, width, mode)
+
+
 def warm_up(device: str | None = None) -> None:
     """Run every available method once on a small pair: what must be loaded or compiled is, before anyone waits."""
     scene = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -6,8 +6,8 @@ the innermost loops run over one vector register of channels, and nothing is sum
 lock of the interpreter), safe under any number of callers.
 
 Backward: the states are computed again, `CHUNK` tokens at a time, from the states that the forward pass kept at the
-chunks' borders; the adjoint g of h then runs from the last token to the first (steps are `delta`, u as in
-`selective_scan.py`):
+chunks' borders; the adjoint g of h then runs from the last token to the first (delta are the steps, after softplus, as
+in `selective_scan.py`):
 
     g_l = dy_l C_l + exp(delta_{l+1} A) g_{l+1}
     dC_l = sum_d dy h,   dB_l = sum_d g delta u,   d(delta u) = <g, B>,   d(exp(delta A)) = g h_{l-1}
@@ -32,10 +32,13 @@ from torch import Tensor
 
 LANES = 16
 CHUNK = 64
+UNROLLED = 4
+"""States that are worked on at once: their exponentials do not wait for each other, and y is added to once for all."""
 
-# What the backward pass keeps of each token and of each state. Rows of one array: the compiler then knows that they do
-# not overlap, and vectorises; with an array for each it was four times slower.
-_U, _STEP, _DY, _DU, _DSTEP = range(5)
+# What the kernels keep of each token and of each state. Rows of one array: the compiler then knows that they do not
+# overlap, and vectorises; with an array for each it was four times slower.
+_U, _STEP, _DY, _DU, _DSTEP, _RAW = range(6)
+_Y = _DY  # of the forward pass, which has no gradients
 _A, _DA, _STATE, _ADJOINT = range(4)
 
 Array: TypeAlias = NDArray[np.float32]
@@ -74,13 +77,51 @@ def _exp(x: np.float32) -> np.float32:
     return p * scale
 
 
+@numba.njit(inline="always", **_OPTIONS)
+def _softplus(x: np.float32) -> np.float32:
+    """log(1 + exp(x)), its logarithm by the series of 2 artanh(s), s = e / (2 + e) <= 1/3."""
+    e = _exp(-abs(x))
+    s = e / (np.float32(2) + e)
+    q = s * s
+    p = np.float32(1 / 13) * q + np.float32(1 / 11)
+    p = p * q + np.float32(1 / 9)
+    p = p * q + np.float32(1 / 7)
+    p = p * q + np.float32(1 / 5)
+    p = p * q + np.float32(1 / 3)
+    p = p * q + np.float32(1)
+    return max(x, np.float32(0)) + np.float32(2) * s * p
+
+
+@numba.njit(inline="always", **_OPTIONS)
+def _sigmoid(x: np.float32) -> np.float32:
+    """1 / (1 + exp(-x)), the slope of softplus."""
+    e = _exp(-abs(x))
+    return (np.float32(1) if x >= 0 else e) / (np.float32(1) + e)
+
+
 @_compile
 def _load(planes: Array, b: int, row: int, start: int, count: int, tile: Array) -> None:
     """tile[i, r] = planes[b, row + r, start + i] for the rows there are, else 0. planes (batch, rows, L)."""
     rows = min(tile.shape[1], planes.shape[1] - row)
+    if rows == LANES:
+        # Four at a time by hand: left to itself, the compiler scatters, which is slower than scalar code.
+        for i in range(count):
+            for r in range(0, LANES, 4):
+                x0, x1 = planes[b, row + r, start + i], planes[b, row + r + 1, start + i]
+                x2, x3 = planes[b, row + r + 2, start + i], planes[b, row + r + 3, start + i]
+                tile[i, r], tile[i, r + 1], tile[i, r + 2], tile[i, r + 3] = x0, x1, x2, x3
+        return
     for r in range(tile.shape[1]):
         for i in range(count):
             tile[i, r] = planes[b, row + r, start + i] if r < rows else np.float32(0)
+
+
+@_compile
+def _copy(planes: Array, b: int, start: int, count: int, rows: Array) -> None:
+    """rows[r, i] = planes[b, r, start + i]."""
+    for r in range(planes.shape[1]):
+        for i in range(count):
+            rows[r, i] = planes[b, r, start + i]
 
 
 @_compile
@@ -93,76 +134,111 @@ def _store(tile: Array, b: int, row: int, start: int, count: int, planes: Array)
 
 @_compile
 def _forward(
-    u: Array, delta: Array, A: Array, B: Array, C: Array, y: Array, kept: Array, first: int, last: int
+    u: Array,
+    delta: Array,
+    A: Array,
+    B: Array,
+    C: Array,
+    of_channel: Array,
+    y: Array,
+    kept: Array,
+    first: int,
+    last: int,
 ) -> None:
     """y, and the states before each chunk, of the pieces first ... last-1.
 
-    u, delta, y (batch, D, L); A (1, D, N); B, C (batch, N, L); kept (pieces, chunks, N, LANES).
+    u, raw delta, y (batch, D, L); A (1, D, N); B, C (batch, N, L); of_channel (1, D, 2): delta's bias and the skip;
+    kept (pieces, chunks, N, LANES).
     """
     length, states = u.shape[2], A.shape[2]
+    padded = (states + UNROLLED - 1) // UNROLLED * UNROLLED  # with states that nothing enters
     groups = (u.shape[1] + LANES - 1) // LANES
-    u_tile, delta_tile, y_tile = np.empty((3, CHUNK, LANES), np.float32)
-    B_tile, C_tile = np.empty((2, CHUNK, states), np.float32)
-    decay = np.empty((states, LANES), np.float32)
-    h = np.empty((states, LANES), np.float32)
+    tokens = np.empty((CHUNK, 3, LANES), np.float32)
+    B_tile = np.zeros((padded, CHUNK), np.float32)
+    C_tile = np.zeros((padded, CHUNK), np.float32)
+    bias_and_skip = np.empty((2, LANES), np.float32)
+    of_state = np.empty((padded, 3, LANES), np.float32)
     for piece in range(first, last):
         b, row = piece // groups, piece % groups * LANES
-        _load(A, 0, row, 0, states, decay)
-        h[:] = 0
+        of_state[:] = 0
+        _load(A, 0, row, 0, states, of_state[:, _A])
+        _load(of_channel, 0, row, 0, 2, bias_and_skip)
         for chunk in range((length + CHUNK - 1) // CHUNK):
             start = chunk * CHUNK
             count = min(CHUNK, length - start)
-            kept[piece, chunk] = h
-            _load(u, b, row, start, count, u_tile)
-            _load(delta, b, row, start, count, delta_tile)
-            _load(B, b, 0, start, count, B_tile)
-            _load(C, b, 0, start, count, C_tile)
+            for n in range(states):
+                for d in range(LANES):
+                    kept[piece, chunk, n, d] = of_state[n, _STATE, d]
+            _load(u, b, row, start, count, tokens[:, _U])
+            _load(delta, b, row, start, count, tokens[:, _STEP])
+            _copy(B, b, start, count, B_tile)
+            _copy(C, b, start, count, C_tile)
             for i in range(count):
                 for d in range(LANES):
-                    y_tile[i, d] = 0
-                for n in range(states):
-                    Bn, Cn = B_tile[i, n], C_tile[i, n]
+                    step = _softplus(tokens[i, _STEP, d] + bias_and_skip[0, d])
+                    tokens[i, _STEP, d] = step
+                    tokens[i, _Y, d] = tokens[i, _U, d] * bias_and_skip[1, d]
+                    tokens[i, _U, d] *= step
+                for m in range(padded // UNROLLED):
+                    n = m * UNROLLED
+                    B0, B1, B2, B3 = B_tile[n, i], B_tile[n + 1, i], B_tile[n + 2, i], B_tile[n + 3, i]
+                    C0, C1, C2, C3 = C_tile[n, i], C_tile[n + 1, i], C_tile[n + 2, i], C_tile[n + 3, i]
                     for d in range(LANES):
-                        step = delta_tile[i, d]
-                        state = _exp(step * decay[n, d]) * h[n, d] + step * u_tile[i, d] * Bn
-                        h[n, d] = state
-                        y_tile[i, d] += state * Cn
-            _store(y_tile, b, row, start, count, y)
+                        step, entering = tokens[i, _STEP, d], tokens[i, _U, d]
+                        h0 = _exp(step * of_state[n, _A, d]) * of_state[n, _STATE, d] + entering * B0
+                        h1 = _exp(step * of_state[n + 1, _A, d]) * of_state[n + 1, _STATE, d] + entering * B1
+                        h2 = _exp(step * of_state[n + 2, _A, d]) * of_state[n + 2, _STATE, d] + entering * B2
+                        h3 = _exp(step * of_state[n + 3, _A, d]) * of_state[n + 3, _STATE, d] + entering * B3
+                        of_state[n, _STATE, d], of_state[n + 1, _STATE, d] = h0, h1
+                        of_state[n + 2, _STATE, d], of_state[n + 3, _STATE, d] = h2, h3
+                        tokens[i, _Y, d] += h0 * C0 + h1 * C1 + h2 * C2 + h3 * C3
+            _store(tokens[:, _Y], b, row, start, count, y)
 
 
 @_compile
 def _backward(
-    u: Array, delta: Array, A: Array, B: Array, C: Array, kept: Array, dy: Array,
-    d_u: Array, d_delta: Array, d_A: Array, d_B: Array, d_C: Array, first: int, last: int,
+    u: Array, delta: Array, A: Array, B: Array, C: Array, of_channel: Array, kept: Array, dy: Array,
+    d_u: Array, d_delta: Array, d_A: Array, d_B: Array, d_C: Array, d_of_channel: Array, first: int, last: int,
 ) -> None:  # fmt: skip
     """Gradients of the pieces first ... last-1.
 
-    d_A (batch, D, N); d_B and d_C (pieces, N, L), to be summed over the pieces of a sequence by the caller.
+    d_A (batch, D, N); d_B and d_C (pieces, N, L), d_of_channel (batch, D, 2), to be summed by the caller.
     """
     length, states = u.shape[2], A.shape[2]
     groups = (u.shape[1] + LANES - 1) // LANES
-    tokens = np.empty((CHUNK, 5, LANES), np.float32)
-    B_tile, C_tile, dB_tile, dC_tile = np.empty((4, CHUNK, states), np.float32)
+    tokens = np.empty((CHUNK, 6, LANES), np.float32)
+    B_tile = np.empty((states, CHUNK), np.float32)
+    C_tile = np.empty((states, CHUNK), np.float32)
+    dB_tile = np.empty((CHUNK, states), np.float32)
+    dC_tile = np.empty((CHUNK, states), np.float32)
+    bias_and_skip = np.empty((2, LANES), np.float32)
+    d_bias_and_skip = np.empty((2, LANES), np.float32)
     of_state = np.empty((states, 4, LANES), np.float32)
     past = np.empty((CHUNK, states, 2, LANES), np.float32)  # exp(delta A), and the state before the token
     for piece in range(first, last):
         b, row = piece // groups, piece % groups * LANES
         of_state[:] = 0
+        d_bias_and_skip[:] = 0
         _load(A, 0, row, 0, states, of_state[:, _A])
+        _load(of_channel, 0, row, 0, 2, bias_and_skip)
         for chunk in range((length - 1) // CHUNK, -1, -1):
             start = chunk * CHUNK
             count = min(CHUNK, length - start)
             _load(u, b, row, start, count, tokens[:, _U])
-            _load(delta, b, row, start, count, tokens[:, _STEP])
+            _load(delta, b, row, start, count, tokens[:, _RAW])
             _load(dy, b, row, start, count, tokens[:, _DY])
-            _load(B, b, 0, start, count, B_tile)
-            _load(C, b, 0, start, count, C_tile)
+            _copy(B, b, start, count, B_tile)
+            _copy(C, b, start, count, C_tile)
             for n in range(states):
                 for d in range(LANES):
                     of_state[n, _STATE, d] = kept[piece, chunk, n, d]
             for i in range(count):
+                for d in range(LANES):
+                    raw = tokens[i, _RAW, d] + bias_and_skip[0, d]
+                    tokens[i, _RAW, d] = raw
+                    tokens[i, _STEP, d] = _softplus(raw)
                 for n in range(states):
-                    Bn = B_tile[i, n]
+                    Bn = B_tile[n, i]
                     for d in range(LANES):
                         step = tokens[i, _STEP, d]
                         a = _exp(step * of_state[n, _A, d])
@@ -175,7 +251,7 @@ def _backward(
                     tokens[i, _DU, d] = 0
                     tokens[i, _DSTEP, d] = 0
                 for n in range(states):
-                    Bn, Cn = B_tile[i, n], C_tile[i, n]
+                    Bn, Cn = B_tile[n, i], C_tile[n, i]
                     of_B = np.float32(0)
                     of_C = np.float32(0)
                     for d in range(LANES):
@@ -193,13 +269,30 @@ def _backward(
                     dB_tile[i, n] = of_B
                     dC_tile[i, n] = of_C
                 for d in range(LANES):
-                    tokens[i, _DSTEP, d] += tokens[i, _DU, d] * tokens[i, _U, d]
-                    tokens[i, _DU, d] *= tokens[i, _STEP, d]
+                    of_step = tokens[i, _DSTEP, d] + tokens[i, _DU, d] * tokens[i, _U, d]
+                    of_raw = of_step * _sigmoid(tokens[i, _RAW, d])
+                    tokens[i, _DSTEP, d] = of_raw
+                    d_bias_and_skip[0, d] += of_raw
+                    d_bias_and_skip[1, d] += tokens[i, _DY, d] * tokens[i, _U, d]
+                    skipped = tokens[i, _DY, d] * bias_and_skip[1, d]
+                    tokens[i, _DU, d] = tokens[i, _DU, d] * tokens[i, _STEP, d] + skipped
             _store(tokens[:, _DU], b, row, start, count, d_u)
             _store(tokens[:, _DSTEP], b, row, start, count, d_delta)
             _store(dB_tile, piece, 0, start, count, d_B)
             _store(dC_tile, piece, 0, start, count, d_C)
         _store(of_state[:, _DA], b, row, 0, states, d_A)
+        _store(d_bias_and_skip, b, row, 0, 2, d_of_channel)
+
+
+@_compile
+def only_exponentials(x: Array, sums: Array, first: int, last: int) -> None:
+    """Sums over the rows first ... last-1 of exp(x), a hundred times: what a scan costs that does nothing else."""
+    for row in range(first, last):
+        total = np.float32(0)
+        for _ in range(100):
+            for i in range(x.shape[1]):
+                total += _exp(x[row, i])
+        sums[row] = total
 
 
 @cache
@@ -207,7 +300,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scan")
 
 
-def _share_out(kernel: Callable[..., None], pieces: int, *arrays: Array) -> None:
+def share_out(kernel: Callable[..., None], pieces: int, *arrays: Array) -> None:
     """The kernel over all pieces, in about equal ranges, one for each of torch's threads."""
     threads = min(torch.get_num_threads(), pieces)
     bounds = [pieces * i // threads for i in range(threads + 1)]
@@ -221,33 +314,37 @@ def _share_out(kernel: Callable[..., None], pieces: int, *arrays: Array) -> None
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-        # A as (1, D, N), so that it loads as the sequences do: its "tokens" are the states.
-        inputs = [x.detach().numpy() for x in (u, delta, A[None], B, C)]
+    def forward(
+        ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
+    ) -> Tensor:
+        # A and what belongs to a channel as (1, D, n), so that they load as the sequences do.
+        of_channel = torch.stack((delta_bias, D), 1)
+        inputs = [x.detach().numpy() for x in (u, delta, A[None], B, C, of_channel[None])]
         batch, channels, length = u.shape
         pieces, chunks = batch * -(-channels // LANES), -(-length // CHUNK)
         y = np.empty_like(inputs[0])
         kept = np.empty((pieces, chunks, A.shape[1], LANES), np.float32)
-        _share_out(_forward, pieces, *inputs, y, kept)
+        share_out(_forward, pieces, *inputs, y, kept)
         ctx.arrays = (*inputs, kept)
         return torch.from_numpy(y)
 
     @staticmethod
     def backward(ctx: Any, *dy: Tensor) -> tuple[Tensor, ...]:
-        u, delta, A, B, C, kept = ctx.arrays
+        u, delta, A, B, C, of_channel, kept = ctx.arrays
         batch, groups = len(u), len(kept) // len(u)
         d_u, d_delta = np.empty_like(u), np.empty_like(delta)
         d_A = np.empty((batch, *A.shape[1:]), np.float32)
+        d_of_channel = np.empty((batch, *of_channel.shape[1:]), np.float32)
         d_B, d_C = (np.empty((len(kept), *B.shape[1:]), np.float32) for _ in range(2))
-        arrays = (u, delta, A, B, C, kept, dy[0].numpy(), d_u, d_delta, d_A, d_B, d_C)
-        _share_out(_backward, len(kept), *arrays)
+        arrays = (u, delta, A, B, C, of_channel, kept, dy[0].numpy(), d_u, d_delta, d_A, d_B, d_C, d_of_channel)
+        share_out(_backward, len(kept), *arrays)
         by_group = (x.reshape(batch, groups, *B.shape[1:]).sum(1) for x in (d_B, d_C))
-        return tuple(torch.from_numpy(x) for x in (d_u, d_delta, d_A.sum(0), *by_group))
+        of_bias, of_skip = d_of_channel.sum(0).T
+        return tuple(torch.from_numpy(x) for x in (d_u, d_delta, d_A.sum(0), *by_group, of_skip, of_bias))
 
 
-def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """<C_l, h_l> with h_l = exp(delta_l A) h_{l-1} + delta_l u_l B_l, for steps `delta` >= 0 and A <= 0.
-
-    float32 on the CPU; shapes as in `selective_scan`; differentiable.
-    """
-    return _Scan.apply(u, delta, A, B, C)  # pyright: ignore[reportReturnType]
+def scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
+) -> Tensor:
+    """`selective_scan` for A <= 0, float32 on the CPU; differentiable."""
+    return _Scan.apply(u, delta, A, B, C, D, torch.zeros_like(D) if delta_bias is None else delta_bias)  # pyright: ignore[reportReturnType]

@@ -102,12 +102,10 @@ def _step(delta: Tensor, bias: Tensor | None) -> Tensor:
     return F.softplus(delta if bias is None else delta + bias[:, None])
 
 
-def _run_compiled(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
-) -> Tensor:
+def _run_compiled(*arguments: Tensor | None) -> Tensor:
     scan = _compiled()
     assert scan is not None
-    return scan(u, _step(delta, delta_bias), A, B, C) + D[:, None] * u
+    return scan(*arguments)
 
 
 def _run_mamba_ssm(
