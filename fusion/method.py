@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,18 @@ class Recipe:
     """Crops are cut at up to this many times their side, then reduced."""
 
 
+class Colour(NamedTuple):
+    """How a fused luma gets its colour back."""
+
+    merge: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """(under, over, luma) -> RGB (B, 3, H, W)."""
+    reach: int = 0
+    """How far, in pixels, a result depends on its surroundings."""
+
+
+BY_COLOURFULNESS = Colour(color.by_colourfulness)
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to fuse. A network: `build()(under, over) -> fused`, (B, C, H, W) from 0 to 1."""
@@ -80,8 +92,10 @@ class Method:
     largest: int | None = None
     """Pixels above which the network sees a smaller copy whatever the mode, as it did in training (`Recipe.scale`).
     None: no limit."""
-    colour: Callable[[Tensor, Tensor, Tensor], Tensor] = color.by_colourfulness
-    """RGB of a fused luma: (under, over, luma) -> (B, 3, H, W); no pixel depends on any further than `COLOUR_REACH`."""
+    cheap: bool = False
+    """Takes no longer than reading and writing the picture: it always sees the pair at full size."""
+    colour: Colour = BY_COLOURFULNESS
+    """Where the network fuses lumas."""
     enhanced: bool = False
     """The network reads each luma twice, as it is and corrected by IAT: two channels."""
     recipe: Recipe | None = None
@@ -107,11 +121,8 @@ class Method:
 TILE = 192
 """Side of a tile's core, in pixels: small enough for memory, large enough that halos cost little."""
 
-FAST_PIXELS = 1_000_000
+FAST_PIXELS = 3_000_000
 """What a network sees in fast mode."""
-
-COLOUR_REACH = 8
-"""How far, in pixels, a `Method.colour` may look around."""
 
 Mode = Literal["auto", "exact", "fast"]
 """exact: the network sees the pair at full size, or at its method's `largest`. fast: it sees a copy of at most
@@ -125,8 +136,11 @@ class Fuser:
     Raises `WeightsError` if the method's weights are missing, damaged or of another network.
     """
 
-    def __init__(self, method: Method, device: torch.device | str = "cpu", *, tile: int = TILE) -> None:
+    def __init__(
+        self, method: Method, device: torch.device | str = "cpu", *, tile: int = TILE, fast_pixels: int = FAST_PIXELS
+    ) -> None:
         self.method = method
+        self.fast_pixels = fast_pixels
         self.device = torch.device(device)
         self.tile = tile
         if (reason := method.unavailable) is not None:
@@ -179,10 +193,10 @@ class Fuser:
                 strip = apply_affine(affine, guides, wide.start, pair.size[0])[:, 0]
             strip = strip.clamp(0, 1)
             if self.method.planes is Planes.LUMA:
-                strip = self.method.colour(*photos, strip[None])[0].clamp_(0, 1)
+                strip = self.method.colour.merge(*photos, strip[None])[0].clamp_(0, 1)
             return strip[:, rows.start - wide.start : rows.stop - wide.start]
 
-        return by_strips(finished, pair.size, self.device, COLOUR_REACH).cpu()
+        return by_strips(finished, pair.size, self.device, self.method.colour.reach).cpu()
 
     def seen(self, height: int, width: int, mode: Mode = "auto") -> tuple[int, int]:
         """Height and width of what the network sees of a pair of this size."""
@@ -190,9 +204,9 @@ class Fuser:
 
     def _scale(self, height: int, width: int, mode: Mode) -> float:
         pixels, limit = height * width, self.method.largest or math.inf
-        fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 2 * FAST_PIXELS)
-        if fast and self.method.recipe:
-            limit = min(limit, FAST_PIXELS)
+        fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 2 * self.fast_pixels)
+        if fast and not self.method.cheap:
+            limit = min(limit, self.fast_pixels)
         return min(1.0, math.sqrt(limit / pixels))
 
     def _read(self, photo: Tensor) -> Tensor:

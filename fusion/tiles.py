@@ -86,12 +86,22 @@ def by_strips(
     """
     height, width = size
     count = max(margin, _STRIP // width // 2, 1) * 2 if device.type == "cpu" else height
-    parts = [
-        compute(slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height)))
-        for top in range(0, height, count)
-        for bottom in [min(top + count, height)]
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+    tops = range(0, height, count)
+
+    def part(top: int) -> Tensor:
+        bottom = min(top + count, height)
+        return compute(slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height)))
+
+    first = part(0)
+    if len(tops) == 1:
+        return first
+    if first.requires_grad:
+        return torch.cat([first, *map(part, tops[1:])], -2)
+    result = first.new_empty(*first.shape[:-2], height, first.shape[-1])
+    result[..., :count, :] = first
+    for top in tops[1:]:
+        result[..., top : top + count, :] = part(top)
+    return result
 
 
 def extend(planes: Tensor, margin: int, multiple_of: int = 1) -> Tensor:

@@ -91,10 +91,10 @@ def reference(
     delta = _step(delta, delta_bias)
     h = u.new_zeros(*u.shape[:2], A.shape[1])  # (batch, D, N)
     y: list[Tensor] = []
-    for l in range(u.shape[2]):
-        decay = torch.exp(delta[:, :, l, None] * A)
-        h = decay * h + (delta[:, :, l] * u[:, :, l]).unsqueeze(2) * B[:, None, :, l]
-        y.append((h * C[:, None, :, l]).sum(2))
+    # Unbound at once: the gradient of one token's slice would be as large as the sequence.
+    for u_l, delta_l, B_l, C_l in zip(*(x.unbind(2) for x in (u, delta, B, C)), strict=True):
+        h = torch.exp(delta_l[..., None] * A) * h + (delta_l * u_l)[..., None] * B_l[:, None]
+        y.append((h * C_l[:, None]).sum(2))
     return torch.stack(y, 2) + D[:, None] * u
 
 

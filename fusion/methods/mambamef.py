@@ -125,5 +125,6 @@ METHOD = Method(
     # 2 (embed) + a window's far side, 7 + 2 (join) + 6 (decoder) = 17 pixels, up to the next multiple of 8.
     halo=24,
     enhanced=True,
-    recipe=Recipe(loss=structure_and_luminance, crop=128, batch=4, rate=2e-3),
+    largest=192 * 192,
+    recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1.5e-3, scale=0.375),
 )

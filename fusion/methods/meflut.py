@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from fusion.losses import structure_and_luminance
 from fusion.method import Method, Planes, Recipe
 from fusion.methods.mertens import blend
+from fusion.tiles import by_strips
 
 _ENTRIES = 64
 
@@ -38,9 +39,12 @@ class MEFLUT(nn.Module):
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
-        burst = torch.stack((under, over))
-        weights = torch.stack([look_up(table, luma) for table, luma in zip(self.tables, burst, strict=True)])
-        return blend(burst, torch.softmax(weights, 0))
+
+        def weigh(rows: slice, _: slice) -> Tensor:
+            frames = zip(self.tables, (under, over), strict=True)
+            return torch.softmax(torch.stack([look_up(table, luma[..., rows, :]) for table, luma in frames]), 0)
+
+        return blend((under, over), by_strips(weigh, under.shape[-2:], under.device))
 
 
 def look_up(table: Tensor, luma: Tensor) -> Tensor:
@@ -59,5 +63,6 @@ METHOD = Method(
     summary="One table a frame says how much each brightness counts: the least that can be learned.",
     build=MEFLUT,
     planes=Planes.LUMA,
+    cheap=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1e-1, weight_decay=0.0),
 )

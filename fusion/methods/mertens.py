@@ -253,6 +253,7 @@ METHOD = Method(
     summary="The classic: the best-exposed, most colourful, sharpest parts, blended band by band. No training.",
     build=Mertens,
     planes=Planes.RGB,
+    cheap=True,
 )
 
 METHOD_TORCH = Method(
@@ -263,4 +264,5 @@ METHOD_TORCH = Method(
     summary="A popular port that stops after four levels: see the blotches in flat skies.",
     build=partial(Mertens, "torch"),
     planes=Planes.RGB,
+    cheap=True,
 )
