@@ -142,8 +142,8 @@ def slide(run: Run | None, left: str | None, right: str | None) -> tuple[str, st
     first, second = (run.tile(name) if run and name else None for name in (left, right))
     if not run or not first or not second:
         return None
-    large = run.size[0] * run.size[1] > SLIDER_PIXELS
-    return (str(first.preview), str(second.preview)) if large else (str(first.picture), str(second.picture))
+    whole = first.picture and second.picture and run.size[0] * run.size[1] <= SLIDER_PIXELS
+    return (str(first.picture), str(second.picture)) if whole else (str(first.preview), str(second.preview))
 
 
 def redraw(run: Run | None, metrics: list[str]) -> dict[str, Any] | None:

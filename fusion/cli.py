@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     mode(compare)
+    compare.add_argument("--profile", action="store_true", help="say where the seconds went")
 
     metrics = command("metrics", _metrics, "Measure a fused picture against its two sources.")
     pair(metrics)
@@ -188,19 +190,28 @@ def _compare(options: argparse.Namespace) -> int:
     pictures: dict[str, Any] = {}
     fused: list[Fused] = []
     failed: list[Failed] = []
+    spent: list[Row] = []
     for event in compare(options.under, options.over, options.methods, mode=options.mode):
         if isinstance(event, Loaded):
             for note in event.pair.notes:
                 _say(note)
             pictures |= {"under": event.pair.under, "over": event.pair.over}
+            spent.append({"what": "reading the pair", "seconds": event.seconds})
         elif isinstance(event, Corrected):
             pictures |= {"under, IAT": event.under, "over, IAT": event.over}
+            spent.append({"what": "correcting the exposure", "seconds": event.seconds})
         elif isinstance(event, Running):
             _say(f"{event.method.title} ...")
         elif isinstance(event, Fused):
             fused.append(event)
             pictures[event.method.title] = event.photo
+            start = time.perf_counter()
             save(event.photo, options.out / f"{event.method.name}.png")
+            spent += [
+                {"what": f"{event.method.name}: fusing", "seconds": event.seconds},
+                {"what": f"{event.method.name}: measuring", "seconds": event.scoring_seconds},
+                {"what": f"{event.method.name}: saving", "seconds": time.perf_counter() - start},
+            ]
         else:
             failed.append(event)
             _say(f"{event.method.title}: {event.reason}")
@@ -208,12 +219,15 @@ def _compare(options: argparse.Namespace) -> int:
     save(contact_sheet(pictures), options.out / "contact.png")
     rows = [{"method": f.method.name, "seconds": f.seconds, **f.scores} for f in fused]
     _print_rows(rows, as_json=options.json)
+    if options.profile:
+        for row in spent:
+            _say(f"{row['seconds']:8.3f} s  {row['what']}")
     return 1 if failed else 0
 
 
 def _metrics(options: argparse.Namespace) -> int:
     from fusion.image import load, load_pair
-    from fusion.metric import score
+    from fusion.metric import Scorer
     from fusion.metrics import METRICS
 
     pair = load_pair(options.under, options.over)
@@ -221,7 +235,7 @@ def _metrics(options: argparse.Namespace) -> int:
     if fused.shape != pair.under.shape:
         sizes = " and ".join(f"{photo.shape[-1]}×{photo.shape[-2]}" for photo in (pair.under, fused))
         raise ImageError(f"The fused picture differs in size from its sources ({sizes}); measure it at their size.")
-    scores = score(fused, pair, METRICS, limit=None)
+    scores = Scorer(pair, METRICS, limit=None)(fused)
     if options.json:
         print(json.dumps(scores))
     else:

@@ -140,27 +140,27 @@ def load(path: str | PathLike[str], name: str = "The picture") -> Picture:
         return _decode(image, data, name)
 
 
-def save(photo: Photo, path: str | PathLike[str], *, bits: int = 8) -> None:
-    """A photograph (3, H, W) as PNG of 8 or 16 bits: rounded, without metadata, all of the file or none of it.
+def save(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], *, bits: int = 8) -> None:
+    """A photograph (3, H, W), or its pixels (H, W, 3), as PNG of 8 or 16 bits: rounded, without metadata, all or none.
 
     Raises ImageError where the file cannot be written; folders are not created.
     """
     import cv2
 
-    pixels = {8: to_uint8, 16: _to_uint16}[bits](photo)
+    pixels = photo if isinstance(photo, np.ndarray) else {8: to_uint8, 16: _to_uint16}[bits](photo)
     # A higher level takes ten times as long to save a tenth of the size.
     encoded = cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
     _write(encoded.tobytes(), Path(path))
 
 
-def save_preview(photo: Photo, path: str | PathLike[str], side: int = 1600) -> None:
-    """A photograph (3, H, W) as lossy WebP for the browser, its longest side reduced to `side` pixels.
+def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], side: int = 1600) -> None:
+    """A photograph (3, H, W), or its pixels (H, W, 3), as lossy WebP, its longest side reduced to `side` pixels.
 
     Raises ImageError where the file cannot be written.
     """
     import cv2
 
-    pixels = to_uint8(photo)
+    pixels = photo if isinstance(photo, np.ndarray) else to_uint8(photo)
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale < 1:

@@ -1,8 +1,9 @@
-"""What a metric is, and how a fused picture is scored with several of them."""
+"""What a metric is, and how fused pictures are scored with several of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -53,21 +54,35 @@ def scored_size(height: int, width: int, limit: int | None = SCORED_PIXELS) -> t
     return max(1, int(height * scale)), max(1, int(width * scale))
 
 
-def score(
-    fused: Photo, pair: ExposurePair, metrics: Iterable[Metric], *, limit: int | None = SCORED_PIXELS
-) -> dict[str, float]:
-    """Each metric of `fused` (3, H, W) against the pair's photographs, by the metric's name.
+class Scorer:
+    """Measures fused pictures of one pair; its photographs are rounded, and reduced where they are large, only once.
 
-    The photographs are rounded to 8 bits first: what is measured is what is saved. Above `limit`
-    pixels, all three are reduced by area averaging to `scored_size`.
+    They are rounded to 8 bits first: what is measured is what is saved. Above `limit` pixels, all three are reduced by
+    area averaging to `scored_size`.
     """
-    import cv2
 
-    size = scored_size(fused.shape[-2], fused.shape[-1], limit)
-    pictures = [to_uint8(photo) for photo in (fused, pair.under, pair.over)]
-    if size != pictures[0].shape[:2]:
-        pictures = [
-            np.asarray(cv2.resize(p, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures
-        ]
-    a, b, c = pictures
-    return {metric.name: float(metric.measure(a, b, c)) for metric in metrics}
+    def __init__(self, pair: ExposurePair, metrics: Iterable[Metric], *, limit: int | None = SCORED_PIXELS) -> None:
+        self.metrics = tuple(metrics)
+        self.size = scored_size(*pair.size, limit)
+        self.sources = [self._pixels(photo) for photo in (pair.under, pair.over)] if self.metrics else []
+
+    def __call__(self, fused: Photo) -> dict[str, float]:
+        """Each metric of `fused` (3, H, W) against the pair's photographs, by the metric's name."""
+        if not self.metrics:
+            return {}
+        pixels = self._pixels(fused)
+
+        def measure(metric: Metric) -> float:
+            return float(metric.measure(pixels, *self.sources))
+
+        # Most metrics are one long array operation after the other, each of which uses one core.
+        with ThreadPoolExecutor(2) as pool:
+            return dict(zip((metric.name for metric in self.metrics), pool.map(measure, self.metrics), strict=True))
+
+    def _pixels(self, photo: Photo) -> Pixels:
+        import cv2
+
+        pixels = to_uint8(photo)
+        if self.size == pixels.shape[:2]:
+            return pixels
+        return np.asarray(cv2.resize(pixels, self.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)

@@ -20,7 +20,7 @@ from fusion.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.memory import reuse_freed_memory
 from fusion.method import Fuser, Method, Mode, Progress
 from fusion.methods import METHODS
-from fusion.metric import SCORED_PIXELS, Metric, score
+from fusion.metric import SCORED_PIXELS, Metric, Scorer
 from fusion.metrics import METRICS
 
 Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
@@ -34,6 +34,7 @@ class Loaded:
     """The pair is read; every metric is measured against these photographs."""
 
     pair: ExposurePair
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ class Fused:
     scores: dict[str, float]
     seen: tuple[int, int]
     """Height and width of what its network saw: the photograph's, or a smaller copy's."""
+    scoring_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,9 @@ def compare(
     """
     reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
+    start = time.perf_counter()
     pair = _pair(under, over)
-    yield Loaded(pair)
+    yield Loaded(pair, time.perf_counter() - start)
 
     place = device or default_device()
     lumas: Lumas | None = None
@@ -109,9 +112,10 @@ def compare(
         except FusionError as error:
             _log.warning("no exposure correction: %s", error)
 
+    scorer = Scorer(pair, metrics, limit=scored_pixels)
     for m in chosen:
         yield Running(m)
-        yield _outcome(m, pair, lumas, place, metrics, scored_pixels, mode)
+        yield _outcome(m, pair, lumas, place, scorer, mode)
 
 
 def fuse(
@@ -174,13 +178,7 @@ def default_device() -> str:
 
 
 def _outcome(
-    m: Method,
-    pair: ExposurePair,
-    lumas: Lumas | None,
-    device: str,
-    metrics: Sequence[Metric],
-    limit: int | None,
-    mode: Mode,
+    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode
 ) -> Fused | Failed:
     """One method's outcome; whatever goes wrong concerns this method alone."""
     try:
@@ -189,8 +187,9 @@ def _outcome(
         fuser = _fuser(m.name, device)
         start = time.perf_counter()
         photo = fuser(pair, lumas, mode=mode)
-        seconds = time.perf_counter() - start
-        return Fused(m, photo, seconds, score(photo, pair, metrics, limit=limit), fuser.seen(*pair.size, mode))
+        fused = time.perf_counter()
+        scores = scorer(photo)
+        return Fused(m, photo, fused - start, scores, fuser.seen(*pair.size, mode), time.perf_counter() - fused)
     except FusionError as error:
         return Failed(m, str(error))
     except Exception as error:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole

@@ -17,6 +17,9 @@ which is truncated and cannot be loaded; the published source and the paper's ta
 | detail branch     | reads the corrected luma                       | reads the photograph's own: gamma hides how     |
 |                   |                                                | strong its contrast was, which decides the best |
 |                   |                                                | fusion; the context branch reads the corrected  |
+| size              | full                                           | a copy of at most 192 x 192 pixels, in training |
+|                   |                                                | too; a guided filter carries the result up: its |
+|                   |                                                | 17 pixels of sight are then a tenth of a scene  |
 | luma              | studio swing, cut to uint8                     | full range, never rounded before the end        |
 | crops             | squashed to 256 x 256, black borders           | square crops, aspect kept                       |
 | initial weights   | PyTorch's defaults                             | one channel carries the luma through: untrained |
@@ -122,8 +125,6 @@ METHOD = Method(
     build=MambaMEF,
     planes=Planes.LUMA,
     multiple_of=_WINDOW,
-    # 2 (embed) + a window's far side, 7 + 2 (join) + 6 (decoder) = 17 pixels, up to the next multiple of 8.
-    halo=24,
     enhanced=True,
     largest=192 * 192,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1.5e-3, scale=0.375),

@@ -22,9 +22,13 @@ centred on 128, the target is computed in float64, and variances below 1e-6 coun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -127,9 +131,11 @@ def _quality(target: Target, fused: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _targets(under: Tensor, over: Tensor) -> list[Target]:
-    """The targets of the scales at which a window fits, of lumas (B, 1, H, W) from 0 to 1. They need no gradient."""
-    sources = torch.cat((under, over), 1).double() * 255 - 128
+def _targets(sources: Tensor) -> list[Target]:
+    """The targets of the scales at which a window fits, of sources (B, 2, H, W), 0 to 255 less 128, in float64.
+
+    They need no gradient.
+    """
     targets: list[Target] = []
     while len(targets) < len(_SCALE_WEIGHTS) and min(sources.shape[-2:]) >= _WINDOW:
         targets.append(_target(sources))
@@ -143,22 +149,38 @@ def mef_ssim(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
     Differentiable in `fused`. Computed in the dtype of `fused`; the target in float64 whatever that is. Smaller
     pictures use the scales at which an 11x11 window still fits; below 11 pixels there is none: ValueError.
     """
-    if min(fused.shape[-2:]) < _WINDOW:
-        raise ValueError(f"MEF-SSIM needs at least {_WINDOW} x {_WINDOW} pixels, got {tuple(fused.shape[-2:])}")
-    level = fused * 255 - 128
+    return _score(fused * 255 - 128, _targets(torch.cat((under, over), 1).double() * 255 - 128))
+
+
+def _score(level: Tensor, targets: Sequence[Target]) -> Tensor:
+    """MEF-SSIM of `level` (B, 1, H, W), 0 to 255 less 128: (B,)."""
+    if not targets:
+        raise ValueError(f"MEF-SSIM needs at least {_WINDOW} x {_WINDOW} pixels, got {tuple(level.shape[-2:])}")
     scores: list[Tensor] = []
-    for target in _targets(under, over):
+    for target in targets:
         cast = Target(*(plane.to(level.dtype) for plane in vars(target).values()))
         # A result that opposes its sources has a negative mean; its logarithm would end a training run.
         scores.append(_quality(cast, level).mean((1, 2, 3)).clamp_min(1e-6))
         level = halve(level)
-    weights = fused.new_tensor(_SCALE_WEIGHTS[: len(scores)])[:, None]
+    weights = level.new_tensor(_SCALE_WEIGHTS[: len(scores)])[:, None]
     return (torch.stack(scores).log() * weights / weights.sum()).sum(0).exp()
 
 
 def _measure(fused: Pixels, under: Pixels, over: Pixels) -> float:
-    planes = [torch.from_numpy(grey(picture)).double()[None, None] / 255 for picture in (fused, under, over)]
-    return float(mef_ssim(*planes))
+    level = _levels(grey(fused))
+    targets = _targets_of(grey(under).tobytes(), grey(over).tobytes(), level.shape[-2:])
+    return float(_score(level, targets))
+
+
+@lru_cache(maxsize=1)
+def _targets_of(under: bytes, over: bytes, size: tuple[int, int]) -> list[Target]:
+    """Kept, since several results of one pair are measured one after the other, and targets take most of the time."""
+    sources = [_levels(np.frombuffer(plane, np.uint8).reshape(size)) for plane in (under, over)]
+    return _targets(torch.cat(sources, 1))
+
+
+def _levels(plane: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(plane.astype(np.float64) - 128)[None, None]
 
 
 METRIC = Metric(

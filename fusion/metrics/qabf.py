@@ -16,6 +16,8 @@ more than pi/2 give A < 0, though the lines may be nearly parallel.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from fusion.metric import Better, Metric
@@ -33,6 +35,12 @@ def _edges(levels: Levels) -> tuple[Plane, Plane]:
     sx, sy = sobel(levels.astype(np.float64), cv2.BORDER_CONSTANT)
     slope = np.divide(sy, -sx, out=np.full_like(sx, np.inf), where=sx != 0)
     return np.hypot(sx, sy), np.arctan(slope)
+
+
+@lru_cache(maxsize=6)
+def _edges_of_source(levels: bytes, size: tuple[int, int]) -> tuple[Plane, Plane]:
+    """Kept for the planes of one pair, since several results of it are measured one after the other."""
+    return _edges(np.frombuffer(levels, np.uint8).reshape(size))
 
 
 def _sigmoid(x: Plane, settings: tuple[float, float, float]) -> Plane:
@@ -55,7 +63,7 @@ def _qabf(fused: Levels, under: Levels, over: Levels) -> float:
     Three equal pictures score 0.975, the sigmoids' upper end.
     """
     edges = _edges(fused)
-    sources = [_edges(under), _edges(over)]
+    sources = [_edges_of_source(plane.tobytes(), plane.shape) for plane in (under, over)]
     kept = sum(float(np.sum(_preservation(source, edges) * source[0])) for source in sources)
     there = sum(float(np.sum(strength)) for strength, _ in sources)
     return kept / there if there > 0 else 1.0

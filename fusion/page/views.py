@@ -29,7 +29,7 @@ def sheet(run: Run, metrics: Sequence[Metric]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "preview_width": run.preview_width,
-        "tiles": [_tile(tile, metrics, best) for tile in run.tiles],
+        "tiles": [_tile(tile, run.size, metrics, best) for tile in run.tiles],
     }
 
 
@@ -120,7 +120,9 @@ def _progress(run: Run) -> str:
     return f"{done} of {total} {methods} done in {seconds:.1f} s, at {width} × {height} pixels."
 
 
-def _tile(tile: Tile, metrics: Sequence[Metric], best: dict[str, float | None]) -> dict[str, Any]:
+def _tile(
+    tile: Tile, size: tuple[int, int], metrics: Sequence[Metric], best: dict[str, float | None]
+) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": tile.name,
         "title": tile.title,
@@ -132,10 +134,14 @@ def _tile(tile: Tile, metrics: Sequence[Metric], best: dict[str, float | None]) 
         "failed": tile.state is State.FAILED,
         "reason": tile.reason,
     }
-    if tile.picture and tile.preview:
-        shown |= {"picture": _file(tile.picture), "preview": _file(tile.preview), "file": tile.picture.name}
+    if tile.preview:
+        shown["preview"] = _file(tile.preview)
+    if tile.picture:
+        shown |= {"picture": _file(tile.picture), "file": tile.picture.name}
     if tile.fused:
+        height, width = tile.fused.seen
         shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
+        shown["reduced"] = f"network at {width} × {height}" if tile.fused.seen != size else ""
         shown["scores"] = [_score(metric, tile.fused, best[metric.name]) for metric in metrics]
     return shown
 
