@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+# PyTorch's idle threads otherwise spin for milliseconds, in the way of the scan's own.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 try:
     # Before torch, which it prepares for processors that are lent call by call.

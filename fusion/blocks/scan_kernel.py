@@ -175,10 +175,14 @@ def _forward(
             _copy(C, b, start, count, C_tile)
             for i in range(count):
                 for d in range(LANES):
-                    step = _softplus(tokens[i, _STEP, d] + bias_and_skip[0, d])
-                    tokens[i, _STEP, d] = step
+                    tokens[i, _STEP, d] += bias_and_skip[0, d]
                     tokens[i, _Y, d] = tokens[i, _U, d] * bias_and_skip[1, d]
+            for i in range(count):  # apart: only a loop over one array vectorises as a whole
+                for d in range(LANES):
+                    step = _softplus(tokens[i, _STEP, d])
+                    tokens[i, _STEP, d] = step
                     tokens[i, _U, d] *= step
+            for i in range(count):
                 for m in range(padded // UNROLLED):
                     n = m * UNROLLED
                     B0, B1, B2, B3 = B_tile[n, i], B_tile[n + 1, i], B_tile[n + 2, i], B_tile[n + 3, i]

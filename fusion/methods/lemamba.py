@@ -22,7 +22,7 @@ network, no code or weights taken). Size: the published tiny one, width 32.
 | other weights | truncated normal, Kaiming by fan-out        | PyTorch's defaults, the last convolution small:     |
 |               |                                             | untrained it returns about the mean of the lumas    |
 | loss          | L1 and SSIM against the true picture        | the recipe's: there is no true picture              |
-| resolution    | every pixel is scanned                      | a copy of at most 192 x 192 pixels; a guided filter |
+| resolution    | every pixel is scanned                      | a copy of at most 128 x 128 pixels; a guided filter |
 |               |                                             | carries its fusion up, in training as well          |
 | sides         | fails unless they are multiples of 16       | mirrored up to them                                 |
 """
@@ -200,6 +200,6 @@ METHOD = Method(
     build=LEMamba,
     planes=Planes.LUMA,
     multiple_of=16,
-    largest=192 * 192,
+    largest=128 * 128,
     recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

@@ -18,7 +18,7 @@ weights taken). Size: the published one for a single channel, width 60.
 | loss          | one for infrared, one for medical         | the recipe's; `losses.swinfusion` is that of its family |
 | last residual | not known                                 | added before the reconstruction: without it 200 steps   |
 |               |                                           | taught nothing                                          |
-| resolution    | every pixel is scanned                    | a copy of at most 192 x 192 pixels; a guided filter     |
+| resolution    | every pixel is scanned                    | a copy of at most 128 x 128 pixels; a guided filter     |
 |               |                                           | carries its fusion up, in training as well              |
 | sides         | mirrored up to the next multiple of 8     | as they are: no layer needs more                        |
 """
@@ -171,6 +171,6 @@ METHOD = Method(
     summary="Mamba reads both lumas from the first pixel to the last; they swap channels, then merge in joint scans.",
     build=MambaDFuse,
     planes=Planes.LUMA,
-    largest=192 * 192,
+    largest=128 * 128,
     recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

@@ -17,7 +17,7 @@ which is truncated and cannot be loaded; the published source and the paper's ta
 | detail branch     | reads the corrected luma                       | reads the photograph's own: gamma hides how     |
 |                   |                                                | strong its contrast was, which decides the best |
 |                   |                                                | fusion; the context branch reads the corrected  |
-| size              | full                                           | a copy of at most 192 x 192 pixels, in training |
+| size              | full                                           | a copy of at most 128 x 128 pixels, in training |
 |                   |                                                | too; a guided filter carries the result up: its |
 |                   |                                                | 17 pixels of sight are then a tenth of a scene  |
 | luma              | studio swing, cut to uint8                     | full range, never rounded before the end        |
@@ -126,6 +126,6 @@ METHOD = Method(
     planes=Planes.LUMA,
     multiple_of=_WINDOW,
     enhanced=True,
-    largest=192 * 192,
+    largest=128 * 128,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1.5e-3, scale=0.375),
 )

@@ -23,6 +23,9 @@ up to 0.007 lower, and other orders of summation alone move it by as much.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
 from fusion.metric import Better, Metric
@@ -41,22 +44,48 @@ def _window_mean(plane: Plane, size: int) -> Plane:
     return gaussian_mean(plane, size, size / 5)
 
 
-def _information(source: Plane, fused: Plane, size: int) -> tuple[Plane, Plane, Plane]:
+class Moments(NamedTuple):
+    """A plane at one scale, and the mean and variance of its windows."""
+
+    plane: Plane
+    mean: Plane
+    variance: Plane
+
+
+def _moments(levels: Levels) -> list[Moments | None]:
+    """Of the four scales, each half the size of the one before; None where the scale's weight is zero."""
+    plane = at_least(_SMALLEST_SIDE, levels)
+    scales: list[Moments | None] = []
+    for scale, (size, weight) in enumerate(_SCALES):
+        if scale > 0:
+            plane = _window_mean(plane, size)[::2, ::2]
+        if weight == 0:
+            scales.append(None)
+            continue
+        mean = _window_mean(plane, size)
+        variance = _window_mean(plane * plane, size) - mean * mean
+        variance[variance < _FLAT] = 0
+        scales.append(Moments(plane, mean, variance))
+    return scales
+
+
+@lru_cache(maxsize=6)
+def _moments_of_source(levels: bytes, size: tuple[int, int]) -> list[Moments | None]:
+    """Kept for the planes of one pair, since several results of it are measured one after the other."""
+    return _moments(np.frombuffer(levels, np.uint8).reshape(size))
+
+
+def _information(source: Moments, fused: Moments, size: int) -> tuple[Plane, Plane, Plane]:
     """g, VID and VIND of every window."""
-    ms, mf = _window_mean(source, size), _window_mean(fused, size)
-    var_s = _window_mean(source * source, size) - ms * ms
-    var_f = _window_mean(fused * fused, size) - mf * mf
-    cov = _window_mean(source * fused, size) - ms * mf
-
-    var_s[var_s < _FLAT] = 0
-    var_f[var_f < _FLAT] = 0
-    related = (cov > 0) & (var_s > 0) & (var_f > 0)
-    gain = np.divide(cov, var_s, out=np.zeros_like(cov), where=related)
-    residue = np.maximum(var_f - gain * cov, 0)
-    return gain, np.log10(1 + gain**2 * var_s / (residue + _NOISE)), np.log10(1 + var_s / _NOISE)
+    cov = _window_mean(source.plane * fused.plane, size) - source.mean * fused.mean
+    related = (cov > 0) & (source.variance > 0) & (fused.variance > 0)
+    gain = np.divide(cov, source.variance, out=np.zeros_like(cov), where=related)
+    residue = np.maximum(fused.variance - gain * cov, 0)
+    arrives = np.log10(1 + gain**2 * source.variance / (residue + _NOISE))
+    return gain, arrives, np.log10(1 + source.variance / _NOISE)
 
 
-def _fidelity(fused: Plane, under: Plane, over: Plane, size: int) -> float:
+def _fidelity(fused: Moments, under: Moments, over: Moments, size: int) -> float:
     """The value of one scale."""
     gain_a, arrives_a, there_a = _information(under, fused, size)
     gain_b, arrives_b, there_b = _information(over, fused, size)
@@ -66,14 +95,13 @@ def _fidelity(fused: Plane, under: Plane, over: Plane, size: int) -> float:
 
 
 def _vif(fused: Levels, under: Levels, over: Levels) -> float:
-    """Weighted mean over four scales, each half the size of the one before. Sides below 41 are mirrored up to 41."""
-    planes = [at_least(_SMALLEST_SIDE, levels) for levels in (fused, under, over)]
+    """Weighted mean over four scales. Sides below 41 are mirrored up to 41."""
+    sources = [_moments_of_source(plane.tobytes(), plane.shape) for plane in (under, over)]
     total = 0.0
-    for scale, (size, weight) in enumerate(_SCALES):
-        if scale > 0:
-            planes = [_window_mean(plane, size)[::2, ::2] for plane in planes]
-        if weight > 0:
-            total += weight * _fidelity(planes[0], planes[1], planes[2], size)
+    for (size, weight), *moments in zip(_SCALES, _moments(fused), *sources, strict=True):
+        f, u, o = moments
+        if f and u and o:
+            total += weight * _fidelity(f, u, o, size)
     return total / sum(weight for _, weight in _SCALES)
 
 
