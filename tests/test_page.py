@@ -470,7 +470,7 @@ def test_the_sheet_holds_plain_values_only() -> None:
 
 def test_a_reduced_copy_for_the_metrics_is_said() -> None:
     run = run_of(fused("mertens"))
-    assert any("2 megapixels" in note for note in views.status(run)["notes"])
+    assert any("1 megapixel." in note for note in views.status(run)["notes"])
     assert not views.status(replace(run, size=(200, 300)))["notes"]
 
 

@@ -6,11 +6,11 @@ from fusion.methods import deepfuse, lemamba, lightfuse, mambadfuse, mambamef, m
 METHODS: tuple[Method, ...] = (
     pyramef.METHOD,
     lemamba.METHOD,
-    meflut.METHOD,
     mambadfuse.METHOD,
+    meflut.METHOD,
     mertens.METHOD,
-    mefnet.METHOD,
     mambamef.METHOD,
+    mefnet.METHOD,
     deepfuse.METHOD,
     lightfuse.METHOD,
     mertens.METHOD_TORCH,

@@ -40,7 +40,7 @@ def status(run: Run) -> dict[str, Any]:
     height, width = run.size
     notes = list(run.notes)
     if scored_size(height, width) != run.size:
-        notes.append("Metrics are measured on a copy of at most 2 megapixels.")
+        notes.append("Metrics are measured on a copy of at most 1 megapixel.")
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
     return {"kind": kind, "text": _progress(run), "notes": notes}
 
