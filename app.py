@@ -28,6 +28,7 @@ from gradio.data_classes import ImageData
 
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
+from fusion.method import Mode
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
 from fusion.page import bundle, examples, views
@@ -49,7 +50,7 @@ finished = Finished()
 # One request.
 
 
-def _gpu_seconds(_under: str, _over: str, methods: list[str]) -> int:
+def _gpu_seconds(_under: str, _over: str, methods: list[str], _mode: Mode) -> int:
     return min(60, 10 + 4 * len(methods))
 
 
@@ -58,22 +59,22 @@ def _on_gpu(function: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[
 
 
 @_on_gpu
-def events(under: str, over: str, methods: list[str]) -> Iterator[Event]:
+def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
     """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
 
     Writing and packing the pictures happens outside, where the events arrive.
     """
-    yield from compare(under, over, methods)
+    yield from compare(under, over, methods, mode=mode)
 
 
-def runs(under: str, over: str, methods: list[str]) -> Iterator[Run]:
+def runs(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Run]:
     """The run after each event, or the whole run at once where it has been made before."""
-    key = finished.key(under, over, methods)
+    key = finished.key(under, over, (*methods, mode))
     if (known := finished.get(key)) is not None:
         yield known
         return
     run = None
-    for run in follow(events(under, over, methods), [method(name) for name in methods], cache_folder()):
+    for run in follow(events(under, over, methods, mode), [method(name) for name in methods], cache_folder()):
         yield run
     if run is not None:
         finished.put(key, run)
@@ -91,7 +92,9 @@ Changes: TypeAlias = dict[Any, Any]
 """Components of the page and what they now show."""
 
 
-def fuse(under: str | None, over: str | None, methods: list[str], metrics: list[str]) -> Iterator[Changes]:
+def fuse(
+    under: str | None, over: str | None, methods: list[str], metrics: list[str], every_pixel: bool
+) -> Iterator[Changes]:
     """Yield what changes on the page, event by event."""
     if not under or not over:
         yield {status: views.problem("Choose two photographs first, or take one of the examples.")}
@@ -101,7 +104,8 @@ def fuse(under: str | None, over: str | None, methods: list[str], metrics: list[
         return
     opened = False
     try:
-        for run in runs(under, over, [method.name for method in METHODS if method.name in methods]):
+        chosen = [method.name for method in METHODS if method.name in methods]
+        for run in runs(under, over, chosen, "exact" if every_pixel else "auto"):
             changes = {state: run, sheet: _sheet(run, metrics), status: views.status(run)}
             if not run.fused:
                 changes |= {details: gr.Column(visible=False)}
@@ -239,6 +243,12 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
                 available, value=[name for _, name in available if name in TICKED], label="Methods", elem_id="methods"
             )
             gr.HTML(views.described(METHODS), html_template=part("methods.html"), apply_default_css=False)
+            exact = gr.Checkbox(
+                label="Networks see every pixel",
+                info="Above 4.5 megapixels they see a smaller copy otherwise: seconds instead of minutes.",
+                elem_id="exact",
+                visible=default_device() == "cpu",
+            )
             with gr.Row():
                 fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
                 stop_button = gr.Button("Stop", elem_id="stop", min_width=90, scale=1)
@@ -293,7 +303,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     with gr.Accordion("About", open=False, elem_id="about"):
         about = gr.Markdown()
 
-    inputs = [under, over, methods, metrics]
+    inputs = [under, over, methods, metrics, exact]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # One pair at a time: the methods use all cores, or the one GPU.

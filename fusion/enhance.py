@@ -16,8 +16,8 @@ nothing of it was copied. Weights for one channel were never published.
 | drop path | .01, .05, .1 in training                      | none                                                 |
 | gamma     | from the picture at full size                 | from a copy of at most 160 pixels a side, so that a  |
 |           |                                               | tiled picture has one gamma                          |
-| size      | full                                          | above a megapixel a copy is corrected, which is what |
-|           |                                               | networks read; for looking at, a guided filter       |
+| size      | full                                          | above a quarter of a megapixel a copy is corrected,  |
+|           |                                               | which networks read; for looking at, a guided filter |
 |           |                                               | carries it to full size                              |
 """
 
@@ -37,7 +37,7 @@ from fusion.image import ExposurePair, Photo
 from fusion.tiles import by_strips, in_tiles
 
 NAME = "iat"
-CORRECTED_PIXELS = 1_000_000
+CORRECTED_PIXELS = 250_000
 """Of larger photographs, a copy is corrected."""
 GAMMA_SIDE = 160
 """Longest side, in pixels, of the copy that gamma is taken from."""

@@ -1,10 +1,12 @@
-"""How the process takes memory from the operating system."""
+"""How the process takes memory from the operating system, and how much of it networks may use."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from functools import cache
+from pathlib import Path
 
 # glibc, malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -27,3 +29,47 @@ def reuse_freed_memory() -> None:
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, _KEPT)
     mallopt(_ARENA_MAX, 1)  # other threads' arenas cannot hold blocks of this size
+
+
+BUDGET = "FUSION_MEMORY_MB"
+"""The environment's variable that sets the budget."""
+_SHARE = 0.5
+_UNKNOWN = 4 << 30
+
+
+def budget() -> int:
+    """Bytes that one network may use on the CPU: `FUSION_MEMORY_MB`, or half of what is free at the moment."""
+    if (megabytes := os.environ.get(BUDGET, "")).isdigit():
+        return int(megabytes) << 20
+    return int(_SHARE * free())
+
+
+def free() -> int:
+    """Bytes that this process may still take, by the system's own estimate and its container's limit.
+
+    4 GB where neither can be read, as elsewhere than on Linux.
+    """
+    return min(_free_in_machine(), _free_in_container())
+
+
+def _free_in_machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return _UNKNOWN
+
+
+_CGROUPS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""A container's limit and use, in the second and the first version of control groups."""
+
+
+def _free_in_container(group: Path = Path("/sys/fs/cgroup")) -> int:
+    for limit, used in _CGROUPS:
+        if (group / limit).exists():
+            text = (group / limit).read_text(encoding="ascii").strip()
+            return sys.maxsize if text == "max" else max(0, int(text) - int((group / used).read_text(encoding="ascii")))
+    return sys.maxsize

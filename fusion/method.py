@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion import color, weights
+from fusion import color, memory, weights
 from fusion.blocks.guided_filter import affine_of_guides, apply_affine, scaled, shrink
 from fusion.errors import WeightsError
 from fusion.image import ExposurePair, Photo
@@ -92,6 +92,8 @@ class Method:
     largest: int | None = None
     """Pixels above which the network sees a smaller copy whatever the mode, as it did in training (`Recipe.scale`).
     None: no limit."""
+    working_bytes: int = 0
+    """What the network needs at once, in bytes for each pixel it sees; 0 where it works in tiles or strips."""
     cheap: bool = False
     """Takes no longer than reading and writing the picture: it always sees the pair at full size."""
     colour: Colour = BY_COLOURFULNESS
@@ -118,8 +120,8 @@ class Method:
         return weights.missing(self.name) if self.recipe else None
 
 
-TILE = 192
-"""Side of a tile's core, in pixels: small enough for memory, large enough that halos cost little."""
+TILES = {"cpu": 192, "cuda": 1024}
+"""Side of a tile's core, in pixels: small enough for a processor's cache, large enough that halos cost little."""
 
 FAST_PIXELS = 3_000_000
 """What a network sees in fast mode."""
@@ -127,7 +129,8 @@ FAST_PIXELS = 3_000_000
 Mode = Literal["auto", "exact", "fast"]
 """exact: the network sees the pair at full size, or at its method's `largest`. fast: it sees a copy of at most
 `FAST_PIXELS`, and what it decides there, a local affine map of the two photographs, is carried to full size. auto: fast
-on a processor where the pair is more than twice as large as that copy, else exact."""
+on a processor where the pair is more than half as large again as that copy, else exact. In no mode does a network see
+more than fits into `memory.budget`."""
 
 
 class Fuser:
@@ -137,12 +140,17 @@ class Fuser:
     """
 
     def __init__(
-        self, method: Method, device: torch.device | str = "cpu", *, tile: int = TILE, fast_pixels: int = FAST_PIXELS
+        self,
+        method: Method,
+        device: torch.device | str = "cpu",
+        *,
+        tile: int | None = None,
+        fast_pixels: int = FAST_PIXELS,
     ) -> None:
         self.method = method
         self.fast_pixels = fast_pixels
         self.device = torch.device(device)
-        self.tile = tile
+        self.tile = tile or TILES.get(self.device.type, TILES["cuda"])
         if (reason := method.unavailable) is not None:
             raise WeightsError(reason)
         network = method.build()
@@ -204,7 +212,9 @@ class Fuser:
 
     def _scale(self, height: int, width: int, mode: Mode) -> float:
         pixels, limit = height * width, self.method.largest or math.inf
-        fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 2 * self.fast_pixels)
+        if self.method.working_bytes and self.device.type == "cpu":
+            limit = min(limit, memory.budget() / self.method.working_bytes)
+        fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 1.5 * self.fast_pixels)
         if fast and not self.method.cheap:
             limit = min(limit, self.fast_pixels)
         return min(1.0, math.sqrt(limit / pixels))

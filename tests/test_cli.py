@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fusion import weights
+from fusion import memory, weights
 from fusion.cli import main
 from fusion.image import load_pair, save
 from fusion.metrics import METRICS
@@ -70,6 +71,28 @@ def test_compare(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
         "metrics.csv",
         "contact.png",
     }
+
+
+def test_a_profile_says_where_the_seconds_went(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *pair, "-m", "mertens,meflut", "-o", str(tmp_path), "--profile", "--mode", "fast"]) == 0
+    said = capsys.readouterr().err
+    for step in (
+        "reading the pair",
+        "correcting the exposure",
+        "mertens: fusing",
+        "meflut: measuring",
+        "meflut: saving",
+    ):
+        assert re.search(rf"\d\.\d{{3}} s  {step}\n", said), step
+
+
+def test_the_memory_that_networks_may_use(pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(memory.BUDGET, "")  # put back after the test
+    out = str(tmp_path / "out.png")
+    assert main(["fuse", *pair, "-m", "mertens", "-o", out, "--memory-mb", "700"]) == 0
+    assert memory.budget() == 700 << 20
 
 
 def test_metrics(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +185,7 @@ WRONG_USE = [
     (["train", "mertens", "--data", "nowhere", "--steps", "1"], "mertens cannot be trained"),
     (["train", "iat", "--data", "nowhere"], "Say how long to train"),
     (["fuse", "a.png"], "the following arguments are required"),
+    (["fuse", "a.png", "b.png", "-o", "c.png", "--mode", "slow"], "invalid choice: 'slow'"),
     ([], "the following arguments are required"),
 ]
 
@@ -210,6 +234,12 @@ def test_messages_go_to_stderr_and_nothing_is_a_traceback(pair: list[str], tmp_p
     json.loads(done.stdout)
     assert "The first picture was the brighter one" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_there_is_nothing_to_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-gpu", "-m", "mertens"]) == 2
+    assert "sees no CUDA device" in capsys.readouterr().err
 
 
 def test_an_untrained_method_says_so(pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ LAYERS = (
     ("losses",),
     ("methods",),
     ("datasets", "pipeline", "camera", "training_log"),
-    ("training", "evaluation", "report", "speed", "radiance"),
+    ("training", "evaluation", "report", "speed", "gpu", "radiance"),
     ("page", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

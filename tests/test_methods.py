@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fusion import tiles
 from fusion.enhance import Lumas
 from fusion.image import ExposurePair
 from fusion.method import Fuser, Method
@@ -111,6 +112,37 @@ def test_progress_ends_at_one(method: Method) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert len(shares) == 6
+
+
+@available
+def test_fast_shows_the_network_a_smaller_copy(method: Method) -> None:
+    pair, lumas = pair_of(90, 120)
+    fuser = Fuser(method, fast_pixels=45 * 60)
+    height, width = fuser.seen(90, 120, "fast")
+    assert (height, width) == ((90, 120) if method.cheap else (45, 60))
+    fused = fuser(pair, lumas, mode="fast")
+    assert fused.shape == (3, 90, 120)
+    assert bool(fused.isfinite().all())
+    assert float(fused.min()) >= 0
+    assert float(fused.max()) <= 1
+
+
+def test_auto_is_fast_on_a_processor_where_that_saves_time() -> None:
+    hungry = next(method for method in trained if not (method.cheap or method.largest))
+    fuser = Fuser(hungry, fast_pixels=1000)
+    assert fuser.seen(30, 50) == (30, 50)
+    assert fuser.seen(31, 50) < (30, 50)
+    fuser.device = torch.device("cuda")
+    assert fuser.seen(400, 500) == (400, 500)
+
+
+@available
+def test_strips_cannot_be_seen(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, lumas = pair_of(90, 120)
+    fuser = Fuser(method, fast_pixels=45 * 60)
+    whole = fuser(pair, lumas, mode="fast")
+    monkeypatch.setattr(tiles, "_STRIP", 20 * 120)
+    assert float((fuser(pair, lumas, mode="fast") - whole).abs().max()) < 1e-5
 
 
 def test_an_enhanced_method_asks_for_its_lumas() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from fusion.blocks import selective_scan as module
 from fusion.blocks.selective_scan import execution, reference, selective_scan
 from fusion.speed import scan_inputs
 
+ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 SHAPES = [(1, 16, 64, 8), (3, 20, 70, 8), (2, 5, 1, 16), (1, 1, 1, 1), (1, 33, 129, 3), (4, 16, 63, 8)]
 
@@ -37,10 +41,39 @@ def test_the_compiled_scan_is_chosen_on_the_cpu() -> None:
     assert execution("cpu", torch.float64) == "reference"
 
 
-def test_without_mamba_ssm_a_gpu_runs_the_reference() -> None:
+def test_without_mamba_ssm_a_gpu_runs_our_own() -> None:
     if importlib.util.find_spec("mamba_ssm"):
         pytest.skip("mamba_ssm is installed here")
-    assert execution("cuda") == "reference"
+    assert execution("cuda") == ("triton" if importlib.util.find_spec("triton") else "reference")
+    assert execution("cuda", torch.float64) == "reference"
+
+
+IN_TRITON = """
+import torch
+from fusion.blocks import scan_triton
+from fusion.blocks.selective_scan import reference
+from fusion.speed import scan_inputs
+from tests.test_selective_scan import NAMES, assert_close, gradients
+
+for many in (1, 1 << 14):  # several channels a program, and one
+    scan_triton._MANY = many
+    for shape in ((1, 3, 70, 8), (2, 5, 1, 16), (1, 18, 20, 3)):
+        inputs = scan_inputs(*shape)
+        y, grads = gradients(scan_triton.scan, inputs)
+        exact_y, exact_grads = gradients(reference, tuple(x.double() for x in inputs))
+        assert_close(y, exact_y, "y")
+        for name, ours, exact in zip(NAMES, grads, exact_grads, strict=True):
+            assert_close(ours, exact, name)
+"""
+
+
+def test_the_triton_kernels_in_tritons_own_interpreter() -> None:
+    """Values and every gradient, where there is no GPU; a fresh process, since Triton decides when it is imported."""
+    pytest.importorskip("triton")
+    command = [sys.executable, "-c", IN_TRITON]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

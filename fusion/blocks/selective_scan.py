@@ -1,4 +1,4 @@
-"""Selective scan (S6), the recurrence at the heart of Mamba: one signature, three executions.
+"""Selective scan (S6), the recurrence at the heart of Mamba: one signature, four executions.
 
 Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, section 3.2 and
 algorithm 2, with A discretised by zero-order hold and B by Euler's rule, as every released kernel does:
@@ -15,6 +15,7 @@ states, negative; B and C, per token, what enters the states and what is read fr
 | `reference`    | anywhere; the readable twin                 | here                                          |
 | `compiled`     | CPU, float32, where numba imports           | `scan_kernel.py`, with its own backward       |
 | `mamba_ssm`    | CUDA, where `mamba_ssm` imports             | `mamba_ssm.ops.selective_scan_interface`      |
+| `triton`       | CUDA elsewhere, float32                     | `scan_triton.py`, with its own backward       |
 """
 
 from __future__ import annotations
@@ -76,9 +77,11 @@ def init_step(projection: nn.Linear) -> None:
 
 
 def execution(device: str, dtype: torch.dtype = torch.float32) -> str:
-    """Which execution `selective_scan` chooses on a kind of device: reference, compiled or mamba_ssm."""
+    """Which execution `selective_scan` chooses on a kind of device: reference, compiled, mamba_ssm or triton."""
     if device == "cuda" and _mamba_ssm() is not None:
         return "mamba_ssm"
+    if device == "cuda" and dtype == torch.float32 and _triton() is not None:
+        return "triton"
     if device == "cpu" and dtype == torch.float32 and _compiled() is not None:
         return "compiled"
     return "reference"
@@ -116,7 +119,18 @@ def _run_mamba_ssm(
     return scan(u, delta, A, B, C, D=D, delta_bias=delta_bias, delta_softplus=True)
 
 
-_SCANS: dict[str, Scan] = {"reference": reference, "compiled": _run_compiled, "mamba_ssm": _run_mamba_ssm}
+def _run_triton(*arguments: Tensor | None) -> Tensor:
+    scan = _triton()
+    assert scan is not None
+    return scan(*arguments)
+
+
+_SCANS: dict[str, Scan] = {
+    "reference": reference,
+    "compiled": _run_compiled,
+    "mamba_ssm": _run_mamba_ssm,
+    "triton": _run_triton,
+}
 
 
 @cache
@@ -136,3 +150,12 @@ def _mamba_ssm() -> Scan | None:
     except Exception:  # noqa: BLE001  # absent, or built for another torch or CUDA: any error means "not here"
         return None
     return cast("Scan", selective_scan_fn)
+
+
+@cache
+def _triton() -> Scan | None:
+    try:
+        from fusion.blocks.scan_triton import scan
+    except Exception:  # noqa: BLE001  # it comes with CUDA builds of torch alone
+        return None
+    return scan

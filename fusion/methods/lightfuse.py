@@ -105,5 +105,6 @@ METHOD = Method(
     build=LightFuse,
     planes=Planes.RGB,
     multiple_of=_STRIDE,
+    working_bytes=330,
     recipe=Recipe(loss=_loss, crop=256, batch=4, rate=5e-3, weight_decay=0.0, zoom=4.0),
 )

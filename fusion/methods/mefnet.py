@@ -89,5 +89,6 @@ METHOD = Method(
     summary="Learns weight maps on a small copy and carries them up along edges: large pictures cost little.",
     build=MEFNet,
     planes=Planes.LUMA,
+    working_bytes=60,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )

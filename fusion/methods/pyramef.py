@@ -278,5 +278,6 @@ METHOD = Method(
     build=PyraMEF,
     planes=Planes.LUMA,
     colour=Colour(carry_colour, reach=_AROUND // 2),
+    working_bytes=280,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, zoom=3.0),
 )

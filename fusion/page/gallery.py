@@ -197,9 +197,9 @@ class Finished:
     _runs: OrderedDict[Key, Run] = field(default_factory=OrderedDict)
 
     @staticmethod
-    def key(under: str, over: str, methods: Sequence[str]) -> Key:
-        """By what the files hold, not by where they lie: every upload lies elsewhere."""
-        return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (under, over)), *methods)
+    def key(under: str, over: str, choices: Sequence[str]) -> Key:
+        """By what the files hold, not by where they lie: every upload lies elsewhere; and by the visitor's choices."""
+        return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (under, over)), *choices)
 
     def get(self, key: Key) -> Run | None:
         """The run, if all its files are still there; their hour then begins anew."""

@@ -99,6 +99,7 @@ _DEVICES = {"cpu": "processor (CPU)", "cuda": "graphics card (CUDA)"}
 _SCANS = {
     "compiled": "compiled here by numba",
     "mamba_ssm": "mamba_ssm's kernel",
+    "triton": "compiled here by Triton",
     "reference": "the slow reference, since nothing faster is installed",
 }
 _ORIGIN = {True: "as published", False: "adapted"}
