@@ -34,11 +34,13 @@ from torch.nn import functional as F
 from fusion import color, weights
 from fusion.blocks.guided_filter import affine_of_guides, apply_affine, shrink
 from fusion.image import ExposurePair, Photo
-from fusion.tiles import by_strips, in_tiles
+from fusion.tiles import in_tiles
 
 NAME = "iat"
 CORRECTED_PIXELS = 250_000
 """Of larger photographs, a copy is corrected."""
+SHOWN_PIXELS = 2_000_000
+"""Of larger photographs, a copy is recoloured: nobody takes home what IAT alone made."""
 GAMMA_SIDE = 160
 """Longest side, in pixels, of the copy that gamma is taken from."""
 
@@ -217,13 +219,12 @@ class Corrector:
 
 def enhance(pair: ExposurePair, correct: Callable[[Tensor], Tensor]) -> Lumas:
     """The pair's lumas as networks with `Method.enhanced` read them."""
-    return Lumas(*(correct(luma) for luma in _small_lumas(pair)))
+    return Lumas(*(correct(color.luma(_reduced(photo, CORRECTED_PIXELS))) for photo in (pair.under, pair.over)))
 
 
-def _small_lumas(pair: ExposurePair) -> list[Tensor]:
-    height, width = pair.size
-    scale = math.sqrt(CORRECTED_PIXELS / (height * width))
-    return [color.luma(shrink(photo[None], scale)[0]) for photo in (pair.under, pair.over)]
+def _reduced(photo: Photo, pixels: int) -> Photo:
+    """The photograph, or a copy of it of at most so many pixels."""
+    return shrink(photo[None], math.sqrt(pixels / photo[0].numel()))[0]
 
 
 _LARGEST_COLOUR_GAIN = 6.0
@@ -241,17 +242,17 @@ def recolour(photo: Photo, luma: Tensor) -> Photo:
 
 @torch.inference_mode()
 def recolour_pair(pair: ExposurePair, lumas: Lumas) -> tuple[Photo, Photo]:
-    """Both photographs recoloured, at full size: corrected lumas of a smaller copy are carried up, guided by both."""
+    """Both photographs recoloured, at full size or, for larger ones, on copies of at most `SHOWN_PIXELS`.
+
+    The corrected lumas of smaller copies are carried up, guided by both photographs.
+    """
+    shown = [_reduced(photo, SHOWN_PIXELS) for photo in (pair.under, pair.over)]
     if lumas.under.shape[-2:] == pair.size:
-        return recolour(pair.under, lumas.under), recolour(pair.over, lumas.over)
-    low = torch.stack((lumas.under, lumas.over))
-    affine = affine_of_guides(low, torch.stack(_small_lumas(pair), 1).expand(2, -1, -1, -1))
-
-    def recoloured(rows: slice, _: slice) -> Tensor:
-        photos = pair.under[:, rows], pair.over[:, rows]
-        guides = torch.stack([color.luma(photo) for photo in photos], 1).expand(2, -1, -1, -1)
-        wanted = apply_affine(affine, guides, rows.start, pair.size[0]).clamp(0, 1)
-        return torch.stack(tuple(map(recolour, photos, wanted)))
-
-    under, over = by_strips(recoloured, pair.size, pair.under.device)
+        wanted = torch.stack((lumas.under, lumas.over))
+    else:
+        small = torch.stack([color.luma(_reduced(photo, CORRECTED_PIXELS)) for photo in (pair.under, pair.over)], 1)
+        guides = torch.stack([color.luma(photo) for photo in shown], 1)
+        affine = affine_of_guides(torch.stack((lumas.under, lumas.over)), small.expand(2, -1, -1, -1))
+        wanted = apply_affine(affine, guides.expand(2, -1, -1, -1)).clamp(0, 1)
+    under, over = map(recolour, shown, wanted)
     return under, over

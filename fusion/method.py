@@ -190,21 +190,25 @@ class Fuser:
         if scale == 1 and self.method.planes is Planes.RGB:
             return fused.clamp_(0, 1).cpu()
         affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
+        return self._at_full_size(under, over, fused, affine).cpu()
 
-        def finished(rows: slice, wide: slice) -> Tensor:
-            """The result's rows, from what was fused and the photographs there and a little around."""
-            photos = under[None, :, wide], over[None, :, wide]
+    def _at_full_size(self, under: Tensor, over: Tensor, fused: Tensor, affine: Tensor | None) -> Photo:
+        """In colour, what was fused at full size, (C, H, W), or what `affine` (C, 3, h, w) says of a smaller copy."""
+        size = under.shape[-2:]
+
+        def finished(rows: slice, seen: slice) -> Tensor:
+            photos = under[None, :, seen], over[None, :, seen]
             if affine is None:
-                strip = fused[:, wide]
+                strip = fused[:, seen]
             else:
                 guides = torch.cat([self._read(photo) for photo in photos]).transpose(0, 1)
-                strip = apply_affine(affine, guides, wide.start, pair.size[0])[:, 0]
+                strip = apply_affine(affine, guides, seen.start, size[0])[:, 0]
             strip = strip.clamp(0, 1)
             if self.method.planes is Planes.LUMA:
                 strip = self.method.colour.merge(*photos, strip[None])[0].clamp_(0, 1)
-            return strip[:, rows.start - wide.start : rows.stop - wide.start]
+            return strip[:, rows.start - seen.start : rows.stop - seen.start]
 
-        return by_strips(finished, pair.size, self.device, self.method.colour.reach).cpu()
+        return by_strips(finished, size, self.device, self.method.colour.reach)
 
     def seen(self, height: int, width: int, mode: Mode = "auto") -> tuple[int, int]:
         """Height and width of what the network sees of a pair of this size."""

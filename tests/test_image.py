@@ -529,12 +529,12 @@ def test_a_failing_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert [p.name for p in tmp_path.iterdir()] == ["result.png"]
 
 
-def test_preview_is_a_reduced_webp(tmp_path: Path) -> None:
+def test_preview_is_a_reduced_jpeg(tmp_path: Path) -> None:
     photo = torch.zeros(3, 60, 200)
     photo[0] = 1
     save_preview(photo, tmp_path / "preview", side=100)
     with Image.open(tmp_path / "preview") as image:
-        assert (image.format, image.size) == ("WEBP", (100, 30))
+        assert (image.format, image.size) == ("JPEG", (100, 30))
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - [255, 0, 0]).max() <= 8
     save_preview(photo, tmp_path / "preview", side=1600)
     with Image.open(tmp_path / "preview") as image:

@@ -21,9 +21,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 
 import fusion
 from fusion.image import load, save
+from fusion.method import Mode
 from fusion.metrics import METRICS
-from fusion.page import views
-from fusion.page.gallery import Finished, Run, Stage, State, Tile
+from fusion.page import gallery, views
+from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
 from fusion.pipeline import Event, Failed, Fused, Running, compare, method
 
 with warnings.catch_warnings():
@@ -143,8 +144,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The last method begins only once this is set."""
     gate = threading.Event()
 
-    def events(under: str, over: str, methods: list[str]) -> Iterator[Event]:
-        for event in compare(under, over, methods):
+    def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
+        for event in compare(under, over, methods, mode=mode):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
@@ -195,8 +196,8 @@ def test_a_failed_method_leaves_the_others(
 ) -> None:
     sentence = "There was not enough memory for this picture; try a smaller one."
 
-    def events(under: str, over: str, methods: list[str]) -> Iterator[Event]:
-        for event in compare(under, over, methods):
+    def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
+        for event in compare(under, over, methods, mode=mode):
             if isinstance(event, Fused) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)
             else:
@@ -466,6 +467,26 @@ def test_nothing_is_best_alone() -> None:
 
 def test_the_sheet_holds_plain_values_only() -> None:
     assert json.loads(json.dumps(views.sheet(run_of(fused("mertens")), METRICS)))
+
+
+def test_a_tile_says_what_its_network_saw() -> None:
+    whole, part = fused("mertens"), replace(fused("pyramef"), seen=(4, 5))
+    run = replace(run_of(whole, part), size=(10, 10))
+    tiles = views.sheet(run, METRICS)["tiles"]
+    assert [tile["reduced"] for tile in tiles] == ["", "network at 5 × 4"]
+
+
+def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
+    tmp_path: Path, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "AT_ONCE", 0)
+    runs = list(follow(compare(*pair, ["mertens", "meflut"]), [method("mertens"), method("meflut")], tmp_path))
+    assert len(runs[0].finished) == 2  # both photographs are shown as soon as they are read
+    last = runs[-1]
+    assert [tile.name for tile in last.finished] == ["under", "over", "under-iat", "over-iat", "mertens", "meflut"]
+    for tile in last.finished:
+        assert tile.picture
+        assert tile.picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_reduced_copy_for_the_metrics_is_said() -> None:

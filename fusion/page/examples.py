@@ -43,7 +43,7 @@ def cards(folder: Path) -> list[dict[str, Any]]:
 
 
 def _thumbnail(picture: Path, folder: Path) -> Path:
-    path = folder / f"{picture.parent.name}-{picture.stem}.webp"
+    path = folder / f"{picture.parent.name}-{picture.stem}.jpg"
     if not path.exists():
         save_preview(load(picture).photo, path, _THUMBNAIL_SIDE)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -156,7 +157,7 @@ class Draughtsman:
     def draw(self, tile: Tile, photo: Photo) -> Tile:
         """The tile with its preview."""
         pixels = to_uint8(photo)
-        preview = self.folder / f"{tile.name}.webp"
+        preview = self.folder / f"{tile.name}.jpg"
         save_preview(pixels, preview, PREVIEW_SIDE)
         writing = self.writing[tile.name] = self.pool.submit(save, pixels, self.folder / f"{tile.name}.png")
         if pixels.shape[0] * pixels.shape[1] <= AT_ONCE:
@@ -171,11 +172,17 @@ class Draughtsman:
         return ready
 
 
+def _stand_back() -> None:
+    """Let the fusion have the processor first: on Linux, a thread may be nicer than its process."""
+    if sys.platform == "linux":
+        os.nice(10)
+
+
 def follow(events: Iterable[Event], methods: Sequence[Method], folder: Path) -> Iterator[Run]:
     """The run after each event, and once more at its end. Files go to a new folder inside `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(Path(tempfile.mkdtemp(prefix="run-", dir=folder)), tuple(methods))
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1, initializer=_stand_back) as pool:
         pictures = Draughtsman(run.folder, pool)
         for event in events:
             run = run.after(event, pictures.draw).written(pictures.written())
