@@ -56,20 +56,23 @@ def method_rows(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[MethodRow]:
-    """Every method at every size, one after the other. `say` is told what is being timed."""
+    """Every method at every size, one after the other, and at last the peer. `say` is told what is being timed."""
     for size in megapixels:
         with TemporaryDirectory(prefix="fusion-speed-") as folder:
             files = _write_pair(Path(folder), size)
             with _worker(PEER, files, mode) as peer:
-                peer.first()
+                first_of_peer, all_of_peer = peer.first(), list[float]()
                 for name in (PEER_KEPT, *methods):
                     say(f"{name} at {size:g} megapixels")
                     with _worker(name, files, mode) as ours:
                         first = ours.first()
                         times = [(ours.run(), peer.run()) for _ in range(_RUNS)]
                         seconds, peers = (median(column) for column in zip(*times, strict=True))
+                        all_of_peer += [theirs for _, theirs in times]
                         way, peak = ours.told()
                         yield MethodRow(name, way, size, seconds, seconds / peers, peak, first)
+                way, peak = peer.told()
+                yield MethodRow(PEER, way, size, median(all_of_peer), 1.0, peak, first_of_peer)
 
 
 def _write_pair(folder: Path, megapixels: float) -> tuple[Path, Path]:
@@ -194,8 +197,8 @@ def draw(rows: Sequence[MethodRow], path: Path) -> None:
     axes = figure.subplots()
     for name in dict.fromkeys(row.method for row in rows):
         points = [(row.megapixels, row.seconds) for row in rows if row.method == name]
-        peer = name in (PEER, PEER_KEPT)
-        axes.loglog(*zip(*points, strict=True), "k--" if peer else "o-", label=name, linewidth=1.5)
+        style = {PEER: "k-", PEER_KEPT: "k--"}.get(name, "o-")
+        axes.loglog(*zip(*points, strict=True), style, label=name, linewidth=1.5)
     axes.set(xlabel="megapixels", ylabel="seconds a pair, warm")
     axes.grid(which="both", alpha=0.2)
     axes.legend(fontsize="small", ncols=2)

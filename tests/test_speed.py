@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fusion.speed import PEER_KEPT, draw, method_rows
+from fusion.speed import PEER, PEER_KEPT, draw, method_rows
 
 
 def test_rows_of_fresh_processes(tmp_path: Path) -> None:
     said: list[str] = []
     rows = list(method_rows(["mertens", "pyramef"], [0.02], "fast", say=said.append))
-    assert [row.method for row in rows] == [PEER_KEPT, "mertens", "pyramef"]
+    assert [row.method for row in rows] == [PEER_KEPT, "mertens", "pyramef", PEER]
     assert len(said) == 3
     for row in rows:
         assert row.mode == "exact"  # so small a pair is smaller than the copy
