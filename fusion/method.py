@@ -110,8 +110,8 @@ class Method:
 
     @property
     def parameters(self) -> int:
-        """Trainable values; none are allocated to count them."""
-        with torch.device("meta"):
+        """Trainable values. The network is built to count them: on the meta device, importing that takes a second."""
+        with torch.random.fork_rng(devices=[]):
             return sum(p.numel() for p in self.build().parameters())
 
     @property
