@@ -152,6 +152,13 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _chosen(options: argparse.Namespace) -> list[str]:
+    """The methods that were named, or all that are available."""
+    from fusion.methods import METHODS
+
+    return options.methods or [method.name for method in METHODS if method.unavailable is None]
+
+
 def _methods(options: argparse.Namespace) -> int:
     from fusion.methods import METHODS
 
@@ -256,10 +263,9 @@ def _metrics(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from fusion.datasets import find_pairs
     from fusion.evaluation import evaluate
-    from fusion.methods import METHODS
     from fusion.report import table_csv
 
-    names = options.methods or [method.name for method in METHODS if method.unavailable is None]
+    names = _chosen(options)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
     pairs = find_pairs(options.dataset)
@@ -345,7 +351,6 @@ def _make_pairs(options: argparse.Namespace) -> int:
 def _speed(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fusion.methods import METHODS
     from fusion.speed import draw, method_rows, scan_rows
 
     if options.scan:
@@ -356,7 +361,7 @@ def _speed(options: argparse.Namespace) -> int:
         else:
             _print_rows(scans, as_json=False)
         return 0
-    names = options.methods or [method.name for method in METHODS if method.unavailable is None]
+    names = _chosen(options)
     rows = list(method_rows(names, options.megapixels, options.mode, say=lambda what: _say(f"{what} ...")))
     if options.out:
         draw(rows, options.out)
@@ -371,9 +376,8 @@ def _check_gpu(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fusion.gpu import gpu_rows
-    from fusion.methods import METHODS
 
-    names = options.methods or [method.name for method in METHODS if method.unavailable is None]
+    names = _chosen(options)
     rows = [asdict(row) for row in gpu_rows(names, options.megapixels)]
     _print_rows(rows, as_json=options.json)
     # One level of 8 bits: less is rounding, more is a defect.

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
-from torch.nn import functional as F
 
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
-from fusion.image import ExposurePair
+from fusion.image import ExposurePair, as_pair
 from fusion.pipeline import fuse_pair
+from fusion.speed import RUNS, exposures
 
 MEGAPIXELS = (1.0, 8.3, 24.0)
-_ASPECT = 1.5
-_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,14 @@ def gpu_rows(methods: Sequence[str], megapixels: Sequence[float] = MEGAPIXELS) -
         raise FusionError("PyTorch sees no CUDA device here, so there is nothing to check.")
     device, scan = torch.cuda.get_device_name(), execution("cuda")
     for size in megapixels:
-        pair = random_pair(size)
+        pair = as_pair(*exposures(size))
         for name in methods:
             ours = fuse_pair(pair, name, device="cuda", mode="exact")
             torch.cuda.reset_peak_memory_stats()
-            seconds = median(_seconds_on_gpu(pair, name) for _ in range(_RUNS))
+            seconds = median(_seconds_on_gpu(pair, name) for _ in range(RUNS))
             peak = torch.cuda.max_memory_allocated() / (1 << 20)
             theirs = fuse_pair(pair, name, device="cpu", mode="exact")
             yield GpuRow(name, device, scan, size, seconds, peak, float((ours - theirs).abs().max()) * 255)
-
-
-def random_pair(megapixels: float) -> ExposurePair:
-    """A smooth random scene in two exposures."""
-    height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
-    coarse = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
-    scene = F.interpolate(coarse, (height, round(height * _ASPECT)), mode="bilinear")[0]
-    return ExposurePair(scene * 0.4, (scene * 1.6).clamp_max(1))
 
 
 def _seconds_on_gpu(pair: ExposurePair, name: str) -> float:

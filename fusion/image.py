@@ -166,7 +166,7 @@ def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], si
     if scale < 1:
         reduced = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA)
-    # WebP would be half as large and take thirty times as long.
+    # WebP would be smaller, and much slower.
     encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
     _write(encoded.tobytes(), Path(path))
 

@@ -110,7 +110,7 @@ class Method:
 
     @property
     def parameters(self) -> int:
-        """Trainable values. The network is built to count them: on the meta device, importing that takes a second."""
+        """Trainable values. The network is built to count them; the meta device would take longer to import."""
         with torch.random.fork_rng(devices=[]):
             return sum(p.numel() for p in self.build().parameters())
 

@@ -91,8 +91,8 @@ def compare(
     """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running` and its outcome.
 
     `methods` are names, in any order; None takes all that are available. A method that fails gives `Failed` and stops
-    nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that
-    cannot be used and `FusionError` for an unknown method, before anything runs.
+    nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be
+    used and `FusionError` for an unknown method, before anything runs.
     """
     reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
@@ -185,11 +185,12 @@ def _outcome(
         if m.enhanced and lumas is None:
             return Failed(m, "The exposure correction that this method reads is not available.")
         fuser = _fuser(m.name, device)
+        size = fuser.seen(*pair.size, mode)  # before there is less memory
         start = time.perf_counter()
         photo = fuser(pair, lumas, mode=mode)
         fused = time.perf_counter()
         scores = scorer(photo)
-        return Fused(m, photo, fused - start, scores, fuser.seen(*pair.size, mode), time.perf_counter() - fused)
+        return Fused(m, photo, fused - start, scores, size, time.perf_counter() - fused)
     except FusionError as error:
         return Failed(m, str(error))
     except Exception as error:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from fusion.method import Mode
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 PEER, PEER_KEPT = "opencv", "opencv, memory kept"
 MEGAPIXELS = (0.26, 1.0, 6.0, 24.0)
 _ASPECT = 1.5
-_RUNS = 5
+RUNS = 5
+"""Warm runs of each kind."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def method_rows(
                     say(f"{name} at {size:g} megapixels")
                     with _worker(name, files, mode) as ours:
                         first = ours.first()
-                        times = [(ours.run(), peer.run()) for _ in range(_RUNS)]
+                        times = [(ours.run(), peer.run()) for _ in range(RUNS)]
                         seconds, peers = (median(column) for column in zip(*times, strict=True))
                         all_of_peer += [theirs for _, theirs in times]
                         way, peak = ours.told()
@@ -75,8 +78,8 @@ def method_rows(
                 yield MethodRow(PEER, way, size, median(all_of_peer), 1.0, peak, first_of_peer)
 
 
-def _write_pair(folder: Path, megapixels: float) -> tuple[Path, Path]:
-    """Two random pictures of 8 bits with coarse and fine structure, as arrays; no method's time depends on more."""
+def exposures(megapixels: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Two random pictures (H, W, 3) of one scene with coarse and fine structure; no method's time depends on more."""
     import cv2
     import numpy as np
 
@@ -85,9 +88,17 @@ def _write_pair(folder: Path, megapixels: float) -> tuple[Path, Path]:
     rng = np.random.default_rng(0)
     scene = cv2.resize(rng.random((16, 24, 3), np.float32), size, interpolation=cv2.INTER_CUBIC)
     scene += rng.normal(0, 0.02, (height, 1, 1)).astype(np.float32) + rng.normal(0, 0.02, (1, size[0], 3)).astype("f")
+    under, over = (np.asarray(np.clip(scene * gain, 0, 1) * 255, np.uint8) for gain in (0.5, 2.0))
+    return under, over
+
+
+def _write_pair(folder: Path, megapixels: float) -> tuple[Path, Path]:
+    """The exposures as files that a fresh process reads without decoding."""
+    import numpy as np
+
     files = folder / "under.npy", folder / "over.npy"
-    for file, gain in zip(files, (0.5, 2.0), strict=True):
-        np.save(file, np.asarray(np.clip(scene * gain, 0, 1) * 255, np.uint8))
+    for file, picture in zip(files, exposures(megapixels), strict=True):
+        np.save(file, picture)
     return files
 
 
@@ -245,7 +256,7 @@ def scan_rows() -> Iterator[ScanRow]:
             if backward:
                 for x in inputs:
                     x.requires_grad_()
-            runs = 1 if backward else _RUNS  # the loop's backward takes half a minute
+            runs = 1 if backward else RUNS  # the loop's backward takes half a minute
 
             def timed(
                 scan: Callable[..., Tensor], inputs: Sequence[Tensor] = inputs, backward: bool = backward

@@ -19,7 +19,8 @@ LAYERS = (
     ("losses",),
     ("methods",),
     ("datasets", "pipeline", "camera", "training_log"),
-    ("training", "evaluation", "report", "speed", "gpu", "radiance"),
+    ("training", "evaluation", "report", "speed", "radiance"),
+    ("gpu",),
     ("page", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

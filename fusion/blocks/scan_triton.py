@@ -32,16 +32,23 @@ def _step(raw):
 
 
 @triton.jit
+def _constants(A, D, bias, d, n, channels, states):
+    """Which channels `d` and states `n` there are, apart and together; their decay, skip and bias of delta."""
+    here, there = d < channels, n < states
+    both = here[:, None] & there[None, :]
+    decay = tl.load(A + d[:, None] * states + n[None, :], mask=both, other=0.0)
+    skip, shift = tl.load(D + d, mask=here, other=0.0), tl.load(bias + d, mask=here, other=0.0)
+    return here, there, both, decay, skip, shift
+
+
+@triton.jit
 def _forward(
     u, delta, A, B, C, D, bias, y, kept, channels, length, states, chunks,
     CHUNK: tl.constexpr, LANES: tl.constexpr, STATES: tl.constexpr,
 ):  # fmt: skip
     """y (batch, D, L) and `kept` (batch, D, chunks, N); all tensors contiguous."""
     sequence, d, n = tl.program_id(0), tl.program_id(1) * LANES + tl.arange(0, LANES), tl.arange(0, STATES)
-    here, there = d < channels, n < states
-    both = here[:, None] & there[None, :]
-    decay = tl.load(A + d[:, None] * states + n[None, :], mask=both, other=0.0)
-    skip, shift = tl.load(D + d, mask=here, other=0.0), tl.load(bias + d, mask=here, other=0.0)
+    here, there, both, decay, skip, shift = _constants(A, D, bias, d, n, channels, states)
     row = (sequence * channels + d) * length
     gate = (sequence * states + n) * length
     state = tl.zeros((LANES, STATES), tl.float32)
@@ -69,10 +76,7 @@ def _backward(
     sequence, group = tl.program_id(0), tl.program_id(1)
     lane, n = tl.arange(0, LANES), tl.arange(0, STATES)
     d = group * LANES + lane
-    here, there = d < channels, n < states
-    both = here[:, None] & there[None, :]
-    decay = tl.load(A + d[:, None] * states + n[None, :], mask=both, other=0.0)
-    skip, shift = tl.load(D + d, mask=here, other=0.0), tl.load(bias + d, mask=here, other=0.0)
+    here, there, both, decay, skip, shift = _constants(A, D, bias, d, n, channels, states)
     row = (sequence * channels + d) * length
     gate = (sequence * states + n) * length
     share = ((sequence * groups + group) * states + n) * length

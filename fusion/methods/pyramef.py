@@ -95,7 +95,7 @@ def box(planes: Tensor, side: int = _PATCH) -> Tensor:
 def _window_sums(planes: Tensor, side: int, axis: int) -> Tensor:
     """Sums of `side` neighbours along an axis, zeros beyond the border: of sums of 1, 2, 4, ... those that make it up.
 
-    A pooling layer does the same in ten times the time.
+    A pooling layer does the same, much slower.
     """
     length, margin = planes.shape[axis], (side // 2, side // 2)
     powers = F.pad(planes, margin if axis == -1 else (0, 0, *margin))

@@ -148,7 +148,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Draughtsman:
-    """Writes tiles' pictures into a folder: previews at once, large lossless ones behind, in four times the time."""
+    """Writes tiles' pictures into a folder: previews at once, large lossless ones, which take longer, behind."""
 
     folder: Path
     pool: Executor
