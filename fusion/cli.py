@@ -199,12 +199,12 @@ def _fuse(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from fusion.image import save
     from fusion.metrics import METRICS
-    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, compare
+    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
     from fusion.report import contact_sheet, metrics_csv
 
     options.out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
-    fused: list[Fused] = []
+    scored: list[Scored] = []
     failed: list[Failed] = []
     spent: list[Row] = []
     for event in compare(options.under, options.over, options.methods, mode=options.mode):
@@ -219,21 +219,22 @@ def _compare(options: argparse.Namespace) -> int:
         elif isinstance(event, Running):
             _say(f"{event.method.title} ...")
         elif isinstance(event, Fused):
-            fused.append(event)
             pictures[event.method.title] = event.photo
             start = time.perf_counter()
             save(event.photo, options.out / f"{event.method.name}.png")
             spent += [
                 {"what": f"{event.method.name}: fusing", "seconds": event.seconds},
-                {"what": f"{event.method.name}: measuring", "seconds": event.scoring_seconds},
                 {"what": f"{event.method.name}: saving", "seconds": time.perf_counter() - start},
             ]
+        elif isinstance(event, Scored):
+            scored.append(event)
+            spent.append({"what": f"{event.method.name}: measuring", "seconds": event.seconds})
         else:
             failed.append(event)
             _say(f"{event.method.title}: {event.reason}")
-    (options.out / "metrics.csv").write_text(metrics_csv(fused, METRICS), encoding="utf-8")
+    (options.out / "metrics.csv").write_text(metrics_csv(scored, METRICS), encoding="utf-8")
     save(contact_sheet(pictures), options.out / "contact.png")
-    rows = [{"method": f.method.name, "seconds": f.seconds, **f.scores} for f in fused]
+    rows = [{"method": s.method.name, "seconds": s.fused.seconds, **s.scores} for s in scored]
     _print_rows(rows, as_json=options.json)
     if options.profile:
         for row in spent:

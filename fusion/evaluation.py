@@ -17,7 +17,7 @@ from fusion.errors import ImageError
 from fusion.image import Photo, load, save, to_uint8
 from fusion.method import Method, Mode
 from fusion.metrics import METRICS
-from fusion.pipeline import Failed, Fused, compare, method
+from fusion.pipeline import Failed, Fused, Scored, compare, method
 
 FLOPS_SIDE = 512
 """Arithmetic is counted on a pair of this many pixels a side."""
@@ -86,12 +86,13 @@ def _scene(
         for event in events:
             if isinstance(event, Fused):
                 evaluation = evaluations[event.method.name]
-                evaluation.scores.append(event.scores)
                 evaluation.seconds.append(event.seconds)
                 if reference is not None:
                     evaluation.likeness.append(likeness(event.photo, reference))
                 if out:
                     save(event.photo, out / event.method.name / f"{files.scene}.png")
+            elif isinstance(event, Scored):
+                evaluations[event.method.name].scores.append(event.scores)
             elif isinstance(event, Failed):
                 evaluations[event.method.name].failures[files.scene] = event.reason
     except ImageError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -63,18 +64,23 @@ class Scorer:
     """
 
     def __init__(self, pair: ExposurePair, metrics: Iterable[Metric], *, limit: int | None = SCORED_PIXELS) -> None:
+        self.pair = pair
         self.metrics = tuple(metrics)
         self.size = scored_size(*pair.size, limit)
-        self.sources = [self._pixels(photo) for photo in (pair.under, pair.over)] if self.metrics else []
+
+    @cached_property
+    def sources(self) -> list[Pixels]:
+        """Both photographs as they are measured; prepared when they are first needed."""
+        return [self._pixels(photo) for photo in (self.pair.under, self.pair.over)]
 
     def __call__(self, fused: Photo) -> dict[str, float]:
         """Each metric of `fused` (3, H, W) against the pair's photographs, by the metric's name."""
         if not self.metrics:
             return {}
-        pixels = self._pixels(fused)
+        pixels, sources = self._pixels(fused), self.sources
 
         def measure(metric: Metric) -> float:
-            return float(metric.measure(pixels, *self.sources))
+            return float(metric.measure(pixels, *sources))
 
         # Most metrics are one long array operation after the other, each of which uses one core.
         with ThreadPoolExecutor(2) as pool:

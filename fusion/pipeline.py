@@ -55,15 +55,27 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """A method's photograph, its time without loading and scoring, and its scores by metric name."""
+    """A method's photograph, and its time without loading."""
 
     method: Method
     photo: Photo
     seconds: float
-    scores: dict[str, float]
     seen: tuple[int, int]
     """Height and width of what its network saw: the photograph's, or a smaller copy's."""
-    scoring_seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of a method's photograph, by metric name, and the time it took to measure them."""
+
+    fused: Fused
+    scores: dict[str, float]
+    seconds: float
+
+    @property
+    def method(self) -> Method:
+        """Whose photograph it is."""
+        return self.fused.method
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ class Failed:
     reason: str
 
 
-Event: TypeAlias = Loaded | Corrected | Running | Fused | Failed
+Event: TypeAlias = Loaded | Corrected | Running | Fused | Scored | Failed
 
 
 def compare(
@@ -88,7 +100,7 @@ def compare(
     corrected: bool = True,
     mode: Mode = "auto",
 ) -> Iterator[Event]:
-    """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running` and its outcome.
+    """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running`, `Fused` and `Scored`.
 
     `methods` are names, in any order; None takes all that are available. A method that fails gives `Failed` and stops
     nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be
@@ -114,8 +126,7 @@ def compare(
 
     scorer = Scorer(pair, metrics, limit=scored_pixels)
     for m in chosen:
-        yield Running(m)
-        yield _outcome(m, pair, lumas, place, scorer, mode)
+        yield from _outcome(m, pair, lumas, place, scorer, mode)
 
 
 def fuse(
@@ -179,25 +190,29 @@ def default_device() -> str:
 
 def _outcome(
     m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode
-) -> Fused | Failed:
-    """One method's outcome; whatever goes wrong concerns this method alone."""
+) -> Iterator[Running | Fused | Scored | Failed]:
+    """One method's events; whatever goes wrong concerns this method alone."""
+    yield Running(m)
     try:
         if m.enhanced and lumas is None:
-            return Failed(m, "The exposure correction that this method reads is not available.")
+            raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
         fuser = _fuser(m.name, device)
         size = fuser.seen(*pair.size, mode)  # before there is less memory
         start = time.perf_counter()
         photo = fuser(pair, lumas, mode=mode)
-        fused = time.perf_counter()
+        fused = Fused(m, photo, time.perf_counter() - start, size)
+        yield fused
+        start = time.perf_counter()
         scores = scorer(photo)
-        return Fused(m, photo, fused - start, scores, size, time.perf_counter() - fused)
+        yield Scored(fused, scores, time.perf_counter() - start)
     except FusionError as error:
-        return Failed(m, str(error))
+        yield Failed(m, str(error))
     except Exception as error:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
         if _out_of_memory(error):
-            return Failed(m, "There was not enough memory for this picture; try a smaller one.")
-        _log.exception("%s failed", m.name)
-        return Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
+            yield Failed(m, "There was not enough memory for this picture; try a smaller one.")
+        else:
+            _log.exception("%s failed", m.name)
+            yield Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
 
 
 def _out_of_memory(error: Exception) -> bool:

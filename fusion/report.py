@@ -14,7 +14,7 @@ import numpy as np
 from fusion import weights
 from fusion.image import Photo, to_uint8
 from fusion.metric import Metric
-from fusion.pipeline import Fused
+from fusion.pipeline import Scored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 Scores = Mapping[str, float]
 
 
-def metrics_csv(rows: Sequence[Fused], metrics: Sequence[Metric]) -> str:
+def metrics_csv(rows: Sequence[Scored], metrics: Sequence[Metric]) -> str:
     """One line a method: its name, seconds, and every metric with six decimals."""
     names = [metric.name for metric in metrics]
     return table_csv(
         ["method", "seconds", *names],
-        [[row.method.name, f"{row.seconds:.3f}", *(f"{row.scores[name]:.6f}" for name in names)] for row in rows],
+        [[row.method.name, f"{row.fused.seconds:.3f}", *(f"{row.scores[name]:.6f}" for name in names)] for row in rows],
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fusion.losses import exposed_luminance, mambamef_paper, ms_ssim, sobel, structure_and_luminance, swinfusion
-from fusion.metrics.mef_ssim import mef_ssim
+from fusion.metrics.mef_ssim import filter_valid, gaussian_window, mef_ssim
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -119,3 +119,10 @@ def test_swinfusion_of_flat_planes_by_hand() -> None:
 def test_swinfusion_is_zero_where_all_are_equal() -> None:
     under, _ = pair(32)
     assert float(swinfusion(under, under, under)) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_windows_are_filtered_alike_with_and_without_a_gradient(dtype: torch.dtype) -> None:
+    planes = torch.rand(2, 3, 40, 33, dtype=dtype)
+    window = gaussian_window(11, 1.5, planes)
+    torch.testing.assert_close(filter_valid(planes, window), filter_valid(planes.requires_grad_(), window).detach())

@@ -25,7 +25,7 @@ from fusion.method import Mode
 from fusion.metrics import METRICS
 from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
-from fusion.pipeline import Event, Failed, Fused, Running, compare, method
+from fusion.pipeline import Event, Failed, Fused, Running, Scored, compare, method
 
 with warnings.catch_warnings():
     # Gradio leaves event loops and their sockets to the garbage collector.
@@ -198,7 +198,7 @@ def test_a_failed_method_leaves_the_others(
 
     def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
         for event in compare(under, over, methods, mode=mode):
-            if isinstance(event, Fused) and event.method.name == "mertens":
+            if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)
             else:
                 yield event
@@ -443,37 +443,46 @@ def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Ope
 # Without a browser.
 
 
-def fused(name: str, **scores: float) -> Fused:
-    scored = {m.name: scores.get(m.name, 1.0) for m in METRICS}
-    return Fused(method(name), torch.empty(0), 0.5, scored, (10, 10))
+def scored(name: str, seen: tuple[int, int] = (10, 10), **scores: float) -> Scored:
+    fused = Fused(method(name), torch.empty(0), 0.5, seen)
+    return Scored(fused, {m.name: scores.get(m.name, 1.0) for m in METRICS}, 0.1)
 
 
-def run_of(*outcomes: Fused, folder: Path = Path()) -> Run:
-    tiles = tuple(Tile(one.method.name, one.method.title, state=State.DONE, fused=one) for one in outcomes)
+def run_of(*outcomes: Scored, folder: Path = Path()) -> Run:
+    tiles = tuple(
+        Tile(one.method.name, one.method.title, state=State.DONE, fused=one.fused, scored=one) for one in outcomes
+    )
     return Run(folder, tuple(one.method for one in outcomes), tiles, (2000, 3000), stage=Stage.DONE)
 
 
 def test_the_best_is_marked_in_the_metrics_own_direction() -> None:
-    run = run_of(fused("mertens", ssim=0.9, ce=1.5), fused("mertens-torch", ssim=0.8, ce=0.5))
+    run = run_of(scored("mertens", ssim=0.9, ce=1.5), scored("mertens-torch", ssim=0.8, ce=0.5))
     chosen = [metric for metric in METRICS if metric.name in ("ssim", "ce", "vif")]
     marks = [[score["best"] for score in one["scores"]] for one in views.sheet(run, chosen)["tiles"]]
     assert marks == [[True, False, False], [False, True, False]]
 
 
 def test_nothing_is_best_alone() -> None:
-    run = run_of(fused("mertens"))
+    run = run_of(scored("mertens"))
     assert not any(score["best"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"])
 
 
 def test_the_sheet_holds_plain_values_only() -> None:
-    assert json.loads(json.dumps(views.sheet(run_of(fused("mertens")), METRICS)))
+    assert json.loads(json.dumps(views.sheet(run_of(scored("mertens")), METRICS)))
 
 
 def test_a_tile_says_what_its_network_saw() -> None:
-    whole, part = fused("mertens"), replace(fused("pyramef"), seen=(4, 5))
+    whole, part = scored("mertens"), scored("pyramef", seen=(4, 5))
     run = replace(run_of(whole, part), size=(10, 10))
     tiles = views.sheet(run, METRICS)["tiles"]
     assert [tile["reduced"] for tile in tiles] == ["", "network at 5 × 4"]
+
+
+def test_a_picture_is_shown_before_it_is_measured() -> None:
+    run = run_of(scored("mertens"))
+    run = replace(run, tiles=(replace(run.tiles[0], scored=None),))
+    assert {score["value"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"]} == {"…"}
+    assert not views.table(run, METRICS)
 
 
 def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
@@ -490,7 +499,7 @@ def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
 
 
 def test_a_reduced_copy_for_the_metrics_is_said() -> None:
-    run = run_of(fused("mertens"))
+    run = run_of(scored("mertens"))
     assert any("1 megapixel." in note for note in views.status(run)["notes"])
     assert not views.status(replace(run, size=(200, 300)))["notes"]
 
@@ -498,7 +507,7 @@ def test_a_reduced_copy_for_the_metrics_is_said() -> None:
 def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
     picture = tmp_path / "mertens.png"
     picture.touch()
-    run = run_of(fused("mertens"), folder=tmp_path)
+    run = run_of(scored("mertens"), folder=tmp_path)
     run = replace(run, tiles=(replace(run.tiles[0], picture=picture, preview=picture),))
     finished = Finished(limit=1)
     finished.put(("a",), run)

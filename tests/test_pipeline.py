@@ -14,7 +14,7 @@ from fusion import pipeline, weights
 from fusion.errors import FusionError, ImageError
 from fusion.image import as_pair, load_pair, to_uint8
 from fusion.method import Fuser
-from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, compare
+from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
 
 has_iat = weights.missing("iat") is None
 
@@ -26,7 +26,7 @@ def files(dataset: Path) -> tuple[Path, Path]:
 
 def test_events_come_in_order(files: tuple[Path, Path]) -> None:
     kinds = [type(event) for event in compare(*files, ["mertens", "mertens-torch"])]
-    expected = [Loaded, *([Corrected] if has_iat else []), Running, Fused, Running, Fused]
+    expected = [Loaded, *([Corrected] if has_iat else []), Running, Fused, Scored, Running, Fused, Scored]
     assert kinds == expected
 
 
@@ -93,10 +93,10 @@ def test_an_unknown_method_is_refused_before_anything_runs(files: tuple[Path, Pa
 def test_scores_are_against_the_photographs(files: tuple[Path, Path]) -> None:
     from fusion.metrics import mef_ssim
 
-    fused = next(event for event in compare(*files, ["mertens"]) if isinstance(event, Fused))
+    scored = next(event for event in compare(*files, ["mertens"]) if isinstance(event, Scored))
     pair = load_pair(*files)
-    expected = mef_ssim.METRIC.measure(*map(to_uint8, (fused.photo, pair.under, pair.over)))
-    assert fused.scores["mef_ssim"] == expected
+    expected = mef_ssim.METRIC.measure(*map(to_uint8, (scored.fused.photo, pair.under, pair.over)))
+    assert scored.scores["mef_ssim"] == expected
 
 
 def test_files_and_arrays_give_the_same(files: tuple[Path, Path]) -> None:

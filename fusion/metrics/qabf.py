@@ -34,7 +34,7 @@ def _edges(levels: Levels) -> tuple[Plane, Plane]:
 
     sx, sy = sobel(levels.astype(np.float64), cv2.BORDER_CONSTANT)
     slope = np.divide(sy, -sx, out=np.full_like(sx, np.inf), where=sx != 0)
-    return np.hypot(sx, sy), np.arctan(slope)
+    return np.sqrt(sx * sx + sy * sy), np.arctan(slope)  # the squares are whole: exact, and faster than hypot
 
 
 @lru_cache(maxsize=6)

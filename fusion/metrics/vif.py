@@ -6,9 +6,10 @@ Information Fusion 2013, which builds on Sheikh, Bovik, TIP 2006; with the setti
 
     g         gain, cov(source, fused) / var(source)
     noise     variance of the viewer's noise, 0.005 * 255^2
-    residue   var(fused) - g cov: what the fused picture shows besides the source
-    VID       log10(1 + g^2 var(source) / (residue + noise)): information that arrives
-    VIND      log10(1 + var(source) / noise): information that is there
+    signal    g cov = g^2 var(source)
+    residue   var(fused) - signal: what the fused picture shows besides the source
+    VID       log(1 + signal / (residue + noise)): information that arrives
+    VIND      log(1 + var(source) / noise): information that is there
 
 g is 0 where source or fused picture is flat or where they oppose each other. At each pixel the source with the
 smaller gain counts, on a tie (mostly both 0) `over`: the one place where the order of the sources matters.
@@ -75,23 +76,21 @@ def _moments_of_source(levels: bytes, size: tuple[int, int]) -> list[Moments | N
     return _moments(np.frombuffer(levels, np.uint8).reshape(size))
 
 
-def _information(source: Moments, fused: Moments, size: int) -> tuple[Plane, Plane, Plane]:
-    """g, VID and VIND of every window."""
+def _gain(source: Moments, fused: Moments, size: int) -> Plane:
+    """g of every window."""
     cov = _window_mean(source.plane * fused.plane, size) - source.mean * fused.mean
     related = (cov > 0) & (source.variance > 0) & (fused.variance > 0)
-    gain = np.divide(cov, source.variance, out=np.zeros_like(cov), where=related)
-    residue = np.maximum(fused.variance - gain * cov, 0)
-    arrives = np.log10(1 + gain**2 * source.variance / (residue + _NOISE))
-    return gain, arrives, np.log10(1 + source.variance / _NOISE)
+    return np.divide(cov, source.variance, out=np.zeros_like(cov), where=related)
 
 
 def _fidelity(fused: Moments, under: Moments, over: Moments, size: int) -> float:
     """The value of one scale."""
-    gain_a, arrives_a, there_a = _information(under, fused, size)
-    gain_b, arrives_b, there_b = _information(over, fused, size)
-    choose_a = gain_a < gain_b
-    there = float(np.sum(np.where(choose_a, there_a, there_b)))
-    return float(np.sum(np.where(choose_a, arrives_a, arrives_b))) / there if there > 0 else 1.0
+    gain_under, gain_over = _gain(under, fused, size), _gain(over, fused, size)
+    variance = np.where(gain_under < gain_over, under.variance, over.variance)
+    there = float(np.sum(np.log1p(variance / _NOISE)))
+    signal = np.minimum(gain_under, gain_over) ** 2 * variance
+    noise = np.maximum(fused.variance - signal, 0) + _NOISE
+    return float(np.sum(np.log1p(signal / noise))) / there if there > 0 else 1.0
 
 
 def _vif(fused: Levels, under: Levels, over: Levels) -> float:

@@ -17,14 +17,14 @@ from fusion.report import metrics_csv, settings
 def write_csv(run: Run) -> Path:
     """metrics.csv of the methods that are done."""
     path = run.folder / "metrics.csv"
-    write_atomically(path, metrics_csv(run.fused, METRICS).encode())
+    write_atomically(path, metrics_csv(run.scored, METRICS).encode())
     return path
 
 
 def write_zip(run: Run) -> Path:
     """All pictures as PNG, metrics.csv and settings.json. PNG does not shrink further, so nothing is compressed."""
     path = run.folder / "mambamef.zip"
-    names = [fused.method.name for fused in run.fused]
+    names = [one.method.name for one in run.scored]
     made_with = settings(names, [metric.name for metric in METRICS], default_device())
     # Under another name first: a visitor who was given the same run may be downloading it.
     part = run.folder / f"{uuid.uuid4().hex}.part"
@@ -32,6 +32,6 @@ def write_zip(run: Run) -> Path:
         for tile in run.finished:
             if tile.picture:
                 archive.write(tile.picture, tile.picture.name)
-        archive.writestr("metrics.csv", metrics_csv(run.fused, METRICS))
+        archive.writestr("metrics.csv", metrics_csv(run.scored, METRICS))
         archive.writestr("settings.json", json.dumps({**made_with, "notes": run.notes}, indent=2))
     return part.replace(path)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from fusion.image import Photo, save, save_preview, to_uint8
 from fusion.method import Method
-from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running
+from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored
 
 PREVIEW_SIDE = 1600
 """Longest side, in pixels, of what the browser loads first."""
@@ -24,6 +24,10 @@ PREVIEW_SIDE = 1600
 
 AT_ONCE = 2_000_000
 """Pixels up to which a lossless picture is there as soon as its preview."""
+
+
+BEHIND = 3
+"""Large pictures that may wait to be written, in memory."""
 
 
 class State(Enum):
@@ -60,7 +64,9 @@ class Tile:
     picture: Path | None = None
     """Lossless, full size; written a little later than the preview."""
     fused: Fused | None = None
-    """Time and scores; None for sources and what IAT made of them. Its photograph is empty."""
+    """Its time; None for sources and what IAT made of them. Its photograph is empty."""
+    scored: Scored | None = None
+    """Its scores, a moment later."""
 
 
 Draw: TypeAlias = Callable[[Tile, Photo], Tile]
@@ -87,8 +93,13 @@ class Run:
 
     @property
     def fused(self) -> tuple[Fused, ...]:
-        """Times and scores of the methods that are done."""
+        """Times of the methods that are done."""
         return tuple(tile.fused for tile in self.tiles if tile.fused)
+
+    @property
+    def scored(self) -> tuple[Scored, ...]:
+        """Times and scores of the methods that are measured as well."""
+        return tuple(tile.scored for tile in self.tiles if tile.scored)
 
     @property
     def preview_width(self) -> int:
@@ -121,9 +132,9 @@ class Run:
                 return self._with(method, state=State.FAILED, reason=reason)
             case Fused(method, photo):
                 tile = draw(Tile(method.name, method.title), photo)
-                # A run outlives its request, so it keeps no photograph: 0.3 GB at 24 megapixels.
-                light = replace(event, photo=photo.new_empty(0))
-                return self._with(method, state=tile.state, preview=tile.preview, fused=light)
+                return self._with(method, state=tile.state, preview=tile.preview, fused=_light(event))
+            case Scored(fused):
+                return self._with(fused.method, scored=replace(event, fused=_light(fused)))
 
     def written(self, names: Collection[str]) -> Run:
         """The run once the lossless pictures of these tiles lie in its folder."""
@@ -146,6 +157,11 @@ class Run:
         return replace(self, tiles=tuple(tiles))
 
 
+def _light(fused: Fused) -> Fused:
+    """Without its photograph, of 0.3 GB at 24 megapixels: a run outlives its request."""
+    return replace(fused, photo=fused.photo.new_empty(0))
+
+
 @dataclass(frozen=True)
 class Draughtsman:
     """Writes tiles' pictures into a folder: previews at once, large lossless ones, which take longer, behind."""
@@ -162,6 +178,8 @@ class Draughtsman:
         writing = self.writing[tile.name] = self.pool.submit(save, pixels, self.folder / f"{tile.name}.png")
         if pixels.shape[0] * pixels.shape[1] <= AT_ONCE:
             writing.result()
+        elif unwritten := [future for future in self.writing.values() if not future.done()][:-BEHIND]:
+            unwritten[-1].result()
         return replace(tile, state=State.DONE, preview=preview)
 
     def written(self, *, wait: bool = False) -> list[str]:
@@ -173,9 +191,9 @@ class Draughtsman:
 
 
 def _stand_back() -> None:
-    """Let the fusion have the processor first: on Linux, a thread may be nicer than its process."""
+    """Let the fusion have the processor: on Linux, a thread may be content with what its process leaves over."""
     if sys.platform == "linux":
-        os.nice(10)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def follow(events: Iterable[Event], methods: Sequence[Method], folder: Path) -> Iterator[Run]:

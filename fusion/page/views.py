@@ -10,7 +10,7 @@ from fusion.image import MAX_PIXELS
 from fusion.method import Method
 from fusion.metric import Better, Metric, scored_size
 from fusion.page.gallery import Run, Stage, State, Tile
-from fusion.pipeline import Fused
+from fusion.pipeline import Scored
 
 _ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}
 
@@ -23,7 +23,7 @@ def titled(metric: Metric) -> str:
 def sheet(run: Run, metrics: Sequence[Metric]) -> dict[str, Any]:
     """The contact sheet."""
     height, width = run.size
-    best = {metric.name: _best(metric, run.fused) for metric in metrics}
+    best = {metric.name: _best(metric, run.scored) for metric in metrics}
     return {
         "run": run.folder.name,
         "width": width,
@@ -51,10 +51,10 @@ def problem(sentence: str) -> dict[str, Any]:
 
 
 def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
-    """A row for each method that is done: title, seconds, every metric."""
+    """A row for each method that is measured: title, seconds, every metric."""
     return [
-        [fused.method.title, round(fused.seconds, 3), *(round(fused.scores[metric.name], 4) for metric in metrics)]
-        for fused in run.fused
+        [one.method.title, round(one.fused.seconds, 3), *(round(one.scores[metric.name], 4) for metric in metrics)]
+        for one in run.scored
     ]
 
 
@@ -143,13 +143,16 @@ def _tile(
         height, width = tile.fused.seen
         shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
         shown["reduced"] = f"network at {width} × {height}" if tile.fused.seen != size else ""
-        shown["scores"] = [_score(metric, tile.fused, best[metric.name]) for metric in metrics]
+        shown["scores"] = [_score(metric, tile.scored, best[metric.name]) for metric in metrics]
     return shown
 
 
-def _score(metric: Metric, fused: Fused, best: float | None) -> dict[str, Any]:
-    value = fused.scores[metric.name]
-    return {"title": titled(metric), "meaning": metric.meaning, "value": _number(value), "best": bool(value == best)}
+def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:
+    shown = {"title": titled(metric), "meaning": metric.meaning, "value": "…", "best": False}
+    if scored:
+        value = scored.scores[metric.name]
+        shown |= {"value": _number(value), "best": value == best}
+    return shown
 
 
 def _number(value: float) -> str:
@@ -157,9 +160,9 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def _best(metric: Metric, fused: Collection[Fused]) -> float | None:
+def _best(metric: Metric, scored: Collection[Scored]) -> float | None:
     """The best value, where there are several to choose from."""
-    values = [one.scores[metric.name] for one in fused]
+    values = [one.scores[metric.name] for one in scored]
     if metric.better is Better.NEITHER or len(set(values)) < 2:
         return None
     return max(values) if metric.better is Better.HIGHER else min(values)
