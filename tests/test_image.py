@@ -22,7 +22,9 @@ from fusion.image import load, load_pair, save, save_preview, to_uint8
 Array = NDArray[Any]
 Colorant = tuple[float, float, float]
 DAMAGED = "The picture is damaged, cut short or stored in an unusual way; save it again as PNG or JPEG."
-FOREIGN = "The picture is not a JPEG, PNG, WebP, TIFF or BMP picture; save it as one of these first."
+FOREIGN = (
+    "The picture is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW picture; save it as one of these first."
+)
 WINDOW = (20, 30)
 
 
@@ -377,6 +379,10 @@ def many_scans(count: int) -> bytes:
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
 TOO_LARGE = "The picture is too large ({}); make it smaller first: at most 50 megapixels, and 12000 pixels a side."
 SEVERAL = "The picture holds several frames or pages; save one of them as a picture of its own."
+RADIANCE = (
+    "The picture holds floating point beyond 0 to 1, so it is radiance rather than an exposure; "
+    "save it with 16 bits, as it is to be seen."
+)
 UNUSUAL = "The picture is neither grey, RGB nor CMYK of 8 or 16 bits; save it as one of these first."
 
 
@@ -398,7 +404,10 @@ UNUSUAL = "The picture is neither grey, RGB nor CMYK of 8 or 16 bits; save it as
         (frames("TIFF"), SEVERAL),
         (frames("WEBP"), SEVERAL),
         (many_scans(101), "The picture is a JPEG of more than 100 scans; save it again as PNG or JPEG."),
-        (encoded(Image.new("F", (20, 20), 0.5), "TIFF"), UNUSUAL),
+        (
+            encoded(Image.new("F", (20, 20), 1.5), "TIFF"),
+            RADIANCE,
+        ),
         (encoded(Image.new("LAB", (20, 20)), "TIFF"), UNUSUAL),
         (
             tiff16(colours(np.uint16), planar=True),

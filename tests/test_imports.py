@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "files", "memory"),
-    ("color", "tiles", "blocks"),
+    ("color", "tiles", "blocks", "profiles", "encode"),
+    ("decode",),
     ("image", "weights"),
     ("enhance", "metric"),
     ("method", "metrics"),

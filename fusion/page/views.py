@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from fusion.image import MAX_PIXELS
+from fusion.decode import MAX_PIXELS
 from fusion.method import Method
 from fusion.metric import Better, Metric, scored_size
 from fusion.page.gallery import Run, Stage, State, Tile

@@ -1,0 +1,409 @@
+"""Bytes to pixels. Every file is hostile until its content, its header and its pixels have passed.
+
+| format                    | library            | bits read                                               |
+|---------------------------|--------------------|---------------------------------------------------------|
+| JPEG, WebP, BMP           | Pillow             | 8                                                       |
+| PNG, TIFF                 | Pillow, OpenCV     | 8 and 16; OpenCV where Pillow would drop the lower ones |
+| TIFF of floating point    | OpenCV             | all; 0 to 1, taken as encoded, not as linear light      |
+| HEIC                      | pi-heif            | 8, 10 and 12                                            |
+| AVIF                      | Pillow             | 8, also of 10 and 12                                    |
+| DNG, NEF, CR2, CR3, ARW … | rawpy, if installed | 16, developed alike for all exposures                  |
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion import profiles
+from fusion.errors import FusionError, ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+MAX_BYTES = 200_000_000
+MAX_PIXELS = 50_000_000
+MIN_SIDE, MAX_SIDE = 16, 12_000
+MAX_SCANS = 100
+"""Scans of one JPEG: each costs a pass over all pixels, so thousands of empty ones cost minutes."""
+
+_KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 254, 256, 257, 258, 259, 262, 273  # TIFF tags
+_ORIENTATION, _COUNTS, _PLANAR, _SUB_IFDS, _SAMPLE_FORMAT = 274, 279, 284, 330, 339
+_DNG_VERSION, _PENTAX = 50706, 65535
+_FLOATING = 3
+_GREY16 = {"I;16", "I;16L", "I;16B"}
+_GREY = {"1", "L", "LA", *_GREY16}
+_COLOUR = {"P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"}
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG marker that carries a length, or the end (D9)
+_RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"}
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """The pixels of one file, upright, in sRGB."""
+
+    pixels: NDArray[Any]
+    """(H, W, 3) of uint8, of uint16 from 0 to 2^bits - 1, or of float32 from 0 to 1."""
+    bits: int
+    """Of a channel in the file, as far as they were read: 8 to 16, or 32 for floating point."""
+    notes: list[str] = field(default_factory=list[str])
+    """Sentences for the visitor: what was changed on the way in."""
+    exif: bytes = b""
+    """As it stands in the file, unread."""
+    profile: bytes = b""
+    """The colour profile (ICC) that the file came with."""
+
+
+def decode(data: bytes, name: str) -> Decoded:
+    """A picture of one of the formats above; `name` begins the sentences about it.
+
+    The kind is judged by content, never by extension; size, frames and scans are judged before any pixel is
+    decoded. Transparency is dropped, an embedded profile is converted to sRGB, the camera's orientation is applied.
+    Raises ImageError, and nothing else, for a file that cannot be used.
+    """
+    if not data:
+        raise ImageError(f"{name} is an empty file; choose it again.")
+    # Pillow warns about odd metadata, which harms nothing here; oversized pictures never reach its warning.
+    with _library_errors_refused(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tiff = _tiff_tags(data)
+        if _is_raw(data, tiff):
+            return _develop(data, name)
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+            return _decode_heif(data, name)
+        if _is_floating(tiff):
+            return _decode_floats(data, tiff, name)
+        image = _plugin(data, name)(BytesIO(data))
+        _check_size(*image.size, name)
+        _check_frames(image, data, name)
+        return _decode_with_pillow(image, data, name)
+
+
+@contextmanager
+def _library_errors_refused(name: str) -> Generator[None, None, None]:
+    """Decoders fail on hostile bytes with almost any exception; all of them mean the same to the visitor."""
+    try:
+        yield
+    except FusionError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"{name} needs more memory than there is; make it smaller first.") from error
+    except Exception as error:
+        raise ImageError(
+            f"{name} is damaged, cut short or stored in an unusual way; save it again as PNG or JPEG."
+        ) from error
+
+
+def _plugin(data: bytes, name: str) -> type[ImageFile]:
+    """Pillow's reader for this content.
+
+    Called directly, not through `Image.open`: that would look for further pictures in a phone's JPEG, would
+    refuse or warn about a size before it can be named, and knows formats that run programs (EPS).
+    """
+    from PIL.AvifImagePlugin import AvifImageFile
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImageFile
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return WebPImageFile
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return TiffImageFile
+    if data.startswith(b"BM"):
+        return BmpImageFile
+    if data[4:12] == b"ftypavif":
+        return AvifImageFile
+    raise ImageError(
+        f"{name} is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW picture; save it as one of these first."
+    )
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    size = f"{width}×{height}"
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{name} is too small ({size}); each side needs at least {MIN_SIDE} pixels.")
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name} is too large ({size} = {width * height / 1e6:.1f} megapixels); make it smaller first: "
+            f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side."
+        )
+
+
+def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
+    if getattr(image, "is_animated", False):
+        raise ImageError(f"{name} holds several frames or pages; save one of them as a picture of its own.")
+    if image.format == "JPEG" and _scans(data) > MAX_SCANS:
+        raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again as PNG or JPEG.")
+
+
+def _scans(jpeg: bytes) -> int:
+    """How many scans a JPEG has, without decoding. Segments are skipped, thumbnails in them as well."""
+    scans, at = 0, 2
+    while (marker := _MARKER.search(jpeg, at)) and scans <= MAX_SCANS:
+        at = marker.end()
+        kind = jpeg[at - 1]
+        if kind == 0xD9:
+            break
+        scans += kind == 0xDA
+        at += int.from_bytes(jpeg[at : at + 2], "big")
+    return scans
+
+
+# Pillow's formats, with OpenCV's help for 16 bits.
+
+
+def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
+    notes: list[str] = []
+    depth, orientation = _depth(image, data), _tag(image, _ORIENTATION)
+    if depth > 8 and _tag(image, _PLANAR) == 2:  # misread by both libraries
+        raise ImageError(f"{name} stores its colours apart, with {depth} bits each; save it again as PNG.")
+    exif, profile = image.info.get("exif") or b"", image.info.get("icc_profile") or b""
+    image.load()  # before OpenCV as well, which accepts truncated files
+    # Both libraries turn a TIFF; Pillow turns AVIF; neither turns anything else.
+    turned = orientation is not None or image.format == "AVIF"
+    if orientation is None:
+        orientation = _exif_orientation(image)
+    if image.mode in _GREY:
+        mode = "L"
+    elif image.mode in _COLOUR:
+        mode = "RGB"
+    elif image.mode == "CMYK":
+        mode = "CMYK"
+    else:
+        raise ImageError(f"{name} is neither grey, RGB nor CMYK of 8 or 16 bits; save it as one of these first.")
+    if image.has_transparency_data:
+        notes.append(f"{name} has transparency, which is ignored.")
+
+    conversion = _conversion(profile, mode, notes, name)
+    pixels = _pixels16(image, data, depth)
+    if pixels is None:
+        if depth > 8:
+            notes.append(f"{name} is read with 8 of its {depth} bits.")
+        depth = 8
+        pixels = _pixels8(image, mode, conversion)
+    if orientation in range(2, 9):
+        notes.append(f"{name} was turned upright, as its camera data say.")
+        pixels = pixels if turned else _upright(pixels, orientation)
+    if depth > 8:
+        pixels = _in_srgb(_three(pixels), depth, conversion)
+    return Decoded(_three(pixels), depth, notes, exif, profile)
+
+
+def _tag(image: ImageFile, tag: int) -> int | None:
+    """A TIFF tag's (largest) value, or None. Pillow drops the orientation once the pixels are loaded."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    value = image.tag_v2.get(tag) if isinstance(image, TiffImageFile) else None
+    return None if value is None else int(np.max(value))
+
+
+def _depth(image: ImageFile, data: bytes) -> int:
+    """Bits a channel, at least 8. Pillow's mode does not say: it reads colour of 16 bits as 8."""
+    if image.format == "AVIF":
+        return _depth_of_avif(data)
+    bits = data[24] if image.format == "PNG" else _tag(image, _BITS)  # a PNG begins with its IHDR
+    return max(8, bits or 0)
+
+
+def _depth_of_avif(data: bytes) -> int:
+    """By the AV1 configuration box (AV1-ISOBMFF, section 2.3.3): high_bitdepth, then twelve_bit."""
+    at = data.find(b"av1C")
+    flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def _exif_orientation(image: ImageFile) -> int:
+    """1 to 8; 1 where the file does not say, or says it in a way that cannot be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):
+        return 1
+
+
+def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """A view of (H, W) or (H, W, C), turned and mirrored as the Exif orientation 1 to 8 says."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _three(pixels: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) as a view of three equal channels; (H, W, 3) as it is."""
+    return np.broadcast_to(pixels[..., None], (*pixels.shape, 3)) if pixels.ndim == 2 else pixels
+
+
+def _conversion(profile: bytes, mode: str, notes: list[str], name: str) -> profiles.Conversion | None:
+    """What takes pixels of `mode` to sRGB, if that is needed; what there is to say joins the notes."""
+    if not profile:
+        if mode == "CMYK":
+            notes.append(f"{name} has printing colours (CMYK) and no profile, so its colours are approximate.")
+        return None
+    try:
+        conversion = profiles.to_srgb(profile, mode)
+    except ValueError:
+        notes.append(f"{name} has a colour profile that cannot be used, so it is ignored.")
+        return None
+    if conversion:
+        notes.append(f"{name} was converted from its colour profile to sRGB.")
+    return conversion
+
+
+def _in_srgb(pixels: NDArray[Any], depth: int, conversion: profiles.Conversion | None) -> NDArray[Any]:
+    """(H, W, 3) of more than 8 bits as they are, or as float32 in sRGB."""
+    if conversion is None:
+        return pixels
+    return conversion.of_floats((pixels / np.float32((1 << depth) - 1)).astype(np.float32))
+
+
+def _pixels8(image: Image, mode: str, conversion: profiles.Conversion | None) -> NDArray[Any]:
+    image.info.pop("transparency", None)  # Pillow would try to keep it
+    if conversion is not None:
+        return conversion.of_bytes(image.convert(conversion.mode))
+    return np.asarray(image.convert(mode).convert("RGB"))
+
+
+def _pixels16(image: ImageFile, data: bytes, depth: int) -> NDArray[Any] | None:
+    """Grey (H, W) of `depth` bits or RGB (H, W, 3) of 16, oriented as Pillow's; None where 8 bits must do."""
+    import cv2
+
+    if image.mode in _GREY16:
+        grey = np.asarray(image)
+        # Pillow heeds a TIFF whose white is zero for 8 bits only.
+        return (1 << depth) - 1 - grey if _tag(image, _PHOTOMETRIC) == 0 else grey
+    if depth != 16 or image.mode == "CMYK":
+        return None
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[2:] not in {(3,), (4,)}:
+        return None
+    rgb = np.asarray(pixels[..., 2::-1], np.uint16)  # from BGR or BGRA
+    # OpenCV keeps alpha multiplied in, or misreads rarer layouts; Pillow's high bytes tell.
+    return rgb if np.array_equal(rgb >> 8, np.asarray(image.convert("RGB"))) else None
+
+
+# TIFF of floating point, which Pillow does not read in colour.
+
+
+def _tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
+    """The first directory of a TIFF; None for other files."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return None
+    tags = ImageFileDirectory_v2(data[:8])
+    stream = BytesIO(data)
+    stream.seek(tags.next)
+    tags.load(stream)
+    return tags
+
+
+def _is_floating(tags: ImageFileDirectory_v2 | None) -> bool:
+    return tags is not None and np.max(tags.get(_SAMPLE_FORMAT, 1)) == _FLOATING
+
+
+def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -> Decoded:
+    import cv2
+
+    assert tags is not None  # noqa: S101
+    _check_size(int(tags[_WIDTH]), int(tags[_HEIGHT]), name)
+    ends = np.add(tags.get(_OFFSETS, 0), tags.get(_COUNTS, 0), dtype=np.int64)
+    if np.max(ends) > len(data):
+        raise ImageError(f"{name} is cut short; copy it again.")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.float32:
+        raise ImageError(f"{name} is a TIFF of floating point that cannot be read; save it again with 16 bits.")
+    notes: list[str] = []
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        notes.append(f"{name} has transparency, which is ignored.")
+    pixels = pixels if pixels.ndim == 2 else pixels[..., 2::-1]  # from BGR or BGRA
+    if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # NaN as well
+        raise ImageError(
+            f"{name} holds floating point beyond 0 to 1, so it is radiance rather than an exposure; "
+            "save it with 16 bits, as it is to be seen."
+        )
+    if int(tags.get(_ORIENTATION, 1)) in range(2, 9):
+        notes.append(f"{name} was turned upright, as its camera data say.")
+    return Decoded(np.asarray(_three(pixels), np.float32), 32, notes)
+
+
+# HEIC.
+
+
+def _decode_heif(data: bytes, name: str) -> Decoded:
+    """libheif turns and mirrors as the file says, so that the camera's orientation is not applied again."""
+    import pi_heif
+    from PIL import Image
+
+    file = pi_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=False)
+    _check_size(*file.size, name)
+    notes: list[str] = []
+    if len(file) > 1:
+        notes.append(f"{name} holds several pictures; the main one is used.")
+    if file.has_alpha:
+        notes.append(f"{name} has transparency, which is ignored.")
+    said: dict[str, Any] = file.info
+    depth = int(said.get("bit_depth", 8))
+    pixels = np.asarray(file)[..., :3]
+    profile = said.get("icc_profile") or b""
+    conversion = _conversion(profile, "RGB", notes, name)
+    if depth > 8:
+        pixels = _in_srgb(pixels >> (16 - depth), depth, conversion)  # libheif shifts them up
+    elif conversion:
+        pixels = conversion.of_bytes(Image.fromarray(np.ascontiguousarray(pixels)))
+    return Decoded(_three(pixels), depth, notes, said.get("exif") or b"", profile)
+
+
+# Camera RAW.
+
+
+def _is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
+    """A camera's own file; many of them are TIFFs that begin with a small picture."""
+    if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx ":
+        return True
+    if tags is None:
+        return False
+    begins_with_thumbnail = tags.get(_KIND) == 1 and _SUB_IFDS in tags
+    return _DNG_VERSION in tags or data[8:10] == b"CR" or begins_with_thumbnail or tags.get(_COMPRESSION) == _PENTAX
+
+
+def _develop(data: bytes, name: str) -> Decoded:
+    """By the camera's white balance, without automatic brightness, which would make all exposures alike."""
+    try:
+        import rawpy
+    except ImportError as error:
+        raise ImageError(
+            f"{name} is a camera RAW file, which needs the package rawpy here (requirements-raw.txt); "
+            "save it as TIFF or JPEG first."
+        ) from error
+    with rawpy.imread(BytesIO(data)) as raw:
+        _check_size(raw.sizes.width, raw.sizes.height, name)
+        pixels = raw.postprocess(
+            use_camera_wb=True,
+            no_auto_bright=True,
+            adjust_maximum_thr=0,  # else white is where this exposure has its brightest value
+            output_bps=16,
+            output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
+            gamma=(2.4, 12.92),  # of sRGB
+        )
+    return Decoded(pixels, 16, [f"{name} was developed from camera RAW, without automatic brightness."])
