@@ -56,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("under", type=Path, metavar="UNDER")
         made.add_argument("over", type=Path, metavar="OVER")
 
+    def exposures(made: argparse.ArgumentParser) -> None:
+        pair(made)
+        made.add_argument(
+            "more", type=Path, nargs="*", metavar="MORE", help="up to nine exposures in all, in any order"
+        )
+        made.add_argument("--no-align", action="store_false", dest="align", help="the camera stood on a tripod")
+
     def mode(made: argparse.ArgumentParser) -> None:
         meaning = "fast: the network sees a copy of at most 3 megapixels (default: above 4.5, on a CPU)"
         made.add_argument("--mode", choices=("auto", "exact", "fast"), default="auto", help=meaning)
@@ -63,14 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     command("methods", _methods, "List the methods, and why one is not available.")
 
     fuse = command("fuse", _fuse, "Fuse a pair with one method.")
-    pair(fuse)
+    exposures(fuse)
     fuse.add_argument("-m", "--method", default="pyramef")
-    fuse.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
-    fuse.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNG (default: 8)")
+    fuse.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png", help="or .tif, or .jpg")
+    fuse.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of a channel, PNG and TIFF (default: 8)")
+    fuse.add_argument("--quality", type=int, default=95, metavar="0-100", help="of a JPEG (default: 95)")
+    meaning = "write how the picture was taken, and its colour profile"
+    fuse.add_argument("--keep-metadata", action="store_true", help=meaning)
+    fuse.add_argument("--keep-place", action="store_true", help="and where it was taken")
     mode(fuse)
 
     compare = command("compare", _compare, "Fuse a pair with several methods, and measure them.")
-    pair(compare)
+    exposures(compare)
     compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     mode(compare)
@@ -178,19 +189,23 @@ def _methods(options: argparse.Namespace) -> int:
 
 
 def _fuse(options: argparse.Namespace) -> int:
+    from fusion.align import registered
     from fusion.image import load_pair, save
     from fusion.pipeline import fuse_pair, method
 
     if (reason := method(options.method).unavailable) is not None:
         raise WeightsError(reason)
-    pair = load_pair(options.under, options.over)
+    pair = load_pair(options.under, options.over, *options.more)
+    if options.align:
+        pair = registered(pair).pair
     for note in pair.notes:
         _say(note)
     with _bar(100, options.method, "%") as bar:
         photo = fuse_pair(
             pair, options.method, mode=options.mode, progress=lambda share: _move(bar, round(100 * share))
         )
-    save(photo, options.out, bits=options.bits)
+    origin = pair.origin if options.keep_metadata or options.keep_place else None
+    save(photo, options.out, bits=options.bits, quality=options.quality, origin=origin, place=options.keep_place)
     if options.json:
         print(json.dumps({"method": options.method, "out": str(options.out), "notes": pair.notes}))
     return 0
@@ -207,12 +222,15 @@ def _compare(options: argparse.Namespace) -> int:
     scored: list[Scored] = []
     failed: list[Failed] = []
     spent: list[Row] = []
-    for event in compare(options.under, options.over, options.methods, mode=options.mode):
+    events = compare(
+        options.under, options.over, options.methods, more=options.more, align=options.align, mode=options.mode
+    )
+    for event in events:
         if isinstance(event, Loaded):
             for note in event.pair.notes:
                 _say(note)
             pictures |= {"under": event.pair.under, "over": event.pair.over}
-            spent.append({"what": "reading the pair", "seconds": event.seconds})
+            spent.append({"what": "reading and aligning", "seconds": event.seconds})
         elif isinstance(event, Corrected):
             pictures |= {"under, IAT": event.under, "over, IAT": event.over}
             spent.append({"what": "correcting the exposure", "seconds": event.seconds})

@@ -81,7 +81,14 @@ def _scene(
     try:
         reference = load(files.reference, "The reference").photo if files.reference else None
         events = compare(
-            files.under, files.over, list(evaluations), device=device, scored_pixels=None, corrected=False, mode=mode
+            files.under,
+            files.over,
+            list(evaluations),
+            device=device,
+            scored_pixels=None,
+            corrected=False,
+            align=False,
+            mode=mode,
         )
         for event in events:
             if isinstance(event, Fused):

@@ -120,6 +120,8 @@ def _ordered(pictures: Sequence[Picture]) -> ExposurePair:
     notes = [note for one in pictures for note in one.notes]
     if pair and order == [1, 0]:
         notes.insert(0, "The first picture was the brighter one, so it is used as the over-exposed one.")
+    if len(pictures) > 2:
+        notes.append(f"Metrics are measured against the darkest and the brightest of the {len(pictures)} exposures.")
     under, *between, over = (pictures[index].photo for index in order)
     bits, middle = max(one.bits for one in pictures), pictures[order[(len(order) - 1) // 2]]
     return ExposurePair(under, over, bits, tuple(notes), tuple(between), middle.origin)

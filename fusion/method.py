@@ -7,7 +7,7 @@ padding, tiles, cropping, clamping) happens in `Fuser`, once, and never inside a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -94,6 +94,8 @@ class Method:
     None: no limit."""
     working_bytes: int = 0
     """What the network needs at once, in bytes for each pixel it sees; 0 where it works in tiles or strips."""
+    many: bool = False
+    """The network takes any number of exposures, from dark to bright; the others take two."""
     cheap: bool = False
     """Takes no longer than reading and writing the picture: it always sees the pair at full size."""
     colour: Colour = BY_COLOURFULNESS
@@ -167,7 +169,7 @@ class Fuser:
         mode: Mode = "auto",
         progress: Progress | None = None,
     ) -> Photo:
-        """The fused photograph, (3, H, W), 0 to 1, on the CPU.
+        """The fused photograph, (3, H, W), 0 to 1, on the CPU; of all exposures, where the method takes `many`.
 
         `corrected` are the pair's lumas as `enhance.enhance` gave them; they are required where the method is
         `enhanced` (ValueError otherwise). The chroma always comes from the photographs themselves.
@@ -176,9 +178,10 @@ class Fuser:
             corrected = None
         elif corrected is None:
             raise ValueError(f"{self.method.name} fuses lumas corrected by IAT: pass them as `corrected`")
-        under, over = pair.under.to(self.device), pair.over.to(self.device)
+        photos = pair.frames if self.method.many else (pair.under, pair.over)
+        photos = [photo.to(self.device) for photo in photos]
         scale = self._scale(*pair.size, mode)
-        own = [self._read(shrink(photo[None], scale)) for photo in (under, over)]  # (1, C, h, w) each
+        own = [self._read(shrink(photo[None], scale)) for photo in photos]  # (1, C, h, w) each
         seen = own
         if corrected:
             lumas = (luma[None].to(self.device) for luma in (corrected.under, corrected.over))
@@ -186,11 +189,11 @@ class Fuser:
             seen = [
                 torch.cat((x, F.interpolate(luma, size, mode="area")), 1) for x, luma in zip(own, lumas, strict=True)
             ]
-        fused = self._run(seen[0], seen[1], progress)  # (C, h, w)
+        fused = self._run(seen, progress)  # (C, h, w)
         if scale == 1 and self.method.planes is Planes.RGB:
             return fused.clamp_(0, 1).cpu()
         affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
-        return self._at_full_size(under, over, fused, affine).cpu()
+        return self._at_full_size(photos[0], photos[-1], fused, affine).cpu()
 
     def _at_full_size(self, under: Tensor, over: Tensor, fused: Tensor, affine: Tensor | None) -> Photo:
         """In colour, what was fused at full size, (C, H, W), or what `affine` (C, 3, h, w) says of a smaller copy."""
@@ -227,17 +230,17 @@ class Fuser:
         """The planes of a photograph (1, 3, H, W) that the network fuses: (1, C, H, W)."""
         return color.luma(photo) if self.method.planes is Planes.LUMA else photo
 
-    def _run(self, under: Tensor, over: Tensor, progress: Progress | None) -> Tensor:
+    def _run(self, exposures: Sequence[Tensor], progress: Progress | None) -> Tensor:
         """The network on planes (1, C, h, w), as a whole or tile by tile: (C', h, w)."""
         method = self.method
         if method.halo is None:
-            return padded(self.network, under, over, method.multiple_of)[0]
+            return padded(self.network, exposures, method.multiple_of)[0]
 
         def fuse(tile: Tensor) -> Tensor:
-            return self.network(tile[:1], tile[1:])[0]
+            return self.network(*tile.split(1))[0]
 
         return in_tiles(
-            torch.cat((under, over)),
+            torch.cat(tuple(exposures)),
             fuse,
             side=self.tile,
             halo=method.halo,
@@ -246,7 +249,7 @@ class Fuser:
         )
 
 
-def padded(network: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: Tensor, multiple_of: int) -> Tensor:
+def padded(network: Callable[..., Tensor], exposures: Sequence[Tensor], multiple_of: int) -> Tensor:
     """A network that takes multiples of some side on planes (B, C, H, W) of any: mirrored beyond, then cut."""
-    height, width = under.shape[-2:]
-    return network(extend(under, 0, multiple_of), extend(over, 0, multiple_of))[..., :height, :width]
+    height, width = exposures[0].shape[-2:]
+    return network(*(extend(planes, 0, multiple_of) for planes in exposures))[..., :height, :width]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fusion.align import registered
 from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """The pair is read; every metric is measured against these photographs."""
+    """The pair is read and registered; every metric is measured against these photographs."""
 
     pair: ExposurePair
     seconds: float = 0.0
@@ -94,6 +95,8 @@ def compare(
     over: Source,
     methods: Sequence[str] | None = None,
     *,
+    more: Sequence[Source] = (),
+    align: bool = True,
     metrics: Sequence[Metric] = METRICS,
     device: str | None = None,
     scored_pixels: int | None = SCORED_PIXELS,
@@ -102,14 +105,15 @@ def compare(
 ) -> Iterator[Event]:
     """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running`, `Fused` and `Scored`.
 
-    `methods` are names, in any order; None takes all that are available. A method that fails gives `Failed` and stops
-    nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be
-    used and `FusionError` for an unknown method, before anything runs.
+    `more` are further exposures of the scene, up to nine in all; all may come in any order. With `align`, hand-held
+    ones are registered first. `methods` are names, in any order; None takes all that are available. A method that fails
+    gives `Failed` and stops nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that
+    cannot be used and `FusionError` for an unknown method, before anything runs.
     """
     reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
     start = time.perf_counter()
-    pair = _pair(under, over)
+    pair = _pair(under, over, *more, align=align)
     yield Loaded(pair, time.perf_counter() - start)
 
     place = device or default_device()
@@ -134,16 +138,19 @@ def fuse(
     over: Source,
     method: str = "pyramef",
     *,
+    more: Sequence[Source] = (),
+    align: bool = True,
     device: str | None = None,
     mode: Mode = "auto",
     progress: Progress | None = None,
 ) -> Photo:
-    """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair.
+    """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair and, where there are, of `more` exposures.
 
+    With `align`, hand-held exposures are registered first, and cropped to what all of them show.
     Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method, `WeightsError` for one
     without usable weights.
     """
-    return fuse_pair(_pair(under, over), method, device=device, mode=mode, progress=progress)
+    return fuse_pair(_pair(under, over, *more, align=align), method, device=device, mode=mode, progress=progress)
 
 
 def fuse_pair(
@@ -157,10 +164,7 @@ def fuse_pair(
     """`fuse` for a pair that is loaded."""
     reuse_freed_memory()
     place = device or default_device()
-    m = method(name)
-    fuser = _fuser(m.name, place)
-    lumas = enhance(pair, _corrector(place)) if m.enhanced else None
-    return fuser(pair, lumas, mode=mode, progress=progress)
+    return _fused(_fuser(method(name).name, place), pair, place, mode=mode, progress=progress)
 
 
 def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
@@ -199,7 +203,7 @@ def _outcome(
         fuser = _fuser(m.name, device)
         size = fuser.seen(*pair.size, mode)  # before there is less memory
         start = time.perf_counter()
-        photo = fuser(pair, lumas, mode=mode)
+        photo = _fused(fuser, pair, device, lumas, mode=mode)
         fused = Fused(m, photo, time.perf_counter() - start, size)
         yield fused
         start = time.perf_counter()
@@ -213,6 +217,32 @@ def _outcome(
         else:
             _log.exception("%s failed", m.name)
             yield Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
+
+
+def _fused(
+    fuser: Fuser,
+    pair: ExposurePair,
+    device: str,
+    lumas: Lumas | None = None,
+    *,
+    mode: Mode,
+    progress: Progress | None = None,
+) -> Photo:
+    """The photograph of two exposures or more; `lumas` are what IAT made of the two, where that is known.
+
+    A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
+    on to the darkest, in whatever order they came.
+    """
+    if not pair.between or fuser.method.many:
+        if fuser.method.enhanced and lumas is None:
+            lumas = enhance(pair, _corrector(device))
+        return fuser(pair, lumas, mode=mode, progress=progress)
+    *darker, fused = pair.frames
+    for done, frame in enumerate(reversed(darker), start=1):
+        fused = _fused(fuser, ExposurePair(frame, fused), device, mode=mode)
+        if progress:
+            progress(done / len(darker))
+    return fused
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -231,10 +261,9 @@ def _corrector(device: str) -> Corrector:
     return Corrector(device)
 
 
-def _pair(under: Source, over: Source) -> ExposurePair:
-    files = [isinstance(source, (str, PathLike)) for source in (under, over)]
-    if all(files):
-        return load_pair(under, over)  # pyright: ignore[reportArgumentType]
-    if any(files):
-        raise ImageError("Give two files or two pictures, not one of each.")
-    return as_pair(under, over)  # pyright: ignore[reportArgumentType]
+def _pair(*sources: Source, align: bool) -> ExposurePair:
+    files = [isinstance(source, (str, PathLike)) for source in sources]
+    if any(files) and not all(files):
+        raise ImageError("Give files or pictures, not some of each.")
+    pair = (load_pair if all(files) else as_pair)(*sources)  # pyright: ignore[reportArgumentType]
+    return registered(pair).pair if align else pair

@@ -102,7 +102,7 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
             )
 
         def fuse(under: Tensor, over: Tensor) -> Tensor:
-            return padded(network, under, over, method.multiple_of)
+            return padded(network, (under, over), method.multiple_of)
 
         fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)

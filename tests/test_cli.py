@@ -79,7 +79,7 @@ def test_a_profile_says_where_the_seconds_went(
     assert main(["compare", *pair, "-m", "mertens,meflut", "-o", str(tmp_path), "--profile", "--mode", "fast"]) == 0
     said = capsys.readouterr().err
     for step in (
-        "reading the pair",
+        "reading and aligning",
         "correcting the exposure",
         "mertens: fusing",
         "meflut: measuring",

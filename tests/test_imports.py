@@ -15,7 +15,7 @@ LAYERS = (
     ("color", "tiles", "blocks", "profiles", "encode"),
     ("decode",),
     ("image", "weights"),
-    ("enhance", "metric"),
+    ("align", "enhance", "metric"),
     ("method", "metrics"),
     ("losses",),
     ("methods",),

@@ -124,7 +124,7 @@ def test_bad_arrays_are_refused(first: object, second: object, sentence: str) ->
 
 
 def test_a_file_and_an_array_do_not_mix(files: tuple[Path, Path]) -> None:
-    with pytest.raises(ImageError, match="not one of each"):
+    with pytest.raises(ImageError, match="not some of each"):
         fusion.fuse(files[0], torch.zeros(3, 96, 80))
 
 

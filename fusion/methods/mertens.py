@@ -232,15 +232,15 @@ def _bend(values: Tensor, knee: float) -> Tensor:
 
 
 class Mertens(nn.Module):
-    """Exposure fusion of two frames as a network without parameters: (B, 3, H, W) twice -> (B, 3, H, W)."""
+    """Exposure fusion as a network without parameters: frames (B, 3, H, W), two or more -> (B, 3, H, W)."""
 
     def __init__(self, variant: Variant = "paper") -> None:
         super().__init__()
         self.variant: Variant = variant
 
-    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+    def forward(self, *frames: Tensor) -> Tensor:
         """Fused photographs, clamped."""
-        return exposure_fusion((under, over), variant=self.variant)
+        return exposure_fusion(frames, variant=self.variant)
 
 
 _PAPER = "Mertens et al., Exposure Fusion, Pacific Graphics 2007"
@@ -253,6 +253,7 @@ METHOD = Method(
     summary="The classic: the best-exposed, most colourful, sharpest parts, blended band by band. No training.",
     build=Mertens,
     planes=Planes.RGB,
+    many=True,
     cheap=True,
 )
 
@@ -264,5 +265,6 @@ METHOD_TORCH = Method(
     summary="A popular port that stops after four levels: see the blotches in flat skies.",
     build=partial(Mertens, "torch"),
     planes=Planes.RGB,
+    many=True,
     cheap=True,
 )
