@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeAlias
@@ -32,6 +33,7 @@ from fusion.method import Mode
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
 from fusion.page import bundle, examples, views
+from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
 from fusion.pipeline import Event, compare, default_device, method, warm_up
@@ -50,7 +52,7 @@ finished = Finished()
 # One request.
 
 
-def _gpu_seconds(_under: str, _over: str, methods: list[str], _mode: Mode) -> int:
+def _gpu_seconds(_under: str, _over: str, methods: list[str], _mode: Mode, **_options: bool) -> int:
     return min(60, 10 + 4 * len(methods))
 
 
@@ -59,12 +61,12 @@ def _on_gpu(function: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[
 
 
 @_on_gpu
-def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
+def events(under: str, over: str, methods: list[str], mode: Mode, *, corrected: bool = True) -> Iterator[Event]:
     """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
 
     Writing and packing the pictures happens outside, where the events arrive.
     """
-    yield from compare(under, over, methods, mode=mode)
+    yield from compare(under, over, methods, mode=mode, corrected=corrected)
 
 
 def runs(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Run]:
@@ -306,14 +308,18 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     inputs = [under, over, methods, metrics, exact]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    # One pair at a time: the methods use all cores, or the one GPU.
-    heavy: dict[str, Any] = {
+    # One pair at a time, a visitor's or a program's: the methods use all cores, or the one GPU.
+    alone: dict[str, Any] = {"concurrency_id": "fuse", "concurrency_limit": 1}
+    heavy: dict[str, Any] = alone | {
         "api_visibility": "private",
         "show_progress": "minimal",  # the place in the queue, and the seconds
         "show_progress_on": status,  # elsewhere it would cover the pictures
-        "concurrency_id": "fuse",
-        "concurrency_limit": 1,
     }
+
+    # Programs first: a handler of the page takes the name of its function, even though no program can call it.
+    api = Api(events, cache_folder())
+    for endpoint, limits in ((api.methods, {}), (api.fuse, alone), (api.compare, alone), (api.metrics, alone)):
+        gr.api(endpoint, **limits)  # pyright: ignore[reportPrivateImportUsage]
 
     demo.load(cards, None, strip, **quiet)
     demo.load(told, None, about, **quiet)
@@ -363,6 +369,7 @@ def launch_settings() -> dict[str, Any]:
         "ssr_mode": False,
         "run_history": False,
         "footer_links": [],
+        "mcp_server": find_spec("mcp") is not None,
     }
 
 

@@ -172,19 +172,9 @@ def _chosen(options: argparse.Namespace) -> list[str]:
 
 def _methods(options: argparse.Namespace) -> int:
     from fusion.methods import METHODS
+    from fusion.report import method_row
 
-    rows = [
-        {
-            "name": method.name,
-            "title": method.title,
-            "paper": method.paper,
-            "parameters": method.parameters,
-            "available": method.unavailable is None,
-            "reason": method.unavailable,
-        }
-        for method in METHODS
-    ]
-    _print_rows(rows, as_json=options.json)
+    _print_rows([method_row(method) for method in METHODS], as_json=options.json)
     return 0
 
 
@@ -261,16 +251,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _metrics(options: argparse.Namespace) -> int:
-    from fusion.image import load, load_pair
-    from fusion.metric import Scorer
+    from fusion.evaluation import measure
     from fusion.metrics import METRICS
 
-    pair = load_pair(options.under, options.over)
-    fused = load(options.fused, "The fused picture").photo
-    if fused.shape != pair.under.shape:
-        sizes = " and ".join(f"{photo.shape[-1]}×{photo.shape[-2]}" for photo in (pair.under, fused))
-        raise ImageError(f"The fused picture differs in size from its sources ({sizes}); measure it at their size.")
-    scores = Scorer(pair, METRICS, limit=None)(fused)
+    scores = measure(options.under, options.over, options.fused)
     if options.json:
         print(json.dumps(scores))
     else:

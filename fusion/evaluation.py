@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from statistics import fmean
 
@@ -14,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from fusion.datasets import PairFiles
 from fusion.enhance import IAT
 from fusion.errors import ImageError
-from fusion.image import Photo, load, save, to_uint8
+from fusion.image import Photo, load, load_pair, save, to_uint8
 from fusion.method import Method, Mode
+from fusion.metric import Scorer
 from fusion.metrics import METRICS
 from fusion.pipeline import Failed, Fused, Scored, compare, method
 
@@ -105,6 +107,21 @@ def _scene(
     except ImageError as error:
         for evaluation in evaluations.values():
             evaluation.failures.setdefault(files.scene, str(error))
+
+
+def measure(
+    under: str | PathLike[str], over: str | PathLike[str], fused: str | PathLike[str], *, limit: int | None = None
+) -> dict[str, float]:
+    """Each metric of a fused picture against its sources, three files, by its name; `limit` is `Scorer`'s.
+
+    Raises `ImageError` for files that cannot be used, and where the fused picture has another size.
+    """
+    pair = load_pair(under, over)
+    photo = load(fused, "The fused picture").photo
+    if photo.shape != pair.under.shape:
+        sizes = " and ".join(f"{one.shape[-1]}×{one.shape[-2]}" for one in (pair.under, photo))
+        raise ImageError(f"The fused picture differs in size from its sources ({sizes}); measure it at their size.")
+    return Scorer(pair, METRICS, limit=limit)(photo)
 
 
 def likeness(photo: Photo, reference: Photo) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fusion import weights
 from fusion.image import Photo, to_uint8
+from fusion.method import Method
 from fusion.metric import Metric
 from fusion.pipeline import Scored
 
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Scores = Mapping[str, float]
+Row = dict[str, str | int | bool | None]
+
+
+def method_row(method: Method) -> Row:
+    """What there is to know about a method before it runs."""
+    return {
+        "name": method.name,
+        "title": method.title,
+        "paper": method.paper,
+        "parameters": method.parameters,
+        "available": method.unavailable is None,
+        "reason": method.unavailable,
+    }
 
 
 def metrics_csv(rows: Sequence[Scored], metrics: Sequence[Metric]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 import fusion
@@ -440,6 +441,55 @@ def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Ope
     assert page.evaluate("[...document.querySelectorAll('#sheet img')].filter(i => !i.alt).length") == 0
 
 
+@needs_chromium
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_nothing(
+    open_page: Open, gate: threading.Event, pair: tuple[Path, Path], width: int, theme: str
+) -> None:
+    def opened() -> Page:
+        page = open_page(width=width, theme=theme)
+        page.add_style_tag(content="* { transition: none !important }")  # or colours between two are looked at
+        for closed in ("Metrics", "About"):
+            page.get_by_role("button", name=closed).first.click()
+        page.locator(".described summary").click()
+        return page
+
+    page = opened()
+    page.locator("#fuse").click()
+    page.locator(".status.problem").wait_for()
+    assert findings(page) == []
+
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    expect(page.locator("#zip")).to_be_visible()
+    assert findings(page) == []  # one tile done, one waiting
+    page.locator("#stop").click()
+    page.locator(".tile.failed").wait_for()
+    assert findings(page) == []
+
+    gate.set()
+    page = opened()
+    fuse(page, *pair)
+    expect(page.locator("#zip")).to_be_enabled()
+    assert findings(page) == []
+
+
+GRADIOS = {("scrollable-region-focusable", ".virtual-table-viewport")}
+"""What is not ours to mend: Gradio's table, as long as it has no rows, is scrolled with the pointer alone."""
+
+
+def findings(page: Page) -> list[str]:
+    """What axe-core finds wrong on the page as it stands, of any weight."""
+    return [
+        f"{rule['impact']}: {rule['help']}: {node['target']}"
+        for rule in Axe().run(page).response["violations"]
+        for node in rule["nodes"]
+        if (rule["id"], *node["target"]) not in GRADIOS
+    ]
+
+
 # Without a browser.
 
 
@@ -523,6 +573,14 @@ def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
     finished = Finished()
     finished.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=State.FAILED),)))
     assert finished.get(("a",)) is None
+
+
+def test_programs_wait_in_the_visitors_queue_and_get_at_nothing_else() -> None:
+    handlers = {handler.api_name: handler for handler in app.demo.fns.values()}
+    public = {name: one.concurrency_id for name, one in handlers.items() if one.api_visibility == "public"}
+    assert set(public) == {"fuse", "compare", "metrics", "methods"}
+    assert public["fuse"] == public["compare"] == public["metrics"] == handlers["fuse_1"].concurrency_id
+    assert {one.concurrency_limit for one in handlers.values() if one.concurrency_id == public["fuse"]} == {1}
 
 
 @pytest.mark.parametrize(

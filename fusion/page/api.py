@@ -1,0 +1,220 @@
+"""What programs ask of the page: typed functions that become its endpoints, and MCP tools of the same names.
+
+Gradio reads their annotations as they stand, so their evaluation is not postponed here; their docstrings are what the
+tools say of themselves.
+"""
+
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from urllib.parse import unquote
+
+from gradio import Error, FileData
+from gradio.processing_utils import save_base64_to_cache, ssrf_protected_download
+from gradio_client.utils import is_file_obj_with_meta
+
+from fusion.errors import FusionError, ImageError
+from fusion.evaluation import measure
+from fusion.image import save
+from fusion.method import Method, Mode
+from fusion.methods import METHODS
+from fusion.metric import SCORED_PIXELS
+from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
+from fusion.report import Row, method_row
+
+Bits = Literal[8, 16]
+Given: TypeAlias = FileData | str
+"""An uploaded file; or its address, as MCP clients give it."""
+
+_SERVED = "/gradio_api/file="
+"""What begins the addresses of Gradio's cache."""
+
+
+class Fusion(TypedDict):
+    """A method's picture.
+
+    Its file stands in a dictionary, so that MCP gives its address: a file alone would be sent whole, as text.
+    """
+
+    method: str
+    file: FileData | None
+    seconds: float | None
+    notes: list[str]
+
+
+class Outcome(Fusion):
+    """A method's picture and its scores, or why there is none."""
+
+    scores: dict[str, float]
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class Api:
+    """The endpoints. Each request's pictures go to a folder of their own inside `folder`, which is Gradio's cache."""
+
+    events: Callable[..., Iterator[Event]]
+    """`pipeline.compare`, run where the page runs it."""
+    folder: Path
+
+    def fuse(self, files: list[Given], method: str = "pyramef", mode: Mode = "auto", bits: Bits = 8) -> Fusion:
+        """Fuse a darker and a brighter photograph of one scene into one that shows what either of them lost.
+
+        Args:
+            files: Both photographs, in any order, of equal size.
+            method: A name that the tool "methods" lists.
+            mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
+            bits: Bits a channel of the PNG.
+
+        Returns:
+            method: its name
+            file: the fused picture, a lossless PNG
+            seconds: the time it took, without reading and writing
+            notes: sentences on what was changed on the way
+        """
+        with _refusals():
+            made = next(filter(None, self._outcomes(files, [method], mode, bits)))[0]
+            if made["failure"]:
+                raise FusionError(made["failure"])
+            return Fusion(method=made["method"], file=made["file"], seconds=made["seconds"], notes=made["notes"])
+
+    def compare(
+        self, files: list[Given], methods: list[str] | None = None, mode: Mode = "auto"
+    ) -> Iterator[list[Outcome]]:
+        """Fuse a darker and a brighter photograph of one scene with several methods, and measure every result.
+
+        Args:
+            files: Both photographs, in any order, of equal size.
+            methods: Names that the tool "methods" lists; without it, all that are available.
+            mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
+
+        Returns:
+            a list, which grows until all are done, of
+            method: its name
+            file: the fused picture, a lossless PNG
+            seconds: the time it took, without reading and writing
+            notes: sentences on what was changed on the way
+            scores: the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
+            failure: why there is no picture, if there is none
+        """
+        chosen = [m.name for m in METHODS if not m.unavailable] if methods is None else list(dict.fromkeys(methods))
+        with _refusals():
+            yield from self._outcomes(files, chosen, mode, 8)
+
+    def methods(self) -> list[Row]:
+        """List the methods that can fuse photographs.
+
+        Returns:
+            a list of
+            name: what the other tools call it
+            title: what people call it
+            paper: where it was published
+            parameters: how many values were trained
+            available: whether it can run here
+            reason: why not, if it cannot
+        """
+        return [method_row(m) for m in METHODS]
+
+    def metrics(self, under: Given, over: Given, fused: Given) -> dict[str, float]:
+        """Measure a fused picture against the two photographs that it was made from.
+
+        Args:
+            under: The darker photograph.
+            over: The brighter photograph, of the same size.
+            fused: The fused picture, of the same size.
+
+        Returns:
+            the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
+        """
+        with _refusals(), self._paths([under, over, fused]) as (first, second, third):
+            return measure(first, second, third, limit=SCORED_PIXELS)
+
+    def _outcomes(
+        self, files: Sequence[Given], methods: Sequence[str], mode: Mode, bits: Bits
+    ) -> Iterator[list[Outcome]]:
+        """What there is after each event: where nobody waits for it any more, Gradio ends the run there."""
+        _one_of(get_args(Mode), mode, "mode")
+        _one_of(get_args(Bits), bits, "number of bits")
+        with self._paths(files) as paths:
+            if len(paths) != 2:
+                raise ImageError(f"{len(paths)} pictures were given; choose a darker and a brighter one of one scene.")
+            folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.folder))
+            notes: list[str] = []
+            size = 0, 0
+            made: dict[str, Outcome] = {}
+            for event in self.events(*paths, methods, mode, corrected=False):
+                match event:
+                    case Loaded(pair):
+                        notes, size = list(pair.notes), pair.size
+                    case Fused(method, photo, seconds, seen):
+                        path = folder / f"{method.name}.png"
+                        save(photo, path, bits=bits)
+                        said = notes if seen == size else [*notes, _copy_of(*seen)]
+                        made[method.name] = _outcome(method, path=path, seconds=seconds, notes=said)
+                    case Scored(fused, scores):
+                        made[fused.method.name] = {**made[fused.method.name], "scores": scores}
+                    case Failed(method, reason):
+                        made[method.name] = _outcome(method, notes=notes, failure=reason)
+                    case _:
+                        pass
+                yield list(made.values())
+
+    @contextmanager
+    def _paths(self, files: Sequence[Given]) -> Generator[list[str], None, None]:
+        """Where the photographs lie; what came as an address is there as long as the request."""
+        if not isinstance(files, list):
+            raise ImageError("Give the photographs as a list.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="given-", dir=self.folder) as given:
+            yield [self._path(file, given) for file in files]
+
+    def _path(self, file: object, given: str) -> str:
+        """Where a photograph lies: Gradio has put uploads into its cache, and hands on text as it came."""
+        if isinstance(file, dict) and is_file_obj_with_meta(file):
+            return file["path"]
+        address = str(file)
+        try:
+            served = Path(unquote(address.partition(_SERVED)[2])).resolve()
+            if served.is_relative_to(self.folder.resolve()) and served.is_file():
+                return str(served)  # the page may serve it and not fetch it: its own network's addresses are refused
+            if address.startswith("data:"):
+                return save_base64_to_cache(address, given)
+            if address.startswith(("https://", "http://")):
+                return ssrf_protected_download(address, given)
+        except Exception as error:
+            raise ImageError("A photograph cannot be read from its address; upload it instead.") from error
+        raise ImageError("Give each photograph as an uploaded file, or by an address that begins with https: or data:.")
+
+
+def _outcome(
+    method: Method,
+    *,
+    path: Path | None = None,
+    seconds: float | None = None,
+    notes: list[str],
+    failure: str | None = None,
+) -> Outcome:
+    file: Any = path and FileData(path=str(path)).model_dump()  # as a model it would not be found inside the list
+    return Outcome(method=method.name, file=file, seconds=seconds, notes=notes, scores={}, failure=failure)
+
+
+@contextmanager
+def _refusals() -> Generator[None, None, None]:
+    """A refusal reaches the program as the sentence that it is; of anything else, only the log knows."""
+    try:
+        yield
+    except FusionError as error:
+        raise Error(str(error), print_exception=False) from error
+
+
+def _one_of(choices: Sequence[object], value: object, what: str) -> None:
+    """Gradio tells programs what to choose from, and does not look at what they chose."""
+    if value not in choices:
+        raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
+
+
+def _copy_of(height: int, width: int) -> str:
+    return f"The network saw a copy of {width} × {height} pixels; what it decided there was carried to full size."
