@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,10 +29,11 @@ from gradio.data_classes import ImageData
 
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
+from fusion.image import check_count
 from fusion.method import Mode
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
-from fusion.page import bundle, examples, views
+from fusion.page import bundle, examples, uploads, views
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
@@ -52,7 +53,7 @@ finished = Finished()
 # One request.
 
 
-def _gpu_seconds(_under: str, _over: str, methods: list[str], _mode: Mode, **_options: bool) -> int:
+def _gpu_seconds(_files: Sequence[str], methods: list[str], _mode: Mode, **_options: bool) -> int:
     return min(60, 10 + 4 * len(methods))
 
 
@@ -61,22 +62,26 @@ def _on_gpu(function: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[
 
 
 @_on_gpu
-def events(under: str, over: str, methods: list[str], mode: Mode, *, corrected: bool = True) -> Iterator[Event]:
+def events(
+    files: Sequence[str], methods: list[str], mode: Mode, *, align: bool = True, corrected: bool = True
+) -> Iterator[Event]:
     """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
 
     Writing and packing the pictures happens outside, where the events arrive.
     """
-    yield from compare(under, over, methods, mode=mode, corrected=corrected)
+    check_count(len(files))
+    under, over, *more = files
+    yield from compare(under, over, methods, more=more, align=align, mode=mode, corrected=corrected)
 
 
-def runs(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Run]:
+def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool) -> Iterator[Run]:
     """The run after each event, or the whole run at once where it has been made before."""
-    key = finished.key(under, over, (*methods, mode))
+    key = finished.key(files, (*methods, mode, str(align)))
     if (known := finished.get(key)) is not None:
         yield known
         return
     run = None
-    for run in follow(events(under, over, methods, mode), [method(name) for name in methods], cache_folder()):
+    for run in follow(events(files, methods, mode, align=align), [method(name) for name in methods], cache_folder()):
         yield run
     if run is not None:
         finished.put(key, run)
@@ -95,10 +100,18 @@ Changes: TypeAlias = dict[Any, Any]
 
 
 def fuse(
-    under: str | None, over: str | None, methods: list[str], metrics: list[str], every_pixel: bool
+    under: str | None,
+    over: str | None,
+    several: list[str] | None,
+    originals: dict[str, str],
+    methods: list[str],
+    metrics: list[str],
+    every_pixel: bool,
+    align: bool,
 ) -> Iterator[Changes]:
     """Yield what changes on the page, event by event."""
-    if not under or not over:
+    files = uploads.chosen(under, over, several, originals)
+    if not files:
         yield {status: views.problem("Choose two photographs first, or take one of the examples.")}
         return
     if not methods:
@@ -107,7 +120,7 @@ def fuse(
     opened = False
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
-        for run in runs(under, over, chosen, "exact" if every_pixel else "auto"):
+        for run in runs(files, chosen, "exact" if every_pixel else "auto", align=align):
             changes = {state: run, sheet: _sheet(run, metrics), status: views.status(run)}
             if not run.fused:
                 changes |= {details: gr.Column(visible=False)}
@@ -181,10 +194,21 @@ def cards() -> list[dict[str, Any]]:
     return examples.cards(cache_folder() / "thumbnails")
 
 
-def take_example(event: gr.SelectData) -> tuple[str, str]:
-    """Both slots filled with the pair that was pressed."""
+def take_example(event: gr.SelectData) -> tuple[str, str, None]:
+    """Both slots filled with the pair that was pressed, and no other files."""
     example = EXAMPLES[event.index]
-    return str(example.under), str(example.over)
+    return str(example.under), str(example.over), None
+
+
+def show_upload(path: str | None, behind: dict[str, str]) -> tuple[Any, ...]:
+    """What a slot shows of a file: a preview, where browsers cannot show it itself. Other files are forgotten."""
+    try:
+        preview = uploads.preview_of(path, cache_folder()) if path else None
+    except FusionError as error:
+        return gr.skip(), behind, None, views.problem(str(error))
+    if not path or not preview:
+        return gr.skip(), behind, None, {}
+    return preview, behind | {preview: path}, None, {}
 
 
 def told() -> str:
@@ -237,9 +261,18 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     gr.HTML(part("header.html"), apply_default_css=False)
 
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320), gr.Row():
-            under = upload("Under-exposed", "The darker photograph", "under")
-            over = upload("Over-exposed", "The brighter one, of the same size", "over")
+        with gr.Column(scale=3, min_width=320):
+            with gr.Row():
+                under = upload("Under-exposed", "The darker photograph", "under")
+                over = upload("Over-exposed", "The brighter one, of the same size", "over")
+            with gr.Accordion("More than two exposures, RAW or HEIC", open=False, elem_id="more"):
+                several = gr.File(
+                    label="Two to nine exposures of one scene, in any order",
+                    file_count="multiple",
+                    file_types=uploads.SEVERAL,
+                    elem_id="several",
+                )
+            originals = gr.State({}, time_to_live=HOUR)
         with gr.Column(scale=2, min_width=320):
             methods = gr.CheckboxGroup(
                 available, value=[name for _, name in available if name in TICKED], label="Methods", elem_id="methods"
@@ -250,6 +283,12 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
                 info="Above 4.5 megapixels they see a smaller copy otherwise: seconds instead of minutes.",
                 elem_id="exact",
                 visible=default_device() == "cpu",
+            )
+            align = gr.Checkbox(
+                True,
+                label="Align hand-held exposures",
+                info="Pictures from a tripod stay as they are.",
+                elem_id="align",
             )
             with gr.Row():
                 fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
@@ -305,7 +344,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     with gr.Accordion("About", open=False, elem_id="about"):
         about = gr.Markdown()
 
-    inputs = [under, over, methods, metrics, exact]
+    inputs = [under, over, several, originals, methods, metrics, exact, align]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # One pair at a time, a visitor's or a program's: the methods use all cores, or the one GPU.
@@ -325,7 +364,9 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     demo.load(told, None, about, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
-    taken = strip.select(take_example, None, [under, over], **quiet)
+    for slot in (under, over):
+        slot.upload(show_upload, [slot, originals], [slot, originals, several, status], **quiet)
+    taken = strip.select(take_example, None, [under, over, several], **quiet)
     fused = taken.then(fuse, inputs, outputs, **heavy)
     fused.then(pack, state, [csv, archive], **quiet)
     stopped = stop_button.click(stop, [state, metrics], [state, sheet, status], cancels=[pressed, fused], **quiet)

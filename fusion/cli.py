@@ -56,12 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("under", type=Path, metavar="UNDER")
         made.add_argument("over", type=Path, metavar="OVER")
 
+    def no_align(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--no-align", action="store_false", dest="align", help="the camera stood on a tripod")
+
     def exposures(made: argparse.ArgumentParser) -> None:
         pair(made)
         made.add_argument(
             "more", type=Path, nargs="*", metavar="MORE", help="up to nine exposures in all, in any order"
         )
-        made.add_argument("--no-align", action="store_false", dest="align", help="the camera stood on a tripod")
+        no_align(made)
 
     def mode(made: argparse.ArgumentParser) -> None:
         meaning = "fast: the network sees a copy of at most 3 megapixels (default: above 4.5, on a CPU)"
@@ -79,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     fuse.add_argument("--keep-metadata", action="store_true", help=meaning)
     fuse.add_argument("--keep-place", action="store_true", help="and where it was taken")
     mode(fuse)
+
+    folder = command("fuse-folder", _fuse_folder, "Fuse every pair and bracket of a folder; finished ones are kept.")
+    folder.add_argument("folder", type=Path, metavar="IN", help="pictures, or folders of them")
+    folder.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a new folder, or one to finish")
+    folder.add_argument("-m", "--method", default="pyramef")
+    folder.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNGs (default: 8)")
+    no_align(folder)
+    mode(folder)
+    folder.add_argument("--jobs", type=_count, metavar="N", help="how many at once (default: 1; ray: as many as fit)")
+    folder.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on several machines or GPUs")
+    folder.add_argument("--dry-run", action="store_true", help="only list what was found")
 
     compare = command("compare", _compare, "Fuse a pair with several methods, and measure them.")
     exposures(compare)
@@ -163,6 +177,13 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("give a whole number, 1 or more")
+    return int(text)
+
+
 def _chosen(options: argparse.Namespace) -> list[str]:
     """The methods that were named, or all that are available."""
     from fusion.methods import METHODS
@@ -199,6 +220,53 @@ def _fuse(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"method": options.method, "out": str(options.out), "notes": pair.notes}))
     return 0
+
+
+def _fuse_folder(options: argparse.Namespace) -> int:
+    from fusion.brackets import find_brackets, shown
+
+    brackets, skipped = find_brackets(options.folder)
+    found = [{"scene": shown(b.name), "found_by": b.found_by, "files": [*map(shown, b.files)]} for b in brackets]
+    left = [{"file": shown(one.file), "reason": one.reason} for one in skipped]
+    if options.dry_run and options.json:
+        print(json.dumps({"brackets": found, "skipped": left}))
+    elif options.dry_run:
+        _print_rows([{**row, "files": ", ".join(row["files"])} for row in found], as_json=False)
+    else:
+        for row in found:
+            _say(f"{row['scene']}, by {row['found_by']}: {', '.join(row['files'])}")
+    for one in left:
+        _say(f"skipped {one['file']}: {one['reason']}")
+    _say(f"{len(found)} scenes, {len(left)} pictures skipped.")
+    if options.dry_run:
+        return 0
+
+    from fusion.folder import Done, Failed, Run, Settings, fuse_folder
+
+    run = Run(options.folder, options.out, Settings(options.method, options.mode, options.bits, options.align))
+    with _bar(len(brackets), options.method, "scene") as bar:
+        outcomes = fuse_folder(
+            brackets,
+            run,
+            skipped=skipped,
+            jobs=options.jobs,
+            engine=options.engine,
+            done=lambda _: _move(bar, bar.n + 1),
+        )
+    rows = [
+        {"scene": shown(one.bracket.name), "result": shown(run.result(one.bracket)), "kept": one.kept}
+        | (one.record.scores if options.json else {})
+        for one in outcomes
+        if isinstance(one, Done)
+    ]
+    failed = [{"scene": shown(one.bracket.name), "reason": one.reason} for one in outcomes if isinstance(one, Failed)]
+    if options.json:
+        print(json.dumps({"done": rows, "failed": failed, "skipped": left}))
+    else:
+        _print_rows(rows, as_json=False)
+    for one in failed:
+        _say(f"{one['scene']}: {one['reason']}")
+    return 1 if failed else 0
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -82,7 +82,7 @@ def load_pair(*files: str | PathLike[str]) -> ExposurePair:
     Raises ImageError where `load` does, for another number of files, and where two differ in size, are the same, or are
     equally bright.
     """
-    _check_number(len(files))
+    check_count(len(files))
     return _ordered([load(file, f"The {name} picture") for file, name in zip(files, NAMES, strict=False)])
 
 
@@ -93,11 +93,12 @@ def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
     Raises ImageError for other shapes and types, values outside 0 to 1, sides below 16 pixels, and where `load_pair`
     does.
     """
-    _check_number(len(pictures))
+    check_count(len(pictures))
     return _ordered([_in_memory(one, f"The {name} picture") for one, name in zip(pictures, NAMES, strict=False)])
 
 
-def _check_number(count: int) -> None:
+def check_count(count: int) -> None:
+    """Raise ImageError for a number of exposures that cannot be fused."""
     if not 2 <= count <= len(NAMES):
         raise ImageError(f"{count} pictures were given; choose two to nine exposures of one scene.")
 

@@ -197,8 +197,8 @@ def test_methods(page: Server) -> None:
 
 
 def test_a_method_that_fails_says_why_and_leaves_the_others(tmp_path: Path, pair: tuple[Path, Path]) -> None:
-    def events(under: str, over: str, methods: list[str], mode: Mode, *, corrected: bool) -> Iterator[Event]:
-        for event in compare(under, over, methods, mode=mode, corrected=corrected):
+    def events(files: list[str], methods: list[str], mode: Mode, *, corrected: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, mode=mode, corrected=corrected):
             if isinstance(event, Fused) and event.method.name == "meflut":
                 yield Failed(event.method, "There was not enough memory.")
             elif not (isinstance(event, Scored) and event.method.name == "meflut"):

@@ -19,9 +19,9 @@ LAYERS = (
     ("method", "metrics"),
     ("losses",),
     ("methods",),
-    ("datasets", "pipeline", "camera", "training_log"),
+    ("datasets", "pipeline", "brackets", "camera", "training_log"),
     ("training", "evaluation", "report", "speed", "radiance"),
-    ("gpu",),
+    ("gpu", "folder"),
     ("page", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

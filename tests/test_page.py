@@ -145,8 +145,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The last method begins only once this is set."""
     gate = threading.Event()
 
-    def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
-        for event in compare(under, over, methods, mode=mode):
+    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, mode=mode, align=align):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
@@ -197,8 +197,8 @@ def test_a_failed_method_leaves_the_others(
 ) -> None:
     sentence = "There was not enough memory for this picture; try a smaller one."
 
-    def events(under: str, over: str, methods: list[str], mode: Mode) -> Iterator[Event]:
-        for event in compare(under, over, methods, mode=mode):
+    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, mode=mode, align=align):
             if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)
             else:
@@ -398,7 +398,10 @@ def test_bad_pairs_give_sentences(open_page: Open, pair: tuple[Path, Path], tmp_
     for second, sentence in (
         (pair[0], "The two pictures are identical"),
         (tmp_path / "shorter.png", "The two pictures differ in size"),
-        (tmp_path / "text.png", "The second picture is not a JPEG, PNG, WebP, TIFF or BMP picture"),
+        (
+            tmp_path / "text.png",
+            "The second picture is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF",
+        ),
     ):
         page = open_page()
         choose(page, pair[0], second)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from urllib.parse import unquote
 
 from gradio import Error, FileData
-from gradio.processing_utils import save_base64_to_cache, ssrf_protected_download
+from gradio.processing_utils import save_base64_to_cache
 from gradio_client.utils import is_file_obj_with_meta
 
 from fusion.errors import FusionError, ImageError
@@ -61,10 +61,10 @@ class Api:
     folder: Path
 
     def fuse(self, files: list[Given], method: str = "pyramef", mode: Mode = "auto", bits: Bits = 8) -> Fusion:
-        """Fuse a darker and a brighter photograph of one scene into one that shows what either of them lost.
+        """Fuse two to nine exposures of one scene into a photograph that shows what each of them lost.
 
         Args:
-            files: Both photographs, in any order, of equal size.
+            files: Two to nine exposures of one scene, in any order, of equal size.
             method: A name that the tool "methods" lists.
             mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
             bits: Bits a channel of the PNG.
@@ -84,10 +84,10 @@ class Api:
     def compare(
         self, files: list[Given], methods: list[str] | None = None, mode: Mode = "auto"
     ) -> Iterator[list[Outcome]]:
-        """Fuse a darker and a brighter photograph of one scene with several methods, and measure every result.
+        """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
         Args:
-            files: Both photographs, in any order, of equal size.
+            files: Two to nine exposures of one scene, in any order, of equal size.
             methods: Names that the tool "methods" lists; without it, all that are available.
             mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
 
@@ -139,13 +139,11 @@ class Api:
         _one_of(get_args(Mode), mode, "mode")
         _one_of(get_args(Bits), bits, "number of bits")
         with self._paths(files) as paths:
-            if len(paths) != 2:
-                raise ImageError(f"{len(paths)} pictures were given; choose a darker and a brighter one of one scene.")
             folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.folder))
             notes: list[str] = []
             size = 0, 0
             made: dict[str, Outcome] = {}
-            for event in self.events(*paths, methods, mode, corrected=False):
+            for event in self.events(paths, methods, mode, corrected=False):
                 match event:
                     case Loaded(pair):
                         notes, size = list(pair.notes), pair.size
@@ -182,11 +180,9 @@ class Api:
                 return str(served)  # the page may serve it and not fetch it: its own network's addresses are refused
             if address.startswith("data:"):
                 return save_base64_to_cache(address, given)
-            if address.startswith(("https://", "http://")):
-                return ssrf_protected_download(address, given)
         except Exception as error:
             raise ImageError("A photograph cannot be read from its address; upload it instead.") from error
-        raise ImageError("Give each photograph as an uploaded file, or by an address that begins with https: or data:.")
+        raise ImageError("Give each photograph as an uploaded file, or by its address here, or as data:.")
 
 
 def _outcome(

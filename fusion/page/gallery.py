@@ -222,9 +222,9 @@ class Finished:
     _runs: OrderedDict[Key, Run] = field(default_factory=OrderedDict)
 
     @staticmethod
-    def key(under: str, over: str, choices: Sequence[str]) -> Key:
+    def key(files: Sequence[str], choices: Sequence[str]) -> Key:
         """By what the files hold, not by where they lie: every upload lies elsewhere; and by the visitor's choices."""
-        return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (under, over)), *choices)
+        return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files), *choices)
 
     def get(self, key: Key) -> Run | None:
         """The run, if all its files are still there; their hour then begins anew."""

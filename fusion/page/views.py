@@ -90,8 +90,9 @@ Here they run on the {_DEVICES.get(device, device)}; selective scan: {_SCANS[sca
 
 **Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere.
 
-**Limits.** JPEG, PNG, WebP, TIFF and BMP; up to {MAX_PIXELS // 10**6} megapixels. Both photographs show the same
-scene at the same size. Downloads are lossless; what you see before you zoom in is a smaller copy.
+**Limits.** JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF and, where it is installed, camera RAW; two to nine exposures of one
+scene and one size, up to {MAX_PIXELS // 10**6} megapixels each. Downloads are lossless; what you see before you zoom
+in is a smaller copy.
 """
 
 

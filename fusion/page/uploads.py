@@ -1,0 +1,47 @@
+"""What a visitor has chosen: two slots, or several files; and previews of what a browser cannot show."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from fusion.brackets import RAW_SUFFIXES
+from fusion.image import load, save_preview
+
+SEVERAL = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff", *sorted(RAW_SUFFIXES)]
+"""What the chooser of several files offers; their content decides."""
+PREVIEW_SIDE = 800
+"""Longest side, in pixels, of a preview in a slot."""
+
+_SHOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8")
+"""What begins the files that every browser shows."""
+
+
+def preview_of(path: str, folder: Path) -> str | None:
+    """A JPEG of a file that browsers do not show (HEIC, TIFF, RAW), in a new folder inside `folder`; else None.
+
+    Raises `ImageError` for a file that cannot be used.
+    """
+    with Path(path).open("rb") as stream:
+        start = stream.read(12)
+    if start.startswith(_SHOWN) or start[4:] == b"ftypavif":
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    preview = Path(tempfile.mkdtemp(prefix="slot-", dir=folder)) / "preview.jpg"
+    save_preview(load(path).photo, preview, PREVIEW_SIDE)
+    return str(preview)
+
+
+def chosen(
+    under: str | None, over: str | None, several: Sequence[str] | None, originals: dict[str, str]
+) -> list[str] | None:
+    """The files to fuse: the several ones, if there are, else those of the slots; None where one is missing.
+
+    `originals` are the files behind previews.
+    """
+    if several:
+        return list(several)
+    if not under or not over:
+        return None
+    return [originals.get(path, path) for path in (under, over)]
