@@ -200,15 +200,15 @@ def take_example(event: gr.SelectData) -> tuple[str, str, None]:
     return str(example.under), str(example.over), None
 
 
-def show_upload(path: str | None, behind: dict[str, str]) -> tuple[Any, ...]:
+def show_upload(path: str | None, behind: dict[str, str]) -> tuple[str | None, dict[str, str], None, dict[str, Any]]:
     """What a slot shows of a file: a preview, where browsers cannot show it itself. Other files are forgotten."""
+    preview, said = None, {}
     try:
         preview = uploads.preview_of(path, cache_folder()) if path else None
     except FusionError as error:
-        return gr.skip(), behind, None, views.problem(str(error))
-    if not path or not preview:
-        return gr.skip(), behind, None, {}
-    return preview, behind | {preview: path}, None, {}
+        said = views.problem(str(error))
+    # Never `gr.skip`: Gradio would build the slot anew, and decode what is put into it.
+    return preview or path, behind | ({preview: path} if preview and path else {}), None, said
 
 
 def told() -> str:
