@@ -147,11 +147,12 @@ def test_the_histogram_peaks_at_the_pictures_levels(open_page: Open, flat: tuple
     assert all(min(abs(x - level) for level in (60, 100, 124, 200, 255)) <= 2 for x in painted)
 
 
-def figure_of(page: Page, tmp_path: Path) -> NDArray[np.uint8]:
-    """The pixels of the downloaded figure."""
+def figure_of(page: Page, scale: int, tmp_path: Path) -> NDArray[np.uint8]:
+    """The pixels of the downloaded figure, once it is made at this scale."""
+    link = page.get_by_role("link", name="Download the figure as PNG")
+    expect(link).to_have_attribute("download", re.compile(rf"^region-\d+-\d+-\d+x\d+-{scale}x\.png$"))
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download the figure as PNG").click()
-    assert re.fullmatch(r"region-\d+-\d+-\d+x\d+-\dx\.png", download.value.suggested_filename)
+        link.click()
     path = tmp_path / "figure.png"
     download.value.save_as(path)
     return pixels(path)
@@ -171,8 +172,9 @@ def lossless(page: Page, name: str, tmp_path: Path) -> NDArray[np.uint8]:
 
 def region(page: Page) -> tuple[int, int, int, int]:
     """Left, top, width and height of the chosen region, once its figure is made."""
-    page.get_by_role("link", name="Download the figure as PNG").wait_for()
-    found = re.match(r"(\d+) × (\d+) pixels from \((\d+), (\d+)\)", page.locator(".progress").inner_text())
+    progress = page.locator(".progress")
+    expect(progress).to_contain_text("pixels from")
+    found = re.match(r"(\d+) × (\d+) pixels from \((\d+), (\d+)\)", progress.inner_text())
     assert found
     width, height, x, y = map(int, found.groups())
     return x, y, width, height
@@ -183,8 +185,8 @@ def test_a_region_of_all_pictures_becomes_a_figure(open_page: Open, pair: tuple[
     page = open_page()
     fuse(page, *pair)
     press(page, "Region")
-    page.get_by_label("Enlarged").select_option("3")
     assert region(page) == (120, 90, 80, 60)
+    page.get_by_label("Enlarged").select_option("3")
     stage = tile(page, "over").locator(".stage")
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -197,7 +199,7 @@ def test_a_region_of_all_pictures_becomes_a_figure(open_page: Open, pair: tuple[
     x, y, width, height = region(page)
     assert (width, height) == (pytest.approx(160, abs=1), pytest.approx(60, abs=1))
 
-    figure = figure_of(page, tmp_path)
+    figure = figure_of(page, 3, tmp_path)
     columns, rows, across, down = 3, 2, 3 * width, 3 * height
     assert figure.shape == (8 + rows * (down + 28 + 8), 8 + columns * (across + 8), 3)
     for index, name in enumerate(PICTURES):
@@ -220,7 +222,7 @@ def test_a_region_is_chosen_by_keyboard(open_page: Open, pair: tuple[Path, Path]
     keys(page, "r", "ArrowLeft", "ArrowUp", "Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown")
     expect(page.locator(".progress")).to_contain_text("96 × 92 pixels from (104, 74).")
     page.get_by_label("Enlarged").select_option("1")
-    figure = figure_of(page, tmp_path)
+    figure = figure_of(page, 1, tmp_path)
     # Narrow crops stand in the middle of columns that their names fit into.
     assert figure.shape[0] == 8 + 92 + 28 + 8
     assert figure.shape[1] > 8 + 6 * (96 + 8)
@@ -248,7 +250,7 @@ def test_a_figure_says_which_lossless_picture_is_not_there(
     press(page, "Region")
     page.get_by_label("Enlarged").select_option("4")
     expect(page.locator(".progress")).to_contain_text("not yet written without loss: Over-exposed.")
-    assert figure_of(page, tmp_path).shape[1] == 8 + 5 * (4 * 80 + 8)
+    assert figure_of(page, 4, tmp_path).shape[1] == 8 + 5 * (4 * 80 + 8)
 
 
 @needs_chromium
@@ -439,11 +441,11 @@ def test_tools_fit_a_phone(open_page: Open, pair: tuple[Path, Path], theme: str)
     fuse(page, *pair)
     for tool in TOOLS:
         page.get_by_role("button", name=tool, exact=True).tap()
-        expect(page.locator(f".panel[aria-label^='{tool}']")).to_be_visible()
+        expect(page.locator(f"section[aria-label^='{tool}']")).to_be_visible()
         if tool == "Region":
             drag_by_touch(page, "under")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        assert page.locator(".panel:visible").count() == 1
+        assert page.locator("section.panel:visible").count() == 1
     page.get_by_role("button", name="B is better").tap()
     expect(page.locator(".tally")).to_contain_text("1 comparison")
 

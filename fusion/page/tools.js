@@ -14,6 +14,7 @@ function toggleTool(name) {
   const among = document.activeElement?.closest?.(".grid, .booth");
   tool = name === tool ? null : name;
   render();
+  element.querySelector(`:is(.booth, .figure)[data-panel="${tool}"]`)?.scrollIntoView({ block: "nearest" });
   if (among) element.querySelector(tool === "vote" ? ".booth" : ".grid").focus({ preventScroll: true });
 }
 

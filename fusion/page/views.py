@@ -97,7 +97,8 @@ def about(methods: Sequence[Method], device: str, scan: str) -> str:
 
 Here they run on the {_DEVICES.get(device, device)}; selective scan: {_SCANS[scan]}.
 
-**Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere.
+**Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere. Blind
+votes stay in your browser.
 
 **Limits.** JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF and, where it is installed, camera RAW; two to nine exposures of one
 scene and one size, up to {MAX_PIXELS // 10**6} megapixels each. Downloads are lossless; what you see before you zoom
