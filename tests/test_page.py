@@ -381,6 +381,9 @@ def test_axe_finds_nothing(
     fuse(page, *pair)
     expect(page.locator("#zip")).to_be_enabled()
     assert findings(page) == []
+    for tool in ("Difference", "Histogram", "Region", "Blind vote"):
+        page.get_by_role("button", name=tool, exact=True).click()
+        assert findings(page) == []
 
 
 GRADIOS = {("scrollable-region-focusable", ".virtual-table-viewport")}

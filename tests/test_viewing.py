@@ -137,6 +137,7 @@ def test_the_histogram_peaks_at_the_pictures_levels(open_page: Open, flat: tuple
     page = open_page()
     fuse(page, *flat)
     press(page, "Histogram")
+    tile(page, "over").scroll_into_view_if_needed()
     expect(tile(page, "over").locator(".measure")).to_contain_text("%")
     painted = tile(page, "over").locator("canvas.histogram").evaluate(
         """canvas => [...Array(256).keys()].filter(x =>
