@@ -81,7 +81,9 @@ def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool) -
         yield known
         return
     run = None
-    for run in follow(events(files, methods, mode, align=align), [method(name) for name in methods], cache_folder()):
+    chosen = [method(name) for name in methods]
+    steps = events(files, methods, mode, align=align)
+    for run in follow(steps, chosen, cache_folder(), examples.name_of(files)):
         yield run
     if run is not None:
         finished.put(key, run)
@@ -189,9 +191,13 @@ def pack(run: Run | None) -> tuple[Any, Any]:
     return first, second
 
 
-def cards() -> list[dict[str, Any]]:
-    """The strip of examples."""
-    return examples.cards(cache_folder() / "thumbnails")
+def arrive(request: gr.Request) -> Changes:
+    """The strip of examples; what the page's address asks for is marked there, and ticked among the methods."""
+    linked = examples.linked(request.query_params, [name for _, name in available])
+    if linked.problem:
+        gr.Warning(linked.problem)
+    shown: Changes = {strip: examples.cards(cache_folder() / "thumbnails", linked.example)}
+    return shown | ({methods: list(linked.methods)} if linked.methods else {})
 
 
 def take_example(event: gr.SelectData) -> tuple[str, str, None]:
@@ -224,6 +230,11 @@ def told() -> str:
 def part(name: str) -> str:
     """One of the page's templates."""
     return (PARTS / name).read_text(encoding="utf-8")
+
+
+def parts(*names: str) -> str:
+    """Several of them, one after the other."""
+    return "\n".join(map(part, names))
 
 
 def upload(label: str, placeholder: str, name: str) -> gr.Image:
@@ -313,8 +324,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     status = gr.HTML({}, html_template=part("status.html"), apply_default_css=False, elem_id="status")
     sheet = gr.HTML(
         html_template=part("sheet.html"),
-        css_template=part("sheet.css"),
-        js_on_load=part("sheet.js"),
+        css_template=parts("sheet.css", "tools.css"),
+        js_on_load=parts("tools.js", "difference.js", "histogram.js", "region.js", "vote.js", "sheet.js"),
         apply_default_css=False,
         elem_id="sheet",
     )
@@ -360,7 +371,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     for endpoint, limits in ((api.methods, {}), (api.fuse, alone), (api.compare, alone), (api.metrics, alone)):
         gr.api(endpoint, **limits)  # pyright: ignore[reportPrivateImportUsage]
 
-    demo.load(cards, None, strip, **quiet)
+    demo.load(arrive, None, [strip, methods], **quiet)
     demo.load(told, None, about, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from fusion.image import save
+from fusion.image import load, save
+
+if TYPE_CHECKING:  # only the tests of the page need a browser
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
+
+    from tests.visitor import Open
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,3 +34,95 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(picture * 0.3, scene / f"{index}_A.png")
         save(picture * 0.6 + 0.4, scene / f"{index}_B.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A corner of an example: small, so that metrics take no time."""
+    folder = tmp_path_factory.mktemp("pair")
+    paths = folder / "under.png", folder / "over.png"
+    for path in paths:
+        save(load(ROOT / "examples" / "courtyard" / path.name).photo[:, 100:340, 100:420], path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of the page, served by this process."""
+    with warnings.catch_warnings():
+        # Gradio leaves event loops and their sockets to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        import app
+
+        gc.collect()
+    _, url, _ = app.demo.launch(
+        prevent_thread_lock=True, server_name="127.0.0.1", server_port=None, quiet=True, **app.launch_settings()
+    )
+    yield url
+    app.demo.close(verbose=False)
+    gc.collect()  # while this module's filters are in force
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    from tests.visitor import CHROMIUM, FLAGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    """A page with only the two small methods ticked unless a link asks for others.
+
+    `beside` another page, it shares that one's browser. Requests that leave, and errors in the console, fail the test.
+    """
+    from tests.visitor import HARMLESS, METHODS
+
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(text in message.text for text in HARMLESS):
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            complaints.append(f"request to {request.url}")
+
+    def crashed(error: Exception) -> None:
+        complaints.append(str(error))
+
+    pages: list[Page] = []
+
+    def open_(
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        query: str = "",
+        *,
+        touch: bool = False,
+        beside: Page | None = None,
+    ) -> Page:
+        size: ViewportSize = {"width": width, "height": height}
+        context = beside.context if beside else browser.new_context(viewport=size, has_touch=touch, is_mobile=touch)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", heard)
+        page.on("request", asked)
+        page.on("pageerror", crashed)
+        page.goto(f"{address}?__theme={theme}{query}")
+        page.locator("#strip [data-index]").first.wait_for()
+        if not query:
+            for box in page.locator("#methods input").all():
+                box.set_checked(box.get_attribute("name") in METHODS)
+        pages.append(page)
+        return page
+
+    yield open_
+    for context in {page.context for page in pages}:
+        context.close()
+    assert complaints == []

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import re
 import subprocess
 import sys
 import threading
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import fusion
 from fusion.image import load, save
@@ -27,6 +26,7 @@ from fusion.metrics import METRICS
 from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, compare, method
+from tests.visitor import METHODS, Open, choose, fuse, needs_chromium, quiet_server, tile
 
 with warnings.catch_warnings():
     # Gradio leaves event loops and their sockets to the garbage collector.
@@ -35,109 +35,9 @@ with warnings.catch_warnings():
 
     gc.collect()
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
-METHODS = ["mertens", "mertens-torch"]
-HARMLESS = ("Method not implemented.",)
 
-pytestmark = [
-    # The statistics of Gradio's queue use parts of pandas that are on their way out.
-    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
-    # As above, for those of the server.
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
-]
-needs_chromium = pytest.mark.skipif(
-    not CHROMIUM.exists() and os.environ.get("REQUIRE_CHROMIUM") != "1", reason="Chromium is not installed"
-)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A corner of an example: small, so that metrics take no time."""
-    folder = tmp_path_factory.mktemp("pair")
-    paths = folder / "under.png", folder / "over.png"
-    for path in paths:
-        save(load(ROOT / "examples" / "courtyard" / path.name).photo[:, 100:340, 100:420], path)
-    return paths
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    _, url, _ = app.demo.launch(
-        prevent_thread_lock=True, server_name="127.0.0.1", server_port=None, quiet=True, **app.launch_settings()
-    )
-    yield url
-    app.demo.close(verbose=False)
-    gc.collect()  # while this module's filters are in force
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """A page with only the two small methods ticked; requests that leave, and errors in the console, fail the test."""
-    complaints: list[str] = []
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(text in message.text for text in HARMLESS):
-            complaints.append(message.text)
-
-    def asked(request: Request) -> None:
-        if not request.url.startswith((address, "data:", "blob:")):
-            complaints.append(f"request to {request.url}")
-
-    def crashed(error: Exception) -> None:
-        complaints.append(str(error))
-
-    pages: list[Page] = []
-
-    def open_(width: int = 1280, height: int = 900, theme: str = "light") -> Page:
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(20_000)
-        page.on("console", heard)
-        page.on("request", asked)
-        page.on("pageerror", crashed)
-        page.goto(f"{address}?__theme={theme}")
-        page.locator("#strip [data-index]").first.wait_for()
-        for box in page.locator("#methods input").all():
-            box.set_checked(box.get_attribute("name") in METHODS)
-        pages.append(page)
-        return page
-
-    yield open_
-    for page in pages:
-        page.close()
-    assert complaints == []
-
-
-def choose(page: Page, under: Path, over: Path) -> None:
-    for slot, path in (("#under", under), ("#over", over)):
-        page.locator(f"{slot} input[type=file]").set_input_files(path)
-        page.locator(f"{slot} img").wait_for()
-
-
-def fuse(page: Page, under: Path, over: Path) -> None:
-    choose(page, under, over)
-    page.locator("#fuse").click()
-    page.locator(".status.done").wait_for()
-
-
-def tile(page: Page, name: str) -> Locator:
-    return page.locator(f'.tile[data-name="{name}"]')
+pytestmark = quiet_server
 
 
 @pytest.fixture
@@ -170,10 +70,14 @@ def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tup
     # Zoomed in meanwhile, the sheet keeps its place as the last tile arrives.
     page.get_by_role("button", name="Zoom in").click()
     assert scale(page) == 1.25
+    page.get_by_role("button", name="Difference", exact=True).click()
+    page.get_by_label("Difference to").select_option(label="Over-exposed")
     gate.set()
     expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
     page.locator(".status.done").wait_for()
     assert scale(page) == 1.25
+    expect(tile(page, "mertens-torch").locator(".measure")).to_contain_text("levels apart on average")
+    expect(tile(page, "over").locator(".measure")).to_have_text("All others are compared with this one")
     assert page.locator(".best").count() >= 3
     expect(tile(page, "mertens").locator("dt").first).to_have_text("SSIM ↑")
 
@@ -215,7 +119,7 @@ def test_a_failed_method_leaves_the_others(
 
 def where(page: Page) -> tuple[float, float, float]:
     """Zoom and offset in pixels, once they were found to be those of all tiles."""
-    script = "[...document.querySelectorAll('.stage img')].map(i => new DOMMatrix(getComputedStyle(i).transform))"
+    script = "[...document.querySelectorAll('.tile .stage img')].map(i => new DOMMatrix(getComputedStyle(i).transform))"
     found = page.evaluate(f"{script}.map(m => [m.a, m.e, m.f])")
     assert all(one == pytest.approx(found[0], abs=0.1) for one in found)
     return found[0]
@@ -258,7 +162,7 @@ def test_zoom_and_pan_move_all_tiles(open_page: Open, pair: tuple[Path, Path]) -
     expect(page.locator(".percent")).to_have_text("125 %")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("-")
-    page.keyboard.press("0")
+    page.keyboard.press("f")
     assert scale(page) == 1
     page.get_by_role("button", name="One picture pixel").click()
     expect(page.locator(".percent")).to_have_text("100 %")
@@ -477,6 +381,9 @@ def test_axe_finds_nothing(
     fuse(page, *pair)
     expect(page.locator("#zip")).to_be_enabled()
     assert findings(page) == []
+    for tool in ("Difference", "Histogram", "Region", "Blind vote"):
+        page.get_by_role("button", name=tool, exact=True).click()
+        assert findings(page) == []
 
 
 GRADIOS = {("scrollable-region-focusable", ".virtual-table-viewport")}
@@ -546,9 +453,9 @@ def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
     assert len(runs[0].finished) == 2  # both photographs are shown as soon as they are read
     last = runs[-1]
     assert [tile.name for tile in last.finished] == ["under", "over", "under-iat", "over-iat", "mertens", "meflut"]
-    for tile in last.finished:
-        assert tile.picture
-        assert tile.picture.read_bytes().startswith(b"\x89PNG")
+    for shown in last.finished:
+        assert shown.picture
+        assert shown.picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_reduced_copy_for_the_metrics_is_said() -> None:

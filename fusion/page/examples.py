@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,51 @@ EXAMPLES: tuple[Example, ...] = tuple(
 )
 
 
-def cards(folder: Path) -> list[dict[str, Any]]:
-    """A card for each example. Its thumbnails lie in `folder`, and are made again when an hour has taken them away."""
+@dataclass(frozen=True)
+class Linked:
+    """What a link asks for, and what of it there is."""
+
+    example: Example | None
+    methods: tuple[str, ...]
+    """Empty where the link names none that is here: the visitor's own choice then stands."""
+    problem: str = ""
+    """A sentence on what was left out. It never repeats what the link said: anyone can write one."""
+
+
+def linked(query: Mapping[str, str], methods: Collection[str]) -> Linked:
+    """What `?example=desk&methods=pyramef,mertens` asks for, out of the `methods` that there are."""
+    wanted = [name for name in query.get("methods", "").split(",") if name]
+    known = tuple(name for name in methods if name in wanted)
+    example = next((example for example in EXAMPLES if example.name == query.get("example")), None)
+    if query.get("example") and not example:
+        return Linked(None, known, "The link asks for an example that is not here; take one of those below.")
+    if len(known) < len(set(wanted)):
+        return Linked(example, known, "The link asks for a method that is not here; it was left out.")
+    return Linked(example, known)
+
+
+def name_of(files: Sequence[str]) -> str:
+    """The name of the example that these files hold, under any name of theirs; empty if they hold none."""
+    for example in EXAMPLES:
+        pair = example.under, example.over
+        if len(files) == len(pair) and all(map(_alike, pair, files)):
+            return example.name
+    return ""
+
+
+def _alike(one: Path, other: str) -> bool:
+    return filecmp.cmp(one, other, shallow=False)
+
+
+def cards(folder: Path, linked: Example | None = None) -> list[dict[str, Any]]:
+    """A card for each example, and a mark on the one that a link asks for.
+
+    Their thumbnails lie in `folder`, and are made again when an hour has taken them away.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        views.example(_thumbnail(example.under, folder), _thumbnail(example.over, folder), example.title)
-        for example in EXAMPLES
+        views.example(_thumbnail(e.under, folder), _thumbnail(e.over, folder), e.title, linked=e is linked)
+        for e in EXAMPLES
     ]
 
 

@@ -85,6 +85,8 @@ class Run:
     notes: tuple[str, ...] = ()
     """What was changed on the way in, as sentences."""
     stage: Stage = Stage.CORRECTING
+    example: str = ""
+    """The name of the page's example that the pair is; empty if it is none."""
 
     @property
     def finished(self) -> tuple[Tile, ...]:
@@ -196,10 +198,10 @@ def _stand_back() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def follow(events: Iterable[Event], methods: Sequence[Method], folder: Path) -> Iterator[Run]:
+def follow(events: Iterable[Event], methods: Sequence[Method], folder: Path, example: str = "") -> Iterator[Run]:
     """The run after each event, and once more at its end. Files go to a new folder inside `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(Path(tempfile.mkdtemp(prefix="run-", dir=folder)), tuple(methods))
+    run = Run(Path(tempfile.mkdtemp(prefix="run-", dir=folder)), tuple(methods), example=example)
     with ThreadPoolExecutor(1, initializer=_stand_back) as pool:
         pictures = Draughtsman(run.folder, pool)
         for event in events:

@@ -1,15 +1,17 @@
 // The contact sheet's zoom, pan and hold. Where the pictures are lies in three CSS variables on `element`, which all
-// tiles inherit: that keeps them together, and keeps their place while the template is drawn anew around them.
+// tiles inherit: that keeps them together, and keeps their place while the template is drawn anew around them. Read
+// after the tools, which wait in `tools` until this file calls them.
 
 const MAX_ZOOM = 8; // times 1:1, or times the tile for pictures that are smaller
 const STEP = 1.25;
 const view = { zoom: 1, x: 0, y: 0 }; // the picture's corner in widths and heights of a tile: 1 - zoom to 0
-let held = null; // { tile, source }: which source is shown, in one tile or, where tile is null, in all
+let held = null; // { tile, source }: which tile's picture is shown, in one tile or, where tile is null, in all
 let run = null;
 
 const grid = () => element.querySelector(".grid");
 const stageOf = (node) => node.closest?.(".stage");
-const anyStage = () => element.querySelector(".stage");
+const anyStage = () => [...element.querySelectorAll(".stage")].find((stage) => stage.clientWidth); // a vote hides others
+const tileNamed = (name) => element.querySelector(`.tile[data-name="${name}"]`);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** The zoom at which one pixel of the picture is one pixel of the screen. */
@@ -37,6 +39,7 @@ function render() {
   if (!grid()) return;
   if (grid().dataset.run !== run) startRun();
   for (const [name, value] of Object.entries(view)) element.style.setProperty(`--${name}`, value);
+  renderTools();
   element.toggleAttribute("data-zoomed", view.zoom > 1);
   element.toggleAttribute("data-pixels", view.zoom > 2 * actual());
   element.querySelector(".percent").textContent = `${Math.round((100 * view.zoom) / actual())} %`;
@@ -47,6 +50,7 @@ function startRun() {
   run = grid().dataset.run;
   held = null;
   Object.assign(view, { zoom: 1, x: 0, y: 0 });
+  startTools();
   if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ behavior: "smooth" });
 }
 
@@ -64,13 +68,17 @@ function renderTile(tile) {
   }
 }
 
-const sourceImage = (name) => element.querySelector(`.tile[data-name="${name}"] img`);
+const sourceImage = (name) => tileNamed(name)?.querySelector("img");
+
+function inSight(tile) {
+  const { top, bottom } = tile.querySelector(".stage").getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
 
 /** Whether a tile needs the full picture: it is in sight and its preview would be enlarged. */
 function sharp(tile) {
-  const { top, bottom, width } = tile.querySelector(".stage").getBoundingClientRect();
-  const inSight = bottom > 0 && top < innerHeight;
-  return inSight && width * view.zoom * devicePixelRatio > Number(grid().dataset.previewWidth);
+  const { clientWidth } = tile.querySelector(".stage");
+  return inSight(tile) && clientWidth * view.zoom * devicePixelRatio > Number(grid().dataset.previewWidth);
 }
 
 function hold(tile, source) {
@@ -84,9 +92,10 @@ function release() {
   render();
 }
 
-// Pointers: one moves, two pinch.
+// Pointers: one moves, or draws where a tool takes it, two pinch.
 
 const pointers = new Map(); // id -> { x, y }, in widths and heights of a tile
+let pressed = null; // { x, y } where the first pointer went down
 
 function place(event, stage) {
   const { left, top, width, height } = stage.getBoundingClientRect();
@@ -111,20 +120,23 @@ element.addEventListener("pointerdown", (event) => {
   if (!stage || event.button !== 0) return;
   stage.setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, place(event, stage));
+  if (pointers.size === 1) pressed = place(event, stage);
 });
 
 element.addEventListener("pointermove", (event) => {
   if (!pointers.has(event.pointerId)) return;
+  const stage = stageOf(event.target) ?? anyStage();
   const before = middle();
-  pointers.set(event.pointerId, place(event, stageOf(event.target) ?? anyStage()));
+  pointers.set(event.pointerId, place(event, stage));
   const now = middle();
+  if (pointers.size === 1 && tools[tool]?.drag) return tools[tool].drag(pressed, now, stage);
   moveTo(view.x + now.x - before.x, view.y + now.y - before.y);
   if (pointers.size > 1) zoomTo((view.zoom * now.apart) / before.apart, now.x, now.y);
 });
 
 for (const name of ["pointerup", "pointercancel"]) {
   element.addEventListener(name, (event) => {
-    pointers.delete(event.pointerId);
+    if (pointers.delete(event.pointerId)) tools[tool]?.drop?.();
     release();
   });
 }
@@ -162,21 +174,38 @@ const acts = {
   out: () => zoomTo(view.zoom / STEP),
 };
 
-element.addEventListener("click", (event) => acts[event.target.closest("[data-act]")?.dataset.act]?.());
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act], [data-tool], .link");
+  acts[button?.dataset.act]?.();
+  if (button?.dataset.tool) toggleTool(button.dataset.tool);
+  if (button?.matches(".link") && navigator.clipboard) copy(event, button); // without a clipboard, the link opens
+});
+
+async function copy(event, link) {
+  event.preventDefault();
+  try {
+    await navigator.clipboard.writeText(link.href);
+    link.textContent = link.dataset.copied;
+  } catch {
+    location.assign(link.href);
+  }
+}
 
 const keys = {
   "+": acts.in,
   "=": acts.in,
   "-": acts.out,
-  0: acts.fit,
-  1: acts.actual,
-  ArrowLeft: () => moveTo(view.x + 0.1, view.y),
-  ArrowRight: () => moveTo(view.x - 0.1, view.y),
-  ArrowUp: () => moveTo(view.x, view.y + 0.1),
-  ArrowDown: () => moveTo(view.x, view.y - 0.1),
+  f: acts.fit,
+  z: acts.actual,
   u: () => hold(null, "under"),
   o: () => hold(null, "over"),
+  d: () => toggleTool("difference"),
+  h: () => toggleTool("histogram"),
+  r: () => toggleTool("region"),
+  v: () => toggleTool("vote"),
+  Escape: () => tool && toggleTool(tool),
 };
+const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 element.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -185,11 +214,26 @@ element.addEventListener("keydown", (event) => {
     event.preventDefault();
     hold(button.closest(".tile"), button.dataset.hold);
   }
-  const act = grid()?.contains(event.target) && keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!act || (event.key.startsWith("Arrow") && view.zoom === 1)) return; // arrows scroll the page until there is more to see
+  const act = event.target.closest(".grid, .booth") && actOf(event);
+  if (!act) return;
   event.preventDefault();
   act();
 });
+
+/** What a key means among the pictures. Digits are told by where they are: on some keyboards they need Shift. */
+function actOf({ key, code, shiftKey }) {
+  const name = key.length === 1 ? key.toLowerCase() : key;
+  if (arrows[key]) return arrowAct(...arrows[key], shiftKey);
+  const digit = code.match(/^(?:Digit|Numpad)(\d)$/)?.[1];
+  const numbered = digit && element.querySelector(`[data-key="${digit}"]`)?.closest(".tile[data-fused]");
+  return tools[tool]?.keys?.[name] ?? keys[name] ?? (numbered && (() => hold(null, numbered.dataset.name)));
+}
+
+function arrowAct(right, down, shift) {
+  if (tools[tool]?.arrow) return () => tools[tool].arrow(right, down, shift);
+  if (view.zoom === 1) return null; // arrows scroll the page until there is more to see
+  return () => moveTo(view.x - 0.1 * right, view.y - 0.1 * down);
+}
 
 element.addEventListener("keyup", release);
 element.addEventListener("focusout", release);

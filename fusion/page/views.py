@@ -12,6 +12,9 @@ from fusion.metric import Better, Metric, scored_size
 from fusion.page.gallery import Run, Stage, State, Tile
 from fusion.pipeline import Scored
 
+_KEYS = "1234567890"
+"""Those that show the first ten methods everywhere while held."""
+
 _ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}
 
 
@@ -29,7 +32,8 @@ def sheet(run: Run, metrics: Sequence[Metric]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "preview_width": run.preview_width,
-        "tiles": [_tile(tile, run.size, metrics, best) for tile in run.tiles],
+        "link": link(run),
+        "tiles": [_tile(tile, run, metrics, best) for tile in run.tiles],
     }
 
 
@@ -65,12 +69,17 @@ def table_headers(metrics: Sequence[Metric]) -> list[str]:
 
 def choices(run: Run) -> list[tuple[str, str]]:
     """What can be put on either side of the slider: titles and names."""
-    return [(f"{tile.title}, IAT" if tile.name.endswith("-iat") else tile.title, tile.name) for tile in run.finished]
+    return [(_label(tile), tile.name) for tile in run.finished]
 
 
-def example(under: Path, over: Path, title: str) -> dict[str, Any]:
-    """One card of the strip, from its two thumbnails."""
-    return {"title": title, "under": _file(under), "over": _file(over)}
+def link(run: Run) -> str:
+    """The query that `examples.linked` reads and that leads to the same run; empty if its pair is the visitor's own."""
+    return f"?example={run.example}&methods={','.join(m.name for m in run.methods)}" if run.example else ""
+
+
+def example(under: Path, over: Path, title: str, *, linked: bool) -> dict[str, Any]:
+    """One card of the strip, from its two thumbnails; a `linked` one is pressed as soon as it is there."""
+    return {"title": title, "under": _file(under), "over": _file(over), "linked": linked}
 
 
 def described(methods: Sequence[Method]) -> list[dict[str, str | None]]:
@@ -88,7 +97,8 @@ def about(methods: Sequence[Method], device: str, scan: str) -> str:
 
 Here they run on the {_DEVICES.get(device, device)}; selective scan: {_SCANS[scan]}.
 
-**Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere.
+**Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere. Blind
+votes stay in your browser.
 
 **Limits.** JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF and, where it is installed, camera RAW; two to nine exposures of one
 scene and one size, up to {MAX_PIXELS // 10**6} megapixels each. Downloads are lossless; what you see before you zoom
@@ -122,12 +132,12 @@ def _progress(run: Run) -> str:
     return f"{done} of {total} {methods} done in {seconds:.1f} s, at {width} × {height} pixels."
 
 
-def _tile(
-    tile: Tile, size: tuple[int, int], metrics: Sequence[Metric], best: dict[str, float | None]
-) -> dict[str, Any]:
+def _tile(tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": tile.name,
         "title": tile.title,
+        "label": _label(tile),
+        "key": next((key for key, m in zip(_KEYS, run.methods, strict=False) if m.name == tile.name), ""),
         "subtitle": tile.subtitle,
         "alt": f"{tile.title}, {tile.subtitle}" if tile.subtitle else f"Fused with {tile.title}",
         "state": tile.state.value,
@@ -143,9 +153,14 @@ def _tile(
     if tile.fused:
         height, width = tile.fused.seen
         shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
-        shown["reduced"] = f"network at {width} × {height}" if tile.fused.seen != size else ""
+        shown["reduced"] = f"network at {width} × {height}" if tile.fused.seen != run.size else ""
         shown["scores"] = [_score(metric, tile.scored, best[metric.name]) for metric in metrics]
     return shown
+
+
+def _label(tile: Tile) -> str:
+    """A title that stands alone."""
+    return f"{tile.title}, IAT" if tile.name.endswith("-iat") else tile.title
 
 
 def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""What a visitor does on the page, for the tests that have a browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+METHODS = ["mertens", "mertens-torch"]
+HARMLESS = ("Method not implemented.",)
+
+quiet_server = [
+    # The statistics of Gradio's queue use parts of pandas that are on their way out.
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
+    # Gradio leaves event loops and their sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+]
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM.exists() and os.environ.get("REQUIRE_CHROMIUM") != "1", reason="Chromium is not installed"
+)
+
+Open = Callable[..., Page]
+
+
+def choose(page: Page, under: Path, over: Path) -> None:
+    for slot, path in (("#under", under), ("#over", over)):
+        page.locator(f"{slot} input[type=file]").set_input_files(path)
+        page.locator(f"{slot} img").wait_for()
+
+
+def fuse(page: Page, under: Path, over: Path) -> None:
+    choose(page, under, over)
+    page.locator("#fuse").click()
+    page.locator(".status.done").wait_for()
+
+
+def tile(page: Page, name: str) -> Locator:
+    return page.locator(f'.tile[data-name="{name}"]')
