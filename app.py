@@ -63,7 +63,13 @@ def _on_gpu(function: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[
 
 @_on_gpu
 def events(
-    files: Sequence[str], methods: list[str], mode: Mode, *, align: bool = True, corrected: bool = True
+    files: Sequence[str],
+    methods: list[str],
+    mode: Mode,
+    *,
+    align: bool = True,
+    deghost: bool = False,
+    corrected: bool = True,
 ) -> Iterator[Event]:
     """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
 
@@ -71,18 +77,19 @@ def events(
     """
     check_count(len(files))
     under, over, *more = files
-    yield from compare(under, over, methods, more=more, align=align, mode=mode, corrected=corrected)
+    ghosts = "remove" if deghost else "mark"
+    yield from compare(under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected)
 
 
-def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool) -> Iterator[Run]:
+def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, deghost: bool) -> Iterator[Run]:
     """The run after each event, or the whole run at once where it has been made before."""
-    key = finished.key(files, (*methods, mode, str(align)))
+    key = finished.key(files, (*methods, mode, str(align), str(deghost)))
     if (known := finished.get(key)) is not None:
         yield known
         return
     run = None
     chosen = [method(name) for name in methods]
-    steps = events(files, methods, mode, align=align)
+    steps = events(files, methods, mode, align=align, deghost=deghost)
     for run in follow(steps, chosen, cache_folder(), examples.name_of(files)):
         yield run
     if run is not None:
@@ -110,6 +117,7 @@ def fuse(
     metrics: list[str],
     every_pixel: bool,
     align: bool,
+    deghost: bool,
 ) -> Iterator[Changes]:
     """Yield what changes on the page, event by event."""
     files = uploads.chosen(under, over, several, originals)
@@ -122,7 +130,7 @@ def fuse(
     opened = False
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
-        for run in runs(files, chosen, "exact" if every_pixel else "auto", align=align):
+        for run in runs(files, chosen, "exact" if every_pixel else "auto", align=align, deghost=deghost):
             changes = {state: run, sheet: _sheet(run, metrics), status: views.status(run)}
             if not run.fused:
                 changes |= {details: gr.Column(visible=False)}
@@ -301,6 +309,11 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
                 info="Pictures from a tripod stay as they are.",
                 elem_id="align",
             )
+            deghost = gr.Checkbox(
+                label="Remove ghosts",
+                info="Where something moved between two exposures, the better exposed one is taken.",
+                elem_id="deghost",
+            )
             with gr.Row():
                 fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
                 stop_button = gr.Button("Stop", elem_id="stop", min_width=90, scale=1)
@@ -355,7 +368,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     with gr.Accordion("About", open=False, elem_id="about"):
         about = gr.Markdown()
 
-    inputs = [under, over, several, originals, methods, metrics, exact, align]
+    inputs = [under, over, several, originals, methods, metrics, exact, align, deghost]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # One pair at a time, a visitor's or a program's: the methods use all cores, or the one GPU.

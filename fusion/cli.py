@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     def no_align(made: argparse.ArgumentParser) -> None:
         made.add_argument("--no-align", action="store_false", dest="align", help="the camera stood on a tripod")
 
+    def deghost(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--deghost", action="store_true", help="take out what moved between two exposures")
+
     def exposures(made: argparse.ArgumentParser) -> None:
         pair(made)
         made.add_argument(
@@ -80,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     fuse.add_argument("--quality", type=int, default=95, metavar="0-100", help="of a JPEG (default: 95)")
     meaning = "write how the picture was taken, and its colour profile"
     fuse.add_argument("--keep-metadata", action="store_true", help=meaning)
+    deghost(fuse)
     fuse.add_argument("--keep-place", action="store_true", help="and where it was taken")
     mode(fuse)
 
@@ -89,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("-m", "--method", default="pyramef")
     folder.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNGs (default: 8)")
     no_align(folder)
+    deghost(folder)
     mode(folder)
     folder.add_argument("--jobs", type=_count, metavar="N", help="how many at once (default: 1; ray: as many as fit)")
     folder.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on several machines or GPUs")
@@ -96,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = command("compare", _compare, "Fuse a pair with several methods, and measure them.")
     exposures(compare)
+    deghost(compare)
     compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     mode(compare)
@@ -213,7 +219,11 @@ def _fuse(options: argparse.Namespace) -> int:
         _say(note)
     with _bar(100, options.method, "%") as bar:
         photo = fuse_pair(
-            pair, options.method, mode=options.mode, progress=lambda share: _move(bar, round(100 * share))
+            pair,
+            options.method,
+            ghosts="remove" if options.deghost else "ignore",
+            mode=options.mode,
+            progress=lambda share: _move(bar, round(100 * share)),
         )
     origin = pair.origin if options.keep_metadata or options.keep_place else None
     save(photo, options.out, bits=options.bits, quality=options.quality, origin=origin, place=options.keep_place)
@@ -243,7 +253,11 @@ def _fuse_folder(options: argparse.Namespace) -> int:
 
     from fusion.folder import Done, Failed, Run, Settings, fuse_folder
 
-    run = Run(options.folder, options.out, Settings(options.method, options.mode, options.bits, options.align))
+    run = Run(
+        options.folder,
+        options.out,
+        Settings(options.method, options.mode, options.bits, options.align, options.deghost),
+    )
     with _bar(len(brackets), options.method, "scene") as bar:
         outcomes = fuse_folder(
             brackets,
@@ -281,7 +295,13 @@ def _compare(options: argparse.Namespace) -> int:
     failed: list[Failed] = []
     spent: list[Row] = []
     events = compare(
-        options.under, options.over, options.methods, more=options.more, align=options.align, mode=options.mode
+        options.under,
+        options.over,
+        options.methods,
+        more=options.more,
+        align=options.align,
+        ghosts="remove" if options.deghost else "mark",
+        mode=options.mode,
     )
     for event in events:
         if isinstance(event, Loaded):

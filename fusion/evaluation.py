@@ -90,6 +90,7 @@ def _scene(
             scored_pixels=None,
             corrected=False,
             align=False,
+            ghosts="ignore",
             mode=mode,
         )
         for event in events:

@@ -66,6 +66,8 @@ class Settings:
     """8 or 16, a channel of the PNG."""
     align: bool = True
     """Hand-held exposures are registered first."""
+    deghost: bool = False
+    """What moved between two exposures is taken out."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def _make(bracket: Bracket, run: Run) -> Done:
     pair = load_pair(*sources)
     if run.settings.align:
         pair = registered(pair).pair
-    photo = fuse_pair(pair, run.settings.method, mode=run.settings.mode)
+    ghosts = "remove" if run.settings.deghost else "ignore"
+    photo = fuse_pair(pair, run.settings.method, ghosts=ghosts, mode=run.settings.mode)
     scores = Scorer(pair, METRICS)(photo)
     for file in (result, place):
         file.parent.mkdir(parents=True, exist_ok=True)

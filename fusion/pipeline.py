@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from typing import TypeAlias
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fusion.align import registered
 from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
+from fusion.ghost import Ghosts, Handling, find_ghosts, without_ghosts
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.memory import reuse_freed_memory
 from fusion.method import Fuser, Method, Mode, Progress
@@ -36,6 +37,8 @@ class Loaded:
 
     pair: ExposurePair
     seconds: float = 0.0
+    ghosts: Ghosts | None = None
+    """Where the scene moved between the two, where that was looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,7 @@ def compare(
     *,
     more: Sequence[Source] = (),
     align: bool = True,
+    ghosts: Handling = "mark",
     metrics: Sequence[Metric] = METRICS,
     device: str | None = None,
     scored_pixels: int | None = SCORED_PIXELS,
@@ -106,15 +110,17 @@ def compare(
     """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running`, `Fused` and `Scored`.
 
     `more` are further exposures of the scene, up to nine in all; all may come in any order. With `align`, hand-held
-    ones are registered first. `methods` are names, in any order; None takes all that are available. A method that fails
-    gives `Failed` and stops nothing else. `corrected` False leaves `Corrected` out. Raises `ImageError` for a pair that
-    cannot be used and `FusionError` for an unknown method, before anything runs.
+    ones are registered first. Where two show different things, `ghosts` says what is done. `methods` are names, in any
+    order; None takes all that are available. A method that fails gives `Failed` and stops nothing else. `corrected`
+    False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be used and `FusionError` for an unknown
+    method, before anything runs.
     """
     reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
     start = time.perf_counter()
     pair = _pair(under, over, *more, align=align)
-    yield Loaded(pair, time.perf_counter() - start)
+    pair, moved = (pair, None) if ghosts == "ignore" else _marked(pair, ghosts)
+    yield Loaded(pair, time.perf_counter() - start, moved)
 
     place = device or default_device()
     lumas: Lumas | None = None
@@ -130,7 +136,7 @@ def compare(
 
     scorer = Scorer(pair, metrics, limit=scored_pixels)
     for m in chosen:
-        yield from _outcome(m, pair, lumas, place, scorer, mode)
+        yield from _outcome(m, pair, lumas, place, scorer, mode, moved if ghosts == "remove" else None)
 
 
 def fuse(
@@ -140,23 +146,29 @@ def fuse(
     *,
     more: Sequence[Source] = (),
     align: bool = True,
+    ghosts: Handling = "ignore",
     device: str | None = None,
     mode: Mode = "auto",
     progress: Progress | None = None,
 ) -> Photo:
     """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair and, where there are, of `more` exposures.
 
-    With `align`, hand-held exposures are registered first, and cropped to what all of them show.
+    With `align`, hand-held exposures are registered first, and cropped to what all of them show; where `ghosts` is
+    "remove", what moved between two is taken out.
+
     Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method, `WeightsError` for one
     without usable weights.
     """
-    return fuse_pair(_pair(under, over, *more, align=align), method, device=device, mode=mode, progress=progress)
+    return fuse_pair(
+        _pair(under, over, *more, align=align), method, ghosts=ghosts, device=device, mode=mode, progress=progress
+    )
 
 
 def fuse_pair(
     pair: ExposurePair,
     name: str,
     *,
+    ghosts: Handling = "ignore",
     device: str | None = None,
     mode: Mode = "auto",
     progress: Progress | None = None,
@@ -164,7 +176,8 @@ def fuse_pair(
     """`fuse` for a pair that is loaded."""
     reuse_freed_memory()
     place = device or default_device()
-    return _fused(_fuser(method(name).name, place), pair, place, mode=mode, progress=progress)
+    moved = find_ghosts(pair) if ghosts == "remove" and not pair.between else None
+    return _fused(_fuser(method(name).name, place), pair, place, mode=mode, progress=progress, ghosts=moved)
 
 
 def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
@@ -193,7 +206,7 @@ def default_device() -> str:
 
 
 def _outcome(
-    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode
+    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode, ghosts: Ghosts | None
 ) -> Iterator[Running | Fused | Scored | Failed]:
     """One method's events; whatever goes wrong concerns this method alone."""
     yield Running(m)
@@ -203,7 +216,7 @@ def _outcome(
         fuser = _fuser(m.name, device)
         size = fuser.seen(*pair.size, mode)  # before there is less memory
         start = time.perf_counter()
-        photo = _fused(fuser, pair, device, lumas, mode=mode)
+        photo = _fused(fuser, pair, device, lumas, mode=mode, ghosts=ghosts)
         fused = Fused(m, photo, time.perf_counter() - start, size)
         yield fused
         start = time.perf_counter()
@@ -227,12 +240,19 @@ def _fused(
     *,
     mode: Mode,
     progress: Progress | None = None,
+    ghosts: Ghosts | None = None,
 ) -> Photo:
     """The photograph of two exposures or more; `lumas` are what IAT made of the two, where that is known.
+
+    With `ghosts`, places that moved are of a second photograph, of a pair in which they did not.
 
     A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
     on to the darkest, in whatever order they came.
     """
+    if ghosts:
+        plain = _fused(fuser, pair, device, lumas, mode=mode)
+        still = _fused(fuser, without_ghosts(pair, ghosts), device, mode=mode)
+        return torch.lerp(plain, still, ghosts.mask)
     if not pair.between or fuser.method.many:
         if fuser.method.enhanced and lumas is None:
             lumas = enhance(pair, _corrector(device))
@@ -259,6 +279,16 @@ def _fuser(name: str, device: str) -> Fuser:
 @lru_cache(maxsize=4)
 def _corrector(device: str) -> Corrector:
     return Corrector(device)
+
+
+def _marked(pair: ExposurePair, handling: Handling) -> tuple[ExposurePair, Ghosts | None]:
+    """Where two exposures show different things, and the pair with a note on it."""
+    moved = None if pair.between else find_ghosts(pair)
+    if moved is None:
+        return pair, None
+    note = f"Something moved between the exposures, in {100 * moved.share:.1f} % of the picture"
+    what = "there the better exposed photograph was taken" if handling == "remove" else "it may show twice"
+    return replace(pair, notes=(*pair.notes, f"{note}; {what}.")), moved
 
 
 def _pair(*sources: Source, align: bool) -> ExposurePair:

@@ -15,7 +15,7 @@ LAYERS = (
     ("color", "tiles", "blocks", "profiles", "encode"),
     ("decode",),
     ("image", "weights"),
-    ("align", "enhance", "metric"),
+    ("align", "ghost", "enhance", "metric"),
     ("method", "metrics"),
     ("losses",),
     ("methods",),

@@ -45,7 +45,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The last method begins only once this is set."""
     gate = threading.Event()
 
-    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool) -> Iterator[Event]:
+    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool, **_: bool) -> Iterator[Event]:
         for event in compare(files[0], files[1], methods, mode=mode, align=align):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
@@ -101,7 +101,7 @@ def test_a_failed_method_leaves_the_others(
 ) -> None:
     sentence = "There was not enough memory for this picture; try a smaller one."
 
-    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool) -> Iterator[Event]:
+    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool, **_: bool) -> Iterator[Event]:
         for event in compare(files[0], files[1], methods, mode=mode, align=align):
             if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)

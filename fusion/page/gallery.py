@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
+from fusion.ghost import overlay
 from fusion.image import Photo, save, save_preview, to_uint8
 from fusion.method import Method
 from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored
@@ -115,13 +116,17 @@ class Run:
     def after(self, event: Event, draw: Draw) -> Run:
         """The run once `event` has happened."""
         match event:
-            case Loaded(pair):
+            case Loaded(pair, _, ghosts):
                 sources = (
                     draw(Tile("under", "Under-exposed", "photograph"), pair.under),
                     draw(Tile("over", "Over-exposed", "photograph"), pair.over),
                 )
                 waiting = tuple(Tile(method.name, method.title) for method in self.methods)
-                return replace(self, tiles=sources + waiting, size=pair.size, notes=pair.notes)
+                moved = ()
+                if ghosts:
+                    share = f"in {100 * ghosts.share:.1f} % of the picture"
+                    moved = (draw(Tile("moved", "What moved", share), overlay(pair, ghosts)),)
+                return replace(self, tiles=sources + moved + waiting, size=pair.size, notes=pair.notes)
             case Corrected(under, over):
                 corrected = (
                     draw(Tile("under-iat", "Under-exposed", "IAT"), under),

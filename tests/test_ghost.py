@@ -1,0 +1,103 @@
+"""Movements of the scene: found where they were made, taken out there, and nothing changed elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fusion.ghost import find_ghosts, overlay, without_ghosts
+from fusion.image import ExposurePair, as_pair, load_pair
+from fusion.pipeline import Fused, Loaded, compare, fuse_pair
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+BOX = (..., slice(60, 130), slice(80, 150))
+"""Rows and columns where the thing stands in the under-exposed photograph."""
+LATER = (..., slice(60, 130), slice(230, 300))
+"""And in the over-exposed one."""
+
+
+@pytest.fixture(scope="module")
+def still() -> ExposurePair:
+    """A scene of smooth light with fine structure, twice exposed."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[0:260, 0:400] / 260
+    light = 0.3 + 0.25 * np.sin(5 * x) * np.cos(4 * y) + 0.05 * rng.random((3, 260, 400))
+    under, over = (np.clip(light * gain + rng.normal(0, 0.004, light.shape), 0, 1) for gain in (0.5, 1.6))
+    return as_pair(*(torch.from_numpy(frame.astype(np.float32)) for frame in (under, over)))
+
+
+@pytest.fixture(scope="module")
+def moved(still: ExposurePair) -> ExposurePair:
+    """The same, with a bright thing that went from BOX to LATER between the exposures."""
+    under, over = still.under.clone(), still.over.clone()
+    under[BOX], over[LATER] = 0.42, 1.0
+    return ExposurePair(under, over)
+
+
+def test_what_moved_is_found_where_it_was_and_where_it_is(moved: ExposurePair) -> None:
+    ghosts = find_ghosts(moved)
+    assert ghosts
+    for place in (BOX, LATER):
+        assert float(ghosts.mask[place].mean()) > 0.95
+    assert ghosts.share == pytest.approx(2 * 70 * 70 / (260 * 400), rel=0.3)
+    assert float(ghosts.mask[0, 170:].max()) == 0
+
+
+def test_nothing_is_found_where_nothing_moved(still: ExposurePair) -> None:
+    assert find_ghosts(still) is None
+
+
+@pytest.mark.parametrize("name", ["courtyard", "desk", "stilllife"])
+def test_nothing_is_found_in_examples_of_one_instant(name: str) -> None:
+    pair = load_pair(*sorted((EXAMPLES / name).glob("*er.*")))
+    ghosts = find_ghosts(pair)
+    assert ghosts is None or ghosts.share < 0.002
+
+
+@pytest.mark.parametrize("method", ["mertens", "meflut"])
+def test_the_better_exposed_one_wins_and_the_rest_stays(moved: ExposurePair, still: ExposurePair, method: str) -> None:
+    ghosts = find_ghosts(moved)
+    assert ghosts
+    plain, clean = (fuse_pair(moved, method, ghosts=handling) for handling in ("ignore", "remove"))
+    elsewhere = ghosts.mask[0] == 0
+    assert float((plain - clean).abs()[:, elsewhere].max()) == 0
+    # The thing is overexposed in the later photograph: the scene without it wins there.
+    gone = fuse_pair(still, method)
+    before, after = ((picture - gone)[LATER].square().mean() for picture in (plain, clean))
+    assert float(after) < 0.2 * float(before)
+
+
+def test_a_pair_without_ghosts_shows_one_scene(moved: ExposurePair) -> None:
+    ghosts = find_ghosts(moved)
+    assert ghosts
+    again = find_ghosts(without_ghosts(moved, ghosts))
+    assert again is None or again.share < ghosts.share / 5
+
+
+def test_the_overlay_is_red_there_alone(moved: ExposurePair) -> None:
+    ghosts = find_ghosts(moved)
+    assert ghosts
+    picture = overlay(moved, ghosts)
+    inside, outside = picture[:, 95, 115], picture[:, 200, 200]
+    assert inside[0] > inside[1] + 0.3
+    assert outside[0] == outside[1] == outside[2]
+
+
+def test_it_is_told_and_taken_out_on_request(moved: ExposurePair) -> None:
+    said: dict[str, str] = {}
+    pictures: dict[str, torch.Tensor] = {}
+    for handling in ("mark", "remove", "ignore"):
+        for event in compare(moved.under, moved.over, ["mertens"], ghosts=handling, align=False):
+            if isinstance(event, Loaded):
+                said[handling] = " ".join(event.pair.notes)
+                assert (event.ghosts is None) == (handling == "ignore")
+            elif isinstance(event, Fused):
+                pictures[handling] = event.photo
+    assert "it may show twice" in said["mark"]
+    assert "the better exposed photograph was taken" in said["remove"]
+    assert not said["ignore"]
+    assert torch.equal(pictures["mark"], pictures["ignore"])
+    assert torch.equal(pictures["remove"], fuse_pair(moved, "mertens", ghosts="remove"))
