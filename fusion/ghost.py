@@ -43,6 +43,7 @@ _SMALLEST = 0.0004
 """Of the picture: smaller places are noise, or leaves."""
 _JOINED = 0.01
 """Of the longer side: parts of one thing that are as near as this are joined."""
+_NEAR_THE_END = 0.1
 _RIM = 0.008
 """Of the longer side: how far around a place its rim reaches."""
 
@@ -164,8 +165,8 @@ def _relation(one: Plane, other: Plane) -> Relation:
 
 
 def _exposedness(frame: Plane) -> Plane:
-    """How near to the middle each place's channels are, (h, w), 0 to 1 (Mertens et al. 2007, section 3.1)."""
-    return np.exp(-((frame - 0.5) ** 2) / (2 * 0.2**2)).prod(0)
+    """1 where no channel is near black or white, down to 0 where one is, (h, w)."""
+    return (np.minimum(frame.min(0), 1 - frame.max(0)) / _NEAR_THE_END).clip(0, 1)
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
