@@ -26,6 +26,7 @@ except ImportError:
 import gradio as gr
 from gradio import themes
 from gradio.data_classes import ImageData
+from gradio.i18n import I18nData
 
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
@@ -33,10 +34,11 @@ from fusion.image import check_count
 from fusion.method import Mode
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
-from fusion.page import bundle, examples, uploads, views
+from fusion.page import bundle, examples, texts, uploads, views
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
+from fusion.page.texts import Texts
 from fusion.pipeline import Event, compare, default_device, method, warm_up
 
 PARTS = Path(__file__).parent / "fusion" / "page"
@@ -48,6 +50,7 @@ SLIDER_PIXELS = 4_000_000
 HOUR = 3600
 
 finished = Finished()
+i18n = gr.I18n(**texts.labels())
 
 
 # One request.
@@ -118,36 +121,43 @@ def fuse(
     every_pixel: bool,
     align: bool,
     deghost: bool,
+    request: gr.Request,
 ) -> Iterator[Changes]:
     """Yield what changes on the page, event by event."""
+    text = spoken(request)
     files = uploads.chosen(under, over, several, originals)
     if not files:
-        yield {status: views.problem("Choose two photographs first, or take one of the examples.")}
+        yield {status: views.problem(text["status"]["no_pair"])}
         return
     if not methods:
-        yield {status: views.problem("Tick at least one method first.")}
+        yield {status: views.problem(text["status"]["no_method"])}
         return
     opened = False
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
         for run in runs(files, chosen, "exact" if every_pixel else "auto", align=align, deghost=deghost):
-            changes = {state: run, sheet: _sheet(run, metrics), status: views.status(run)}
+            changes = {state: run, sheet: _sheet(run, metrics, text), status: views.status(run, text)}
             if not run.fused:
                 changes |= {details: gr.Column(visible=False)}
             else:
-                changes |= _details(run) if opened else _opened_details(run)
+                changes |= _details(run, text) if opened else _opened_details(run, text)
                 opened = True
             yield changes
     except FusionError as error:
         yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
 
 
-def _sheet(run: Run, metrics: list[str]) -> dict[str, Any]:
-    return views.sheet(run, [metric for metric in METRICS if metric.name in metrics])
+def spoken(request: gr.Request) -> Texts:
+    """The page's texts in the visitor's language."""
+    return texts.preferred(request.headers.get("accept-language"))
 
 
-def _details(run: Run) -> Changes:
-    choices = views.choices(run)
+def _sheet(run: Run, metrics: list[str], text: Texts) -> dict[str, Any]:
+    return views.sheet(run, [metric for metric in METRICS if metric.name in metrics], text)
+
+
+def _details(run: Run, text: Texts) -> Changes:
+    choices = views.choices(run, text)
     return {
         table: views.table(run, METRICS),
         left: gr.Dropdown(choices=choices),
@@ -155,10 +165,10 @@ def _details(run: Run) -> Changes:
     }
 
 
-def _opened_details(run: Run) -> Changes:
+def _opened_details(run: Run, text: Texts) -> Changes:
     """What stands below the sheet, from the moment there is a first result."""
-    choices, names = views.choices(run), ("under", run.fused[0].method.name)
-    return _details(run) | {
+    choices, names = views.choices(run, text), ("under", run.fused[0].method.name)
+    return _details(run, text) | {
         details: gr.Column(visible=True),
         left: gr.Dropdown(choices=choices, value=names[0]),
         right: gr.Dropdown(choices=choices, value=names[1]),
@@ -177,17 +187,17 @@ def slide(run: Run | None, left: str | None, right: str | None) -> tuple[str, st
     return (str(first.picture), str(second.picture)) if whole else (str(first.preview), str(second.preview))
 
 
-def redraw(run: Run | None, metrics: list[str]) -> dict[str, Any] | None:
+def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str, Any] | None:
     """The sheet with other metrics under its tiles."""
-    return _sheet(run, metrics) if run else None
+    return _sheet(run, metrics, spoken(request)) if run else None
 
 
-def stop(run: Run | None, metrics: list[str]) -> tuple[Any, ...]:
+def stop(run: Run | None, metrics: list[str], request: gr.Request) -> tuple[Any, ...]:
     """The sheet as it stands; the request itself is cancelled by Gradio."""
     if run is None or run.stage is Stage.DONE:
         return gr.skip(), gr.skip(), gr.skip()
-    run = run.ended(Stage.STOPPED)
-    return run, _sheet(run, metrics), views.status(run)
+    run, text = run.ended(Stage.STOPPED), spoken(request)
+    return run, _sheet(run, metrics, text), views.status(run, text)
 
 
 def pack(run: Run | None) -> tuple[Any, Any]:
@@ -200,11 +210,19 @@ def pack(run: Run | None) -> tuple[Any, Any]:
 
 
 def arrive(request: gr.Request) -> Changes:
-    """The strip of examples; what the page's address asks for is marked there, and ticked among the methods."""
-    linked = examples.linked(request.query_params, [name for _, name in available])
+    """The strip of examples; what the page's address asks for is marked there, and ticked among the methods.
+
+    And whatever `gr.I18n` does not reach, in the visitor's language.
+    """
+    text = spoken(request)
+    linked = examples.linked(request.query_params, [name for _, name in available], text)
     if linked.problem:
         gr.Warning(linked.problem)
-    shown: Changes = {strip: examples.cards(cache_folder() / "thumbnails", linked.example)}
+    shown: Changes = {
+        strip: examples.cards(cache_folder() / "thumbnails", linked.example, text),
+        sheet: gr.update(text=text),
+        table: gr.update(headers=views.table_headers(METRICS, text)),
+    }
     return shown | ({methods: list(linked.methods)} if linked.methods else {})
 
 
@@ -225,10 +243,10 @@ def show_upload(path: str | None, behind: dict[str, str]) -> tuple[str | None, d
     return preview or path, behind | ({preview: path} if preview and path else {}), None, said
 
 
-def told() -> str:
+def told(request: gr.Request) -> str:
     """What the page says about itself; asked for late, since finding out which scan runs loads it."""
     device = default_device()
-    return views.about(METHODS, device, execution(device))
+    return views.about(METHODS, device, execution(device), spoken(request))
 
 
 # Layout.
@@ -245,12 +263,11 @@ def parts(*names: str) -> str:
     return "\n".join(map(part, names))
 
 
-def upload(label: str, placeholder: str, name: str) -> gr.Image:
+def upload(name: str) -> gr.Image:
     """A slot that hands on the file as it came: by itself, gr.Image would decode it on the way in."""
     slot = gr.Image(
-        label=label,
-        placeholder=placeholder,
-        alt_text=label,
+        label=i18n(f"page.{name}"),
+        placeholder=str(i18n(f"page.{name}_place")),
         type="filepath",
         image_mode=None,
         sources=["upload"],
@@ -267,9 +284,10 @@ def upload(label: str, placeholder: str, name: str) -> gr.Image:
     return slot
 
 
-def heading(text: str, hint: str = "") -> gr.HTML:
+def heading(text: I18nData, hint: I18nData | None = None) -> gr.HTML:
     """What a part of the page is about."""
-    return gr.HTML(f"<h2>{text}</h2><p>{hint}</p>", elem_classes="section", apply_default_css=False)
+    template = "<h2>{{value}}</h2><p>{{label}}</p>"
+    return gr.HTML(text, label=hint, html_template=template, elem_classes="section", apply_default_css=False)
 
 
 download: dict[str, Any] = {"interactive": False, "size": "md", "scale": 0, "min_width": 170}
@@ -277,16 +295,22 @@ available = [(m.title, m.name) for m in METHODS if not m.unavailable]
 
 with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as demo:
     state = gr.State(time_to_live=HOUR)
-    gr.HTML(part("header.html"), apply_default_css=False)
+    gr.HTML(
+        i18n("page.tagline"),
+        label=i18n("page.language"),
+        html_template=part("header.html"),
+        js_on_load="document.documentElement.lang = props.label",
+        apply_default_css=False,
+    )
 
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             with gr.Row():
-                under = upload("Under-exposed", "The darker photograph", "under")
-                over = upload("Over-exposed", "The brighter one, of the same size", "over")
-            with gr.Accordion("More than two exposures, RAW or HEIC", open=False, elem_id="more"):
+                under = upload("under")
+                over = upload("over")
+            with gr.Accordion(i18n("page.more"), open=False, elem_id="more"):
                 several = gr.File(
-                    label="Two to nine exposures of one scene, in any order",
+                    label=i18n("page.several"),
                     file_count="multiple",
                     file_types=uploads.SEVERAL,
                     elem_id="several",
@@ -294,40 +318,49 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
             originals = gr.State({}, time_to_live=HOUR)
         with gr.Column(scale=2, min_width=320):
             methods = gr.CheckboxGroup(
-                available, value=[name for _, name in available if name in TICKED], label="Methods", elem_id="methods"
+                available,
+                value=[name for _, name in available if name in TICKED],
+                label=i18n("page.methods"),
+                elem_id="methods",
             )
-            gr.HTML(views.described(METHODS), html_template=part("methods.html"), apply_default_css=False)
+            gr.HTML(
+                views.described(METHODS),
+                label=i18n("page.described"),
+                html_template=part("methods.html"),
+                apply_default_css=False,
+            )
             exact = gr.Checkbox(
-                label="Networks see every pixel",
-                info="Above 4.5 megapixels they see a smaller copy otherwise: seconds instead of minutes.",
+                label=i18n("page.exact"),
+                info=i18n("page.exact_info"),
                 elem_id="exact",
                 visible=default_device() == "cpu",
             )
             align = gr.Checkbox(
                 True,
-                label="Align hand-held exposures",
-                info="Pictures from a tripod stay as they are.",
+                label=i18n("page.align"),
+                info=i18n("page.align_info"),
                 elem_id="align",
             )
             deghost = gr.Checkbox(
-                label="Remove ghosts",
-                info="Where something moved between two exposures, the better exposed one is taken.",
+                label=i18n("page.deghost"),
+                info=i18n("page.deghost_info"),
                 elem_id="deghost",
             )
             with gr.Row():
-                fuse_button = gr.Button("Fuse", variant="primary", elem_id="fuse", min_width=120, scale=2)
-                stop_button = gr.Button("Stop", elem_id="stop", min_width=90, scale=1)
-            with gr.Accordion("Metrics", open=False):
+                fuse_button = gr.Button(i18n("page.fuse"), variant="primary", elem_id="fuse", min_width=120, scale=2)
+                stop_button = gr.Button(i18n("page.stop"), elem_id="stop", min_width=90, scale=1)
+            with gr.Accordion(i18n("page.metrics"), open=False):
                 metrics = gr.CheckboxGroup(
                     [(views.titled(m), m.name) for m in METRICS],
                     value=SHOWN_METRICS,
-                    label="Shown under each picture; the table has all",
+                    label=i18n("page.metrics_shown"),
                     elem_id="metrics",
                 )
 
-    heading("No pair at hand? Take one of these.")
+    heading(i18n("page.examples_heading"))
     strip = gr.HTML(
         [],
+        label=i18n("page.examples"),
         html_template=part("strip.html"),
         css_template=part("strip.css"),
         js_on_load=part("strip.js"),
@@ -336,6 +369,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     )
     status = gr.HTML({}, html_template=part("status.html"), apply_default_css=False, elem_id="status")
     sheet = gr.HTML(
+        text=texts.ENGLISH,
         html_template=part("sheet.html"),
         css_template=parts("sheet.css", "tools.css"),
         js_on_load=parts("tools.js", "difference.js", "histogram.js", "region.js", "vote.js", "sheet.js"),
@@ -344,14 +378,14 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     )
 
     with gr.Column(visible=False) as details:
-        heading("Before and after")
+        heading(i18n("page.compared_heading"))
         with gr.Row():
-            left = gr.Dropdown(label="Left", elem_id="left", min_width=140)
-            right = gr.Dropdown(label="Right", elem_id="right", min_width=140)
+            left = gr.Dropdown(label=i18n("page.left"), elem_id="left", min_width=140)
+            right = gr.Dropdown(label=i18n("page.right"), elem_id="right", min_width=140)
         slider = gr.ImageSlider(
             type="filepath", format="png", max_height=620, show_label=False, buttons=["fullscreen"], elem_id="slider"
         )
-        heading("All metrics", "Sort and filter in the menu ⋮ of a column.")
+        heading(i18n("page.table_heading"), i18n("page.table_hint"))
         table = gr.Dataframe(
             headers=views.table_headers(METRICS),
             datatype="auto",
@@ -362,10 +396,10 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
             elem_id="table",
         )
         with gr.Row():
-            csv = gr.DownloadButton("Metrics as CSV", elem_id="csv", **download)
-            archive = gr.DownloadButton("Everything as ZIP", elem_id="zip", **download)
+            csv = gr.DownloadButton(str(i18n("page.csv")), elem_id="csv", **download)
+            archive = gr.DownloadButton(str(i18n("page.zip")), elem_id="zip", **download)
 
-    with gr.Accordion("About", open=False, elem_id="about"):
+    with gr.Accordion(i18n("page.about"), open=False, elem_id="about"):
         about = gr.Markdown()
 
     inputs = [under, over, several, originals, methods, metrics, exact, align, deghost]
@@ -384,7 +418,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     for endpoint, limits in ((api.methods, {}), (api.fuse, alone), (api.compare, alone), (api.metrics, alone)):
         gr.api(endpoint, **limits)  # pyright: ignore[reportPrivateImportUsage]
 
-    demo.load(arrive, None, [strip, methods], **quiet)
+    demo.load(arrive, None, [strip, methods, sheet, table], **quiet)
     demo.load(told, None, about, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
@@ -427,6 +461,7 @@ def launch_settings() -> dict[str, Any]:
     """What `demo.launch` is given, by the program and by the tests."""
     return {
         "theme": theme(),
+        "i18n": i18n,
         "css": part("page.css"),
         "max_file_size": "100mb",
         "show_error": False,

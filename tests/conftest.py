@@ -105,10 +105,15 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:
         query: str = "",
         *,
         touch: bool = False,
+        locale: str = "en-GB",
         beside: Page | None = None,
     ) -> Page:
         size: ViewportSize = {"width": width, "height": height}
-        context = beside.context if beside else browser.new_context(viewport=size, has_touch=touch, is_mobile=touch)
+        context = (
+            beside.context
+            if beside
+            else browser.new_context(viewport=size, has_touch=touch, is_mobile=touch, locale=locale)
+        )
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("console", heard)

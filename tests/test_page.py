@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 import fusion
@@ -26,7 +25,7 @@ from fusion.metrics import METRICS
 from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, compare, method
-from tests.visitor import METHODS, Open, choose, fuse, needs_chromium, quiet_server, tile
+from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 with warnings.catch_warnings():
     # Gradio leaves event loops and their sockets to the garbage collector.
@@ -384,20 +383,6 @@ def test_axe_finds_nothing(
     for tool in ("Difference", "Histogram", "Region", "Blind vote"):
         page.get_by_role("button", name=tool, exact=True).click()
         assert findings(page) == []
-
-
-GRADIOS = {("scrollable-region-focusable", ".virtual-table-viewport")}
-"""What is not ours to mend: Gradio's table, as long as it has no rows, is scrolled with the pointer alone."""
-
-
-def findings(page: Page) -> list[str]:
-    """What axe-core finds wrong on the page as it stands, of any weight."""
-    return [
-        f"{rule['impact']}: {rule['help']}: {node['target']}"
-        for rule in Axe().run(page).response["violations"]
-        for node in rule["nodes"]
-        if (rule["id"], *node["target"]) not in GRADIOS
-    ]
 
 
 # Without a browser.

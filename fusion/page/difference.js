@@ -1,10 +1,6 @@
 // How far every tile is from one of them, as a heat map over what is in sight.
 {
-  const text = {
-    reference: "All others are compared with this one",
-    top: (levels) => `≥ ${levels}`,
-    apart: (mean, most) => `${mean.toFixed(1)} levels apart on average, ${most} at most`,
-  };
+  const text = (name, told) => sentence("difference", name, told);
   const STOPS = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]]; // of inferno
   const colours = Array.from({ length: 256 }, (_, level) => {
     const place = (level / 255) * (STOPS.length - 1);
@@ -25,12 +21,12 @@
       choice("reference").value = other?.dataset.name;
       choice("gain").value = String(gain);
       element.querySelector(".ramp").style.background = `linear-gradient(90deg, ${STOPS.map((rgb) => `rgb(${rgb})`)})`;
-      element.querySelector(".top").textContent = text.top(Math.ceil(255 / gain));
+      element.querySelector(".top").textContent = `≥ ${Math.ceil(255 / gain)}`;
       const seen = new Map(); // stages are of one size: what they show of the other picture is read once
       for (const tile of filled().filter(inSight)) {
         const found = tile !== other && picturesOf([tile, other], true);
         lay(tile, found ? heat(tile, ...found, seen) : null);
-        if (tile === other) measured(tile, text.reference);
+        if (tile === other) measured(tile, text("reference"));
       }
     },
   };
@@ -52,7 +48,7 @@
       most = Math.max(most, apart);
       count++;
     }
-    if (count) measured(tile, text.apart(sum / count, most));
+    if (count) measured(tile, text("apart", { mean: (sum / count).toFixed(1), most }));
     return pixels;
   }
 }

@@ -10,9 +10,9 @@ from typing import Any
 
 from fusion.image import load, save_preview
 from fusion.page import views
+from fusion.page.texts import ENGLISH, Texts
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
-_TITLES = {"candleglass": "Candle and glass", "goldengate": "Golden Gate", "stilllife": "Still life"}
 _THUMBNAIL_SIDE = 320
 
 
@@ -23,11 +23,6 @@ class Example:
     name: str
     under: Path
     over: Path
-
-    @property
-    def title(self) -> str:
-        """For the visitor."""
-        return _TITLES.get(self.name, self.name.capitalize())
 
 
 EXAMPLES: tuple[Example, ...] = tuple(
@@ -46,15 +41,15 @@ class Linked:
     """A sentence on what was left out. It never repeats what the link said: anyone can write one."""
 
 
-def linked(query: Mapping[str, str], methods: Collection[str]) -> Linked:
+def linked(query: Mapping[str, str], methods: Collection[str], text: Texts = ENGLISH) -> Linked:
     """What `?example=desk&methods=pyramef,mertens` asks for, out of the `methods` that there are."""
     wanted = [name for name in query.get("methods", "").split(",") if name]
     known = tuple(name for name in methods if name in wanted)
     example = next((example for example in EXAMPLES if example.name == query.get("example")), None)
     if query.get("example") and not example:
-        return Linked(None, known, "The link asks for an example that is not here; take one of those below.")
+        return Linked(None, known, text["link"]["example"])
     if len(known) < len(set(wanted)):
-        return Linked(example, known, "The link asks for a method that is not here; it was left out.")
+        return Linked(example, known, text["link"]["method"])
     return Linked(example, known)
 
 
@@ -71,14 +66,14 @@ def _alike(one: Path, other: str) -> bool:
     return filecmp.cmp(one, other, shallow=False)
 
 
-def cards(folder: Path, linked: Example | None = None) -> list[dict[str, Any]]:
+def cards(folder: Path, linked: Example | None = None, text: Texts = ENGLISH) -> list[dict[str, Any]]:
     """A card for each example, and a mark on the one that a link asks for.
 
     Their thumbnails lie in `folder`, and are made again when an hour has taken them away.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        views.example(_thumbnail(e.under, folder), _thumbnail(e.over, folder), e.title, linked=e is linked)
+        views.example(e.name, _thumbnail(e.under, folder), _thumbnail(e.over, folder), text, linked=e is linked)
         for e in EXAMPLES
     ]
 

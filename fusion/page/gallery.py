@@ -54,12 +54,14 @@ class Tile:
     """One picture of the sheet, or the place where it will be."""
 
     name: str
-    """Of the method, or under, over, under-iat, over-iat: also the name of its file."""
-    title: str
-    subtitle: str = ""
+    """Of the method, or under, over, moved, under-iat, over-iat: also the name of its file."""
+    title: str = ""
+    """Of the method; what the others are called depends on the visitor's language."""
+    share: float = 0
+    """Of the picture that moved, 0 to 1; only that tile has it."""
     state: State = State.WAITING
     reason: str = ""
-    """Why there is no picture, as a sentence."""
+    """Why there is no picture, as a sentence; empty where it was stopped."""
     preview: Path | None = None
     """Lossy, reduced: what the browser loads first."""
     picture: Path | None = None
@@ -118,19 +120,18 @@ class Run:
         match event:
             case Loaded(pair, _, ghosts):
                 sources = (
-                    draw(Tile("under", "Under-exposed", "photograph"), pair.under),
-                    draw(Tile("over", "Over-exposed", "photograph"), pair.over),
+                    draw(Tile("under"), pair.under),
+                    draw(Tile("over"), pair.over),
                 )
                 waiting = tuple(Tile(method.name, method.title) for method in self.methods)
                 moved = ()
                 if ghosts:
-                    share = f"in {100 * ghosts.share:.1f} % of the picture"
-                    moved = (draw(Tile("moved", "What moved", share), overlay(pair, ghosts)),)
+                    moved = (draw(Tile("moved", share=ghosts.share), overlay(pair, ghosts)),)
                 return replace(self, tiles=sources + moved + waiting, size=pair.size, notes=pair.notes)
             case Corrected(under, over):
                 corrected = (
-                    draw(Tile("under-iat", "Under-exposed", "IAT"), under),
-                    draw(Tile("over-iat", "Over-exposed", "IAT"), over),
+                    draw(Tile("under-iat"), under),
+                    draw(Tile("over-iat"), over),
                 )
                 return replace(self, tiles=self.tiles[:2] + corrected + self.tiles[2:])
             case Running(method):
@@ -151,9 +152,7 @@ class Run:
     def ended(self, stage: Stage) -> Run:
         """The run once nothing more will come."""
         tiles = [
-            replace(tile, state=State.FAILED, reason="Stopped before it was done.")
-            if tile.state in (State.WAITING, State.RUNNING)
-            else tile
+            replace(tile, state=State.FAILED) if tile.state in (State.WAITING, State.RUNNING) else tile
             for tile in self.tiles
         ]
         return replace(self, tiles=tuple(tiles), stage=stage)

@@ -1,9 +1,6 @@
 // A histogram under every tile, and marks on the pixels where light or shadow is cut off.
 {
-  const text = {
-    clipped: (black, white) => `${percent(black)} with a channel at 0, ${percent(white)} at 255`,
-    preview: (sentence) => `${sentence} (of the preview)`,
-  };
+  const text = (name, told) => sentence("histogram", name, told);
   const CHANNELS = ["#e5484d", "#3fa35b", "#4a86e8"];
   const MARKS = { black: [30, 136, 255, 255], white: [255, 45, 40, 255] };
   let marks = true;
@@ -26,8 +23,9 @@
         if (!whole) continue;
         const counts = countsOf(whole);
         curves(tile.querySelector(".histogram"), counts);
-        const sentence = text.clipped(counts.black / counts.all, counts.white / counts.all);
-        measured(tile, counts.all < grid().dataset.width * grid().dataset.height ? text.preview(sentence) : sentence);
+        const clipped = text("clipped", { black: percent(counts.black / counts.all), white: percent(counts.white / counts.all) });
+        const reduced = counts.all < grid().dataset.width * grid().dataset.height;
+        measured(tile, reduced ? text("preview", { sentence: clipped }) : clipped);
       }
     },
   };

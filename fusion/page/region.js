@@ -1,15 +1,6 @@
 // One region of all pictures as a figure: lossless crops side by side, each above its name, as papers print them.
 {
-  const text = {
-    loading: (done, all) => `Loading the lossless pictures: ${done} of ${all} …`,
-    made: ({ x, y, width, height }) => `${width} × ${height} pixels from (${x}, ${y}).`,
-    missing: (names) => `Not yet in the figure, since not yet written without loss: ${names}.`,
-    large: "That is too large for one figure: choose a smaller region, or enlarge it less.",
-    failed: "A lossless picture could not be loaded. Pictures are deleted after an hour: fuse once more.",
-    figure: (names) => `The region of ${names}`,
-    download: "Download the figure as PNG",
-    short: "PNG ↓",
-  };
+  const text = (name, told) => sentence("region", name, told);
   const GAP = 8; // pixels of white around every crop
   const LABEL = 28; // pixels for a name
   const WIDEST = 2400; // pixels, where one row may end
@@ -110,8 +101,8 @@
 
   async function make(tiles) {
     const mine = made;
-    const say = (sentence) => {
-      progress = sentence;
+    const say = (text) => {
+      progress = text;
       if (grid()) show();
     };
     const label = (tile) => tile.dataset.label;
@@ -119,22 +110,22 @@
     const there = tiles.filter((tile) => lossless(tile.querySelector("img")));
     const names = there.map(label);
     const images = there.map((tile) => picture(tile.querySelector("img").dataset.full));
-    const absent = missing.length ? text.missing(missing.join(", ")) : "";
+    const absent = missing.length ? text("missing", { names: missing.join(", ") }) : "";
     if (!there.length) return say(absent);
     const sheet = layout(names);
-    if (sheet.width * sheet.height > LARGEST) return say(text.large);
+    if (sheet.width * sheet.height > LARGEST) return say(text("large"));
     try {
       for (const [done, image] of images.entries()) {
-        say(text.loading(done, images.length));
+        say(text("loading", { done, all: images.length }));
         await image.decode();
         if (mine !== made) return;
       }
       const blob = await drawn(names, images, sheet);
       if (mine !== made) return;
       figure = shown(blob, names);
-      say(`${text.made(region)} ${absent}`);
+      say(`${text("made", region)} ${absent}`);
     } catch {
-      if (mine === made) say(text.failed);
+      if (mine === made) say(text("failed"));
     }
   }
 
@@ -169,10 +160,10 @@
   }
 
   function shown(blob, names) {
-    const image = Object.assign(new Image(), { src: URL.createObjectURL(blob), alt: text.figure(names.join(", ")) });
-    const link = Object.assign(document.createElement("a"), { href: image.src, textContent: text.short });
+    const image = Object.assign(new Image(), { src: URL.createObjectURL(blob), alt: text("figure", { names: names.join(", ") }) });
+    const link = Object.assign(document.createElement("a"), { href: image.src, textContent: "PNG ↓" });
     link.download = `region-${region.x}-${region.y}-${region.width}x${region.height}-${scale}x.png`;
-    link.setAttribute("aria-label", text.download);
+    link.setAttribute("aria-label", text("download"));
     return { image, link };
   }
 }

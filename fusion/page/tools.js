@@ -34,6 +34,9 @@ function startTools() {
   for (const one of Object.values(tools)) one.start?.();
 }
 
+/** A sentence of the page's texts, with what it tells of in the place of {names}. */
+const sentence = (part, name, told = {}) => props.text[part][name].replace(/\{(\w+)\}/g, (_, key) => told[key]);
+
 const filled = () => [...element.querySelectorAll(".tile")].filter((tile) => tile.querySelector("img"));
 const choice = (name) => element.querySelector(`[data-choice="${name}"]`);
 const lossless = ({ dataset }) => dataset.full !== dataset.preview;
@@ -90,7 +93,7 @@ function lay(tile, pixels) {
   if (pixels) overlay.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-const measured = (tile, sentence) => tile.querySelector(".measure").replaceChildren(sentence);
+const measured = (tile, text) => tile.querySelector(".measure").replaceChildren(text);
 
 element.addEventListener("change", ({ target }) => {
   const name = target.dataset.choice;

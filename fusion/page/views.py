@@ -10,6 +10,7 @@ from fusion.decode import MAX_PIXELS
 from fusion.method import Method
 from fusion.metric import Better, Metric, scored_size
 from fusion.page.gallery import Run, Stage, State, Tile
+from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import Scored
 
 _KEYS = "1234567890"
@@ -23,7 +24,7 @@ def titled(metric: Metric) -> str:
     return f"{metric.title} {_ARROWS[metric.better]}".strip()
 
 
-def sheet(run: Run, metrics: Sequence[Metric]) -> dict[str, Any]:
+def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
     """The contact sheet."""
     height, width = run.size
     best = {metric.name: _best(metric, run.scored) for metric in metrics}
@@ -33,20 +34,20 @@ def sheet(run: Run, metrics: Sequence[Metric]) -> dict[str, Any]:
         "height": height,
         "preview_width": run.preview_width,
         "link": link(run),
-        "tiles": [_tile(tile, run, metrics, best) for tile in run.tiles],
+        "tiles": [_tile(tile, run, metrics, best, text["tile"]) for tile in run.tiles],
     }
 
 
-def status(run: Run) -> dict[str, Any]:
+def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
     """One line on how far the run is, and what the visitor should know about it."""
     if not run.tiles:
-        return {"kind": "busy", "text": "Reading the photographs …", "notes": []}
+        return {"kind": "busy", "text": text["status"]["reading"], "notes": []}
     height, width = run.size
     notes = list(run.notes)
     if scored_size(height, width) != run.size:
-        notes.append("Metrics are measured on a copy of at most 1 megapixel.")
+        notes.append(text["status"]["measured_small"])
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
-    return {"kind": kind, "text": _progress(run), "notes": notes}
+    return {"kind": kind, "text": _progress(run, text["status"]), "notes": notes}
 
 
 def problem(sentence: str) -> dict[str, Any]:
@@ -62,14 +63,14 @@ def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
     ]
 
 
-def table_headers(metrics: Sequence[Metric]) -> list[str]:
+def table_headers(metrics: Sequence[Metric], text: Texts = ENGLISH) -> list[str]:
     """The headers of `table`."""
-    return ["Method", "Seconds ↓", *map(titled, metrics)]
+    return [text["table"]["method"], f"{text['table']['seconds']} ↓", *map(titled, metrics)]
 
 
-def choices(run: Run) -> list[tuple[str, str]]:
+def choices(run: Run, text: Texts = ENGLISH) -> list[tuple[str, str]]:
     """What can be put on either side of the slider: titles and names."""
-    return [(_label(tile), tile.name) for tile in run.finished]
+    return [(_label(tile, text["tile"]), tile.name) for tile in run.finished]
 
 
 def link(run: Run) -> str:
@@ -77,9 +78,11 @@ def link(run: Run) -> str:
     return f"?example={run.example}&methods={','.join(m.name for m in run.methods)}" if run.example else ""
 
 
-def example(under: Path, over: Path, title: str, *, linked: bool) -> dict[str, Any]:
+def example(name: str, under: Path, over: Path, text: Texts = ENGLISH, *, linked: bool) -> dict[str, Any]:
     """One card of the strip, from its two thumbnails; a `linked` one is pressed as soon as it is there."""
-    return {"title": title, "under": _file(under), "over": _file(over), "linked": linked}
+    title = text["examples"].get(name, name.capitalize())
+    press = text["examples"]["press"].format(title=title)
+    return {"title": title, "press": press, "under": _file(under), "over": _file(over), "linked": linked}
 
 
 def described(methods: Sequence[Method]) -> list[dict[str, str | None]]:
@@ -87,64 +90,61 @@ def described(methods: Sequence[Method]) -> list[dict[str, str | None]]:
     return [{"title": m.title, "summary": m.summary, "reason": m.unavailable} for m in methods]
 
 
-def about(methods: Sequence[Method], device: str, scan: str) -> str:
-    """What the page says about itself, as Markdown."""
-    rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {_ORIGIN[m.faithful]} |" for m in methods)
+def about(methods: Sequence[Method], device: str, scan: str, text: Texts = ENGLISH) -> str:
+    """What the page says about itself, as Markdown. What it says of a method is the method's own, and English."""
+    say = text["about"]
+    origin = {True: say["published"], False: say["adapted"]}
+    rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {origin[m.faithful]} |" for m in methods)
     return f"""\
-| Method | What it does | Source | Network |
+| {say["method"]} | {say["summary"]} | {say["source"]} | {say["network"]} |
 |---|---|---|---|
 {rows}
 
-Here they run on the {_DEVICES.get(device, device)}; selective scan: {_SCANS[scan]}.
+{say["runs"].format(device=say.get(device, device), scan=say[scan])}
 
-**Privacy.** Files stay on this server's disk and are deleted after an hour; nothing is sent anywhere. Blind
-votes stay in your browser.
+**{say["privacy"]}.** {say["privacy_text"]}
 
-**Limits.** JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF and, where it is installed, camera RAW; two to nine exposures of one
-scene and one size, up to {MAX_PIXELS // 10**6} megapixels each. Downloads are lossless; what you see before you zoom
-in is a smaller copy.
+**{say["limits"]}.** {say["limits_text"].format(megapixels=MAX_PIXELS // 10**6)}
 """
 
 
-_DEVICES = {"cpu": "processor (CPU)", "cuda": "graphics card (CUDA)"}
-_SCANS = {
-    "compiled": "compiled here by numba",
-    "mamba_ssm": "mamba_ssm's kernel",
-    "triton": "compiled here by Triton",
-    "reference": "the slow reference, since nothing faster is installed",
-}
-_ORIGIN = {True: "as published", False: "adapted"}
-
-
-def _progress(run: Run) -> str:
+def _progress(run: Run, say: dict[str, str]) -> str:
     done, total = len(run.fused), len(run.methods)
     if run.stage is Stage.CORRECTING:
-        return "Correcting the exposure …"
+        return say["correcting"]
     if run.stage is Stage.FUSING:
         running = next((tile for tile in run.tiles if tile.state is State.RUNNING), None)
         at = sum(tile.state in (State.RUNNING, State.DONE, State.FAILED) for tile in run.tiles[-total:])
-        return f"Fusing with {running.title}, {at} of {total} …" if running else f"{at} of {total} …"
-    methods = "method" if total == 1 else "methods"
+        if running:
+            return say["fusing"].format(title=running.title, at=at, total=total)
+        return say["between"].format(at=at, total=total)
+    methods = say["method"] if total == 1 else say["methods"]
     height, width = run.size
     if run.stage is Stage.STOPPED:
-        return f"Stopped with {done} of {total} {methods} done."
-    seconds = sum(fused.seconds for fused in run.fused)
-    return f"{done} of {total} {methods} done in {seconds:.1f} s, at {width} × {height} pixels."
+        return say["stopped"].format(done=done, total=total, methods=methods)
+    seconds = f"{sum(fused.seconds for fused in run.fused):.1f}"
+    return say["done"].format(done=done, total=total, methods=methods, seconds=seconds, width=width, height=height)
 
 
-def _tile(tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None]) -> dict[str, Any]:
+def _tile(
+    tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], say: dict[str, str]
+) -> dict[str, Any]:
+    title, subtitle, label = _title(tile, say), _subtitle(tile, say), _label(tile, say)
+    places = {State.WAITING: say["waiting"], State.RUNNING: say["running"], State.FAILED: tile.reason or say["stopped"]}
+    alt = f"{title}, {subtitle}" if subtitle else say["fused"].format(title=title)
     shown: dict[str, Any] = {
         "name": tile.name,
-        "title": tile.title,
-        "label": _label(tile),
+        "title": title,
+        "label": label,
         "key": next((key for key, m in zip(_KEYS, run.methods, strict=False) if m.name == tile.name), ""),
-        "subtitle": tile.subtitle,
-        "alt": f"{tile.title}, {tile.subtitle}" if tile.subtitle else f"Fused with {tile.title}",
+        "subtitle": subtitle,
+        "alt": alt,
         "state": tile.state.value,
-        "waiting": tile.state is State.WAITING,
-        "running": tile.state is State.RUNNING,
-        "failed": tile.state is State.FAILED,
-        "reason": tile.reason,
+        "place": places.get(tile.state, ""),
+        "histogram": say["histogram"].format(label=label),
+        "download": say["download"].format(alt=alt),
+        "hold_under": say["hold_under_label"].format(title=title),
+        "hold_over": say["hold_over_label"].format(title=title),
     }
     if tile.preview:
         shown["preview"] = _file(tile.preview)
@@ -153,14 +153,25 @@ def _tile(tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float
     if tile.fused:
         height, width = tile.fused.seen
         shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
-        shown["reduced"] = f"network at {width} × {height}" if tile.fused.seen != run.size else ""
+        shown["reduced"] = say["seen"].format(width=width, height=height) if tile.fused.seen != run.size else ""
         shown["scores"] = [_score(metric, tile.scored, best[metric.name]) for metric in metrics]
     return shown
 
 
-def _label(tile: Tile) -> str:
+def _title(tile: Tile, say: dict[str, str]) -> str:
+    return tile.title or say[tile.name.removesuffix("-iat")]
+
+
+def _subtitle(tile: Tile, say: dict[str, str]) -> str:
+    if tile.name == "moved":
+        return say["moved_share"].format(percent=f"{100 * tile.share:.1f}")
+    return "" if tile.title else "IAT" if tile.name.endswith("-iat") else say["photograph"]
+
+
+def _label(tile: Tile, say: dict[str, str]) -> str:
     """A title that stands alone."""
-    return f"{tile.title}, IAT" if tile.name.endswith("-iat") else tile.title
+    title = _title(tile, say)
+    return f"{title}, IAT" if tile.name.endswith("-iat") else title
 
 
 def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:

@@ -1,14 +1,6 @@
 // A blind vote: two methods' pictures without their names. Votes stay in this browser.
 {
-  const text = {
-    picture: (letter) => `Picture ${letter}`,
-    tally: (count) => (count === 1 ? "1 comparison so far." : `${count} comparisons so far.`) + kept(),
-    kept: " They stay in this browser.",
-    unkept: " This browser keeps nothing: they are gone once the page is closed.",
-    forget: "Forget my votes",
-    sure: "Press again to forget them all",
-    percent: (share) => `${Math.round(100 * share)} %`,
-  };
+  const text = (name, told) => sentence("vote", name, told);
   const KEY = "mambamef.votes";
   const ROUNDS = 200; // of the iteration for the strengths, which has long come to rest then
 
@@ -16,7 +8,7 @@
   let stored = true;
   let sure = false;
   let round = null; // the names of the two methods on show, first A, then B
-  const kept = () => (stored ? text.kept : text.unkept);
+  const tally = (count) => `${text(count === 1 ? "one" : "several", { count })} ${text(stored ? "kept" : "unkept")}`;
 
   /** Votes are [one, other, score]: methods' names, and 1, 0.5 or 0 as the first won, drew or lost. Titles are by name. */
   function read() {
@@ -49,9 +41,9 @@
       if (!round?.every(tileNamed)) round = candidates.length > 1 ? next(candidates.map((tile) => tile.dataset.name)) : null;
       booth.querySelector(".few").hidden = Boolean(round);
       booth.toggleAttribute("data-closed", !round);
-      booth.querySelectorAll("figure").forEach((figure, index) => hang(figure, round?.[index], text.picture("AB"[index])));
-      booth.querySelector(".tally").replaceChildren(text.tally(votes.length));
-      booth.querySelector(".reset").replaceChildren(sure ? text.sure : text.forget);
+      booth.querySelectorAll("figure").forEach((figure, index) => hang(figure, round?.[index], text("picture", { letter: "AB"[index] })));
+      booth.querySelector(".tally").replaceChildren(tally(votes.length));
+      booth.querySelector(".reset").replaceChildren(text(sure ? "sure" : "forget"));
       booth.querySelector("tbody").replaceChildren(...ranking().map(row));
     },
   };
@@ -112,7 +104,7 @@
 
   function row([name, strength]) {
     const count = votes.filter(([one, other]) => one === name || other === name).length;
-    const cells = [titles[name] ?? name, text.percent(strength / (strength + 1)), count];
+    const cells = [titles[name] ?? name, `${Math.round((100 * strength) / (strength + 1))} %`, count];
     const row = document.createElement("tr");
     row.append(...cells.map((cell) => Object.assign(document.createElement("td"), { textContent: cell })));
     return row;
