@@ -62,9 +62,8 @@ def _energies(pair: ExposurePair, method: str, rng: np.random.Generator) -> tupl
     patch, first, second, shape = _things(pair, rng)
     under, over = (patch.of(photo).clone() for photo in (pair.under, pair.over))
     moved = ExposurePair(_put(pair.under, under, first, shape), _put(pair.over, over, second, shape))
-    scenes = [
-        pair,
-        *(ExposurePair(_put(pair.under, under, at, shape), _put(pair.over, over, at, shape)) for at in (first, second)),
+    there = [
+        ExposurePair(_put(pair.under, under, at, shape), _put(pair.over, over, at, shape)) for at in (first, second)
     ]
     wanted = [fuse_pair(scene, method, mode="exact") for scene in (pair, *there)]
     plain, clean = (fuse_pair(moved, method, ghosts=handling, mode="exact") for handling in ("ignore", "remove"))
