@@ -73,8 +73,8 @@ def photographs(light: Radiance, stops: float, true: Motion, rng: np.random.Gene
     """A dark one by a still camera, and one so many stops brighter by a camera that has moved."""
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     size = light.shape[1::-1]
-    seen = np.asarray(cv2.warpPerspective(light, true.matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT))
-    return photograph(light, -stops / 2, rng), photograph(seen, stops / 2, rng)
+    seen = cv2.warpPerspective(light, true.matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
+    return photograph(light, -stops / 2, rng), photograph(np.asarray(seen, np.float32), stops / 2, rng)
 
 
 def photograph(light: Radiance, stops: float, rng: np.random.Generator) -> Photo:

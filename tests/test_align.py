@@ -15,7 +15,7 @@ from docs.align import error, light_of, photograph, photographs
 from fusion import align
 from fusion.align import Motion, motion, registered
 from fusion.camera import Radiance
-from fusion.image import ExposurePair, as_pair, load_pair
+from fusion.image import ExposurePair, Photo, as_pair, load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCENES = ["courtyard", "desk", "room"]
@@ -105,8 +105,8 @@ def test_the_movement_is_taken_back(light: Radiance) -> None:
     assert float(rim.max()) < float(off.max())
 
 
-def place_of(part: torch.Tensor, whole: torch.Tensor) -> tuple[int, int]:
-    """Row and column of a part that was cut out of a photograph, and not touched otherwise."""
+def place_of(part: Photo, whole: Photo) -> tuple[int, int]:
+    """Row and column of what was cut out of a photograph; fails unless it was not touched otherwise."""
     height, width = part.shape[1:]
     for top in range(whole.shape[1] - height + 1):
         for left in range(whole.shape[2] - width + 1):
@@ -219,8 +219,11 @@ def test_nothing_to_see_is_refused() -> None:
 
 
 def test_too_little_in_common(light: Radiance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def far(*_: Photo) -> Motion:
+        return shaken(light, 0, light.shape[0] * 0.6)
+
     pair = pair_of(light, shaken(light))
-    monkeypatch.setattr(align, "motion", lambda *_: shaken(light, 0, light.shape[0] * 0.6))
+    monkeypatch.setattr(align, "motion", far)
     assert unchanged(pair)
     assert registered(pair).pair.notes == (
         "The exposures overlap too little to be aligned; they are fused as they are.",
@@ -240,7 +243,7 @@ def test_three_align_to_the_middle_one(light: Radiance) -> None:
     dark, bright = shaken(light, -6, 4, turn=0.7), shaken(light, 10, 3)
     pair = stack_of(light, (2, bright), (0, shaken(light)), (-2, dark))
     done = registered(pair)
-    assert place_of(done.pair.between[0], pair.between[0])
+    place_of(done.pair.between[0], pair.between[0])
     assert done.motions[1] is None
     for found, true in zip(done.motions[::2], (dark, bright), strict=True):
         assert found
