@@ -422,8 +422,10 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     demo.load(told, None, about, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
+    # One at a time: of two at once, the later would write over what the earlier noted among the originals.
+    noted: dict[str, Any] = quiet | {"concurrency_id": "upload", "concurrency_limit": 1}
     for slot in (under, over):
-        slot.upload(show_upload, [slot, originals], [slot, originals, several, status], **quiet)
+        slot.upload(show_upload, [slot, originals], [slot, originals, several, status], **noted)
     taken = strip.select(take_example, None, [under, over, several], **quiet)
     fused = taken.then(fuse, inputs, outputs, **heavy)
     fused.then(pack, state, [csv, archive], **quiet)

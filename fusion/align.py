@@ -338,9 +338,10 @@ def _distance(found: Motion, size: tuple[int, int]) -> float:
 
 
 def _common(matrices: Sequence[Matrix], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns, even numbers of them, that every warped exposure fills."""
+    """Rows and columns that every warped exposure fills."""
     height, width = size
-    corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], np.float64)
+    # One pixel further in: the cubic kernel reads beyond its place.
+    corners = np.array([(1, 1), (width - 2, 1), (1, height - 2), (width - 2, height - 2)], np.float64)
     sides = [_moved(corners, matrix) for matrix in matrices]
     left = max(0, *(math.ceil(max(x[0, 0], x[2, 0])) for x in sides))
     top = max(0, *(math.ceil(max(x[0, 1], x[1, 1])) for x in sides))
@@ -364,8 +365,9 @@ def _taken_back(photo: Photo, matrix: Matrix) -> Photo:
 
 def _told(found: Motion, size: tuple[int, int]) -> str:
     """The movement in words: "moved 14 px, turned 0.4°"."""
-    middle = np.array([[size[1] / 2, size[0] / 2]])
-    moved = float(np.hypot(*(found.of(middle) - middle)[0]))
-    turned = math.degrees(math.atan2(found.matrix[1, 0], found.matrix[0, 0]))
+    places = np.array([[size[1] / 2, size[0] / 2], [size[1] / 2 + 1, size[0] / 2]])
+    middle, beside = found.of(places)
+    moved = float(np.hypot(*(middle - places[0])))
+    turned = math.degrees(math.atan2(*(beside - middle)[::-1]))
     words = f"moved {moved:.0f} px" if moved >= 9.5 else f"moved {moved:.1f} px"
     return f"{words}, turned {abs(turned):.1f}°" if abs(turned) >= 0.05 else words

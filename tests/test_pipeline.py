@@ -11,12 +11,18 @@ import torch
 
 import fusion
 from fusion import pipeline, weights
+from fusion.enhance import Corrector, enhance
 from fusion.errors import FusionError, ImageError
-from fusion.image import as_pair, load_pair, to_uint8
-from fusion.method import Fuser
+from fusion.image import ExposurePair, Photo, as_pair, load_pair, to_uint8
+from fusion.method import Fuser, Method
+from fusion.methods import METHODS
+from fusion.methods.mertens import exposure_fusion
 from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
 has_iat = weights.missing("iat") is None
+available = pytest.mark.parametrize("method", [m for m in METHODS if not m.unavailable], ids=lambda method: method.name)
 
 
 @pytest.fixture
@@ -131,3 +137,81 @@ def test_a_file_and_an_array_do_not_mix(files: tuple[Path, Path]) -> None:
 def test_fusers_are_loaded_once() -> None:
     loaded = pipeline._fuser("mertens", "cpu")  # pyright: ignore[reportPrivateUsage]
     assert pipeline._fuser("mertens", "cpu") is loaded  # pyright: ignore[reportPrivateUsage]
+
+
+# More than two exposures.
+
+
+def exposures(*stops: float) -> list[Photo]:
+    """Of one scene, 32 x 40, clipped as photographs are."""
+    coarse = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(4))
+    scene = torch.nn.functional.interpolate(coarse, (32, 40), mode="bicubic")[0].clamp(0.02, 1)
+    return [(scene * 2**stop).clamp(0, 1) for stop in stops]
+
+
+def alone(method: Method, under: Photo, over: Photo) -> Photo:
+    """What a method by itself makes of two."""
+    pair = ExposurePair(under, over)
+    return Fuser(method)(pair, enhance(pair, Corrector()) if method.enhanced else None)
+
+
+@available
+def test_the_order_of_three_does_not_matter(method: Method) -> None:
+    dark, middle, bright = exposures(-2, -0.5, 1)
+    fused = fusion.fuse(dark, middle, method.name, more=[bright], align=False)
+    assert fused.shape == dark.shape
+    for first, second, third in ((bright, dark, middle), (middle, bright, dark)):
+        assert torch.equal(fusion.fuse(first, second, method.name, more=[third], align=False), fused)
+    without = fusion.fuse(dark, bright, method.name, align=False)
+    assert float((fused - without).abs().mean()) > 0.5 / 255
+
+
+@available
+def test_a_method_for_two_takes_the_bright_ones_first(method: Method) -> None:
+    if method.many:
+        pytest.skip("takes all at once")
+    darkest, dark, bright, brightest = exposures(-3, -1.5, 0, 1)
+    expected = alone(method, darkest, alone(method, dark, alone(method, bright, brightest)))
+    assert torch.equal(fusion.fuse(dark, brightest, method.name, more=[darkest, bright], align=False), expected)
+
+
+@available
+def test_two_are_fused_as_ever(method: Method) -> None:
+    dark, bright = exposures(-2, 1)
+    assert torch.equal(fusion.fuse(bright, dark, method.name, align=False), alone(method, dark, bright))
+
+
+def test_methods_for_many_see_all_exposures_at_once() -> None:
+    frames = exposures(-3, -1.5, 0, 1)
+    burst = torch.stack(frames)
+    expected = {"mertens": exposure_fusion(burst), "mertens-torch": exposure_fusion(burst, variant="torch")}
+    for name, fused in expected.items():
+        assert pipeline.method(name).many
+        ours = fusion.fuse(frames[2], frames[0], name, more=[frames[3], frames[1]], align=False)
+        assert torch.equal(ours, fused)
+
+
+def test_progress_of_three_ends_at_one() -> None:
+    frames = exposures(-2, -0.5, 1)
+    shares: list[float] = []
+    fusion.fuse(frames[0], frames[1], "mefnet", more=frames[2:], align=False, progress=shares.append)
+    assert shares == [0.5, 1]
+
+
+def test_three_are_compared_as_they_are_fused() -> None:
+    dark, middle, bright = exposures(-2, -0.5, 1)
+    events = list(compare(bright, dark, more=[middle], align=False, metrics=()))
+    made = [event for event in events if isinstance(event, Fused)]
+    assert [one.method.name for one in made] == [method.name for method in METHODS if not method.unavailable]
+    for one in made:
+        assert torch.equal(one.photo, fusion.fuse(dark, middle, one.method.name, more=[bright], align=False))
+
+
+def test_align_is_what_decides() -> None:
+    """A shaken pair comes back cropped, unless it is to be left as it is."""
+    pair = load_pair(*(EXAMPLES / "courtyard" / name for name in ("under.png", "over.png")))
+    shaken = pair.over.roll((7, 5), (1, 2))
+    assert fusion.fuse(pair.under, shaken, "mertens", align=False).shape == pair.under.shape
+    height, width = fusion.fuse(pair.under, shaken, "mertens").shape[1:]
+    assert 7 <= pair.size[0] - height <= 10
+    assert 5 <= pair.size[1] - width <= 8
