@@ -483,3 +483,16 @@ def test_programs_wait_in_the_visitors_queue_and_get_at_nothing_else() -> None:
 )
 def test_no_part_of_the_page_comes_from_elsewhere(path: Path) -> None:
     assert not re.search(r"(?:https?:|url\(|@import|src=\"/)", path.read_text())
+
+
+def test_no_sentence_can_become_a_program() -> None:
+    """Gradio evaluates a filled template as JavaScript's template literal."""
+    sentence = "It is called ${alert(1)}; rename it."
+    run = replace(run_of(scored("mertens")), notes=(sentence,))
+    failed = replace(run.tiles[0], state=State.FAILED, reason=sentence)
+    for shown in (
+        views.problem(sentence),
+        views.status(run),
+        views.sheet(replace(run, tiles=(failed,)), METRICS),
+    ):
+        assert "$" not in json.dumps(shown)

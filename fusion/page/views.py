@@ -43,7 +43,7 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
     if not run.tiles:
         return {"kind": "busy", "text": text["status"]["reading"], "notes": []}
     height, width = run.size
-    notes = list(run.notes)
+    notes = [_harmless(note) for note in run.notes]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
@@ -52,7 +52,12 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
 
 def problem(sentence: str) -> dict[str, Any]:
     """The status that says what is wrong."""
-    return {"kind": "problem", "text": sentence, "notes": []}
+    return {"kind": "problem", "text": _harmless(sentence), "notes": []}
+
+
+def _harmless(sentence: str) -> str:
+    """A sentence of the library as a value: Gradio runs what stands in `${}` in a template that it has filled."""
+    return sentence.replace("$", "＄")
 
 
 def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
@@ -130,7 +135,11 @@ def _tile(
     tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], say: dict[str, str]
 ) -> dict[str, Any]:
     title, subtitle, label = _title(tile, say), _subtitle(tile, say), _label(tile, say)
-    places = {State.WAITING: say["waiting"], State.RUNNING: say["running"], State.FAILED: tile.reason or say["stopped"]}
+    places = {
+        State.WAITING: say["waiting"],
+        State.RUNNING: say["running"],
+        State.FAILED: _harmless(tile.reason) or say["stopped"],
+    }
     alt = f"{title}, {subtitle}" if subtitle else say["fused"].format(title=title)
     shown: dict[str, Any] = {
         "name": tile.name,
