@@ -364,7 +364,7 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
         notes.append(f"{name} has transparency, which is ignored.")
     said: dict[str, Any] = file.info
     depth = int(said.get("bit_depth", 8))
-    pixels = np.asarray(file)[..., :3]
+    pixels = np.array(file)[..., :3]  # a copy: the file's memory goes with it
     profile = said.get("icc_profile") or b""
     conversion = _conversion(profile, "RGB", notes, name)
     if depth > 8:

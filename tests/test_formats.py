@@ -149,7 +149,7 @@ def test_exposures_are_ordered_by_brightness() -> None:
     dark, middle, light, bright = shades(0.1, 0.3, 0.6, 1.0)
     stack = as_pair(light, dark, bright, middle)
     assert all(map(torch.equal, stack.frames, (dark, middle, light, bright)))
-    assert stack.notes == ()
+    assert stack.notes == ("Metrics are measured against the darkest and the brightest of the 4 exposures.",)
     assert len(as_pair(dark, bright).between) == 0
 
 
