@@ -132,16 +132,17 @@ def fuse(
     if not methods:
         yield {status: views.problem(text["status"]["no_method"])}
         return
-    opened = False
+    opened: bool | None = None
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
         for run in runs(files, chosen, "exact" if every_pixel else "auto", align=align, deghost=deghost):
             changes = {state: run, sheet: _sheet(run, metrics, text), status: views.status(run, text)}
-            if not run.fused:
-                changes |= {details: gr.Column(visible=False)}
-            else:
+            if run.fused:
                 changes |= _details(run, text) if opened else _opened_details(run, text)
                 opened = True
+            elif opened is None:  # once: a busy browser may take a later "hidden" for the last word
+                changes |= {details: gr.Column(visible=False)}
+                opened = False
             yield changes
     except FusionError as error:
         yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
