@@ -38,7 +38,7 @@ from fusion.align import registered
 from fusion.brackets import OURS, Bracket, Skipped, shown
 from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.files import write_atomically
-from fusion.image import Photo, load_pair, save, to_uint8
+from fusion.image import Photo, load_pair, preview, save
 from fusion.method import Mode
 from fusion.metric import Scorer
 from fusion.metrics import METRICS
@@ -239,15 +239,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _thumbnail(photo: Photo) -> str:
-    import cv2
-
-    pixels = to_uint8(photo)
-    height, width = pixels.shape[:2]
-    scale = min(1.0, _THUMBNAIL / max(height, width))
-    reduced = max(1, round(width * scale)), max(1, round(height * scale))
-    pixels = cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    return base64.b64encode(encoded.tobytes()).decode()
+    return base64.b64encode(preview(photo, _THUMBNAIL, quality=80)).decode()
 
 
 def _take(out: Path) -> None:

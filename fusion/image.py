@@ -218,10 +218,12 @@ def _in_profile(photo: Photo | NDArray[np.uint8], profile: bytes) -> tuple[Photo
 
 
 def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], side: int = 1600) -> None:
-    """A photograph (3, H, W), or its pixels (H, W, 3), as JPEG, its longest side reduced to `side` pixels.
+    """`preview` as a file. Raises ImageError where it cannot be written."""
+    _write(preview(photo, side), Path(path))
 
-    Raises ImageError where the file cannot be written.
-    """
+
+def preview(photo: Photo | NDArray[np.uint8], side: int, quality: int = 92) -> bytes:
+    """A photograph (3, H, W), or its pixels (H, W, 3), as JPEG, its longest side reduced to `side` pixels."""
     import cv2
 
     pixels = photo if isinstance(photo, np.ndarray) else to_uint8(photo)
@@ -231,7 +233,7 @@ def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], si
         reduced = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA)
     # WebP would be smaller, and much slower.
-    _write(encode(pixels, ".jpg", quality=92), Path(path))
+    return encode(pixels, ".jpg", quality=quality)
 
 
 def to_uint8(photo: Photo) -> NDArray[np.uint8]:

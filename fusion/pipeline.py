@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fusion.align import registered
 from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
@@ -135,8 +136,9 @@ def compare(
             _log.warning("no exposure correction: %s", error)
 
     scorer = Scorer(pair, metrics, limit=scored_pixels)
+    still = _Still.of(pair, moved) if moved and ghosts == "remove" else None
     for m in chosen:
-        yield from _outcome(m, pair, lumas, place, scorer, mode, moved if ghosts == "remove" else None)
+        yield from _outcome(m, pair, lumas, place, scorer, mode, still)
 
 
 def fuse(
@@ -177,7 +179,8 @@ def fuse_pair(
     reuse_freed_memory()
     place = device or default_device()
     moved = find_ghosts(pair) if ghosts == "remove" and not pair.between else None
-    return _fused(_fuser(method(name).name, place), pair, place, mode=mode, progress=progress, ghosts=moved)
+    still = _Still.of(pair, moved) if moved else None
+    return _fused(_fuser(method(name).name, place), pair, place, mode=mode, progress=progress, still=still)
 
 
 def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
@@ -206,7 +209,7 @@ def default_device() -> str:
 
 
 def _outcome(
-    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode, ghosts: Ghosts | None
+    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode, still: _Still | None
 ) -> Iterator[Running | Fused | Scored | Failed]:
     """One method's events; whatever goes wrong concerns this method alone."""
     yield Running(m)
@@ -216,7 +219,7 @@ def _outcome(
         fuser = _fuser(m.name, device)
         size = fuser.seen(*pair.size, mode)  # before there is less memory
         start = time.perf_counter()
-        photo = _fused(fuser, pair, device, lumas, mode=mode, ghosts=ghosts)
+        photo = _fused(fuser, pair, device, lumas, mode=mode, still=still)
         fused = Fused(m, photo, time.perf_counter() - start, size)
         yield fused
         start = time.perf_counter()
@@ -240,19 +243,18 @@ def _fused(
     *,
     mode: Mode,
     progress: Progress | None = None,
-    ghosts: Ghosts | None = None,
+    still: _Still | None = None,
 ) -> Photo:
     """The photograph of two exposures or more; `lumas` are what IAT made of the two, where that is known.
 
-    With `ghosts`, places that moved are of a second photograph, of a pair in which they did not.
+    With `still`, places that moved are of a second photograph, of a pair in which they did not.
 
     A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
     on to the darkest, in whatever order they came.
     """
-    if ghosts:
+    if still:
         plain = _fused(fuser, pair, device, lumas, mode=mode)
-        still = _fused(fuser, without_ghosts(pair, ghosts), device, mode=mode)
-        return torch.lerp(plain, still, ghosts.mask)
+        return torch.lerp(plain, _fused(fuser, still.pair, device, mode=mode), still.mask)
     if not pair.between or fuser.method.many:
         if fuser.method.enhanced and lumas is None:
             lumas = enhance(pair, _corrector(device))
@@ -268,6 +270,19 @@ def _fused(
 def _out_of_memory(error: Exception) -> bool:
     # The CPU's allocator raises a bare RuntimeError.
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Still:
+    """A pair in which nothing moved, and where it is to be used: made once for all methods."""
+
+    pair: ExposurePair
+    mask: Tensor
+
+    @staticmethod
+    def of(pair: ExposurePair, ghosts: Ghosts) -> _Still:
+        """Of a pair in which something did."""
+        return _Still(without_ghosts(pair, ghosts), ghosts.mask)
 
 
 @lru_cache(maxsize=32)
