@@ -13,5 +13,9 @@ class WeightsError(FusionError):
     """A method's weights are missing, damaged, or do not fit its network."""
 
 
+class NotEnoughMemoryError(FusionError):
+    """The picture takes more memory than there is, however it is cut up."""
+
+
 class DatasetError(FusionError):
     """A folder does not have the layout `<scene>/*_A.*` (under) and `<scene>/*_B.*` (over)."""

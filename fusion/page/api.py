@@ -147,10 +147,10 @@ class Api:
                 match event:
                     case Loaded(pair):
                         notes, size = list(pair.notes), pair.size
-                    case Fused(method, photo, seconds, seen):
+                    case Fused(method, photo, seconds, seen, note):
                         path = folder / f"{method.name}.png"
                         save(photo, path, bits=bits)
-                        said = notes if seen == size else [*notes, _copy_of(*seen)]
+                        said = [*notes, *([_copy_of(*seen)] if seen != size else ()), *filter(None, [note])]
                         made[method.name] = _outcome(method, path=path, seconds=seconds, notes=said)
                     case Scored(fused, scores):
                         made[fused.method.name] = {**made[fused.method.name], "scores": scores}

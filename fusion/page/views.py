@@ -44,6 +44,7 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
         return {"kind": "busy", "text": text["status"]["reading"], "notes": []}
     height, width = run.size
     notes = [_harmless(note) for note in run.notes]
+    notes += [f"{fused.method.title}: {fused.note}" for fused in run.fused if fused.note]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
