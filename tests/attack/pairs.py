@@ -23,7 +23,8 @@ QUICK = [method.name for method in METHODS if not (method.unavailable or method.
 SLOW = [method.name for method in METHODS if method.largest and not method.unavailable]
 
 _DOCUMENTED = re.compile(
-    r"too small; each side needs|values outside 0 to 1|differ in size|are identical|are equally bright|must be \(H, W, 3\)"
+    r"too small; each side needs|has values outside 0 to 1|differ in size|"
+    r"are identical|are equally bright|must be \(H, W, 3\)"
 )
 _VALUES = (np.nan, np.inf, -np.inf, -0.0, 1e-45, 1e-38, -1e-9, 1 + 1e-6, 255.0)
 """What floating point knows beside the numbers of a photograph."""
