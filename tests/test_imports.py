@@ -14,6 +14,7 @@ LAYERS = (
     ("errors", "files", "memory"),
     ("color", "tiles", "blocks", "profiles", "encode"),
     ("decode",),
+    ("child",),
     ("image", "weights"),
     ("align", "ghost", "enhance", "metric"),
     ("method", "metrics"),
