@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from test_image import ADOBE, Put, colours, encoded, put, refusal_of
 
+from fusion.decode import decode
 from fusion.errors import ImageError
 from fusion.image import Origin, Picture, as_pair, load, load_pair, save, to_uint8
 
@@ -132,9 +133,10 @@ def test_a_raw_that_is_no_raw_is_refused(put: Put) -> None:
     assert "is damaged, cut short" in refusal_of(put(b"FUJIFILMCCD-RAW " + bytes(3000)))
 
 
-def test_raw_without_its_library_says_what_to_do(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_without_its_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "rawpy", None)
-    assert "needs the package rawpy" in refusal_of(put(negative(np.full((64, 64), 0.5))))
+    with pytest.raises(ImageError, match="needs the package rawpy"):
+        decode(negative(np.full((64, 64), 0.5)), "The picture")
 
 
 # More than two

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from fusion.decode import decode
 from fusion.errors import ImageError
 from fusion.image import load, load_pair, save, save_preview, to_uint8
 
@@ -164,16 +165,15 @@ def test_16_bit_grey_tiff_whose_white_is_zero(put: Put) -> None:
     assert (words_of(put(tiff16(grey, photometric=0))) == 65535 - grey[..., None]).all()
 
 
-def test_16_bit_colour_that_opencv_misreads_is_read_with_8_bits(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = put(tiff16(colours(np.uint16)))
-
+def test_16_bit_colour_that_opencv_misreads_is_read_with_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     def upside_down(*_: object) -> Array:
         return colours(np.uint16)[::-1]
 
     monkeypatch.setattr(cv2, "imdecode", upside_down)
-    assert load(path).bits == 8
-    assert load(path).notes == ("The picture is read with 8 of its 16 bits.",)
-    assert (bytes_of(path) == colours(np.uint16) >> 8).all()
+    read = decode(tiff16(colours(np.uint16)), "The picture")
+    assert read.bits == 8
+    assert read.notes == ["The picture is read with 8 of its 16 bits."]
+    assert (read.pixels == colours(np.uint16) >> 8).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -437,14 +437,16 @@ def test_a_second_picture_inside_a_jpeg_is_left_alone(put: Put) -> None:
     assert load(path).photo.shape == (3, 20, 20)
 
 
-def test_no_other_decoder_is_loaded(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_decoder_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(Image, "open", forbidden)
     monkeypatch.setattr("PIL.EpsImagePlugin.EpsImageFile.__init__", forbidden)
-    assert refusal_of(put(POSTSCRIPT)) == FOREIGN
-    assert refusal_of(put(b"\x89PNG\r\n\x1a\n" + POSTSCRIPT)) == DAMAGED
+    for data, sentence in ((POSTSCRIPT, FOREIGN), (b"\x89PNG\r\n\x1a\n" + POSTSCRIPT, DAMAGED)):
+        with pytest.raises(ImageError) as refusal:
+            decode(data, "The picture")
+        assert str(refusal.value) == sentence
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
@@ -473,9 +475,9 @@ def test_files_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert refusal_of(tmp_path / ("x" * 300)) == "The picture cannot be opened; choose it again."
     assert refusal_of(Path("a\0b")) == "The picture does not exist; choose it again."
     large = tmp_path / "large.png"
-    large.write_bytes(bytes(1001))
-    monkeypatch.setattr("fusion.image.MAX_BYTES", 1000)
-    assert refusal_of(large).startswith("The picture is a file of more than")
+    large.write_bytes(bytes(2_100_000))
+    monkeypatch.setattr("fusion.image.MAX_BYTES", 2_000_000)
+    assert refusal_of(large) == "The picture is a file of 2.1 MB; make it smaller first: at most 2 MB."
 
 
 def test_memory_that_runs_out_is_a_refusal(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ LAYERS = (
     ("memory",),
     ("color", "tiles", "blocks", "profiles", "encode"),
     ("decode",),
+    ("child",),
     ("image", "weights"),
     ("align", "ghost", "enhance", "metric"),
     ("method", "metrics"),
