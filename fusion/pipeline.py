@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusion import cancel
 from fusion.align import registered
 from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
@@ -222,6 +223,7 @@ def _outcome(
         photo = _fused(fuser, pair, device, lumas, mode=mode, still=still)
         fused = Fused(m, photo, time.perf_counter() - start, size)
         yield fused
+        cancel.check()
         start = time.perf_counter()
         scores = scorer(photo)
         yield Scored(fused, scores, time.perf_counter() - start)
@@ -252,6 +254,7 @@ def _fused(
     A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
     on to the darkest, in whatever order they came.
     """
+    cancel.check()
     if still:
         plain = _fused(fuser, pair, device, lumas, mode=mode)
         return torch.lerp(plain, _fused(fuser, still.pair, device, mode=mode), still.mask)
