@@ -72,6 +72,8 @@ BUDGET = "FUSION_MEMORY_MB"
 """The environment's variable that sets the budget."""
 _SHARE = 0.5
 _UNKNOWN = 4 << 30
+_NEEDED_AT_ONCE, _NEEDED_EACH = 200 << 20, 150
+"""Bytes, and bytes a pixel."""
 
 
 def budget() -> int:
@@ -79,6 +81,11 @@ def budget() -> int:
     if (megabytes := os.environ.get(BUDGET, "")).isdigit():
         return int(megabytes) << 20
     return int(_SHARE * free())
+
+
+def needed(height: int, width: int) -> int:
+    """Bytes that one run with all methods takes beside what networks take of `budget`, of a pair of this size."""
+    return _NEEDED_AT_ONCE + _NEEDED_EACH * height * width
 
 
 def free() -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion import color, memory, weights
+from fusion import cancel, color, memory, weights
 from fusion.blocks.guided_filter import affine_of_guides, apply_affine, scaled, shrink
 from fusion.enhance import IAT, Lumas
 from fusion.enhance import NAME as IAT_NAME
@@ -164,6 +164,9 @@ class Fuser:
         network = method.build()
         if method.recipe:
             weights.load(method.name, network)
+        if method.halo is None:  # the others are looked after tile by tile
+            for module in network.modules():
+                module.register_forward_pre_hook(_check)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.inference_mode()
@@ -270,6 +273,10 @@ class Fuser:
             multiple_of=method.multiple_of,
             progress=progress,
         )
+
+
+def _check(_module: nn.Module, _inputs: object) -> None:
+    cancel.check()
 
 
 def padded(network: Callable[..., Tensor], exposures: Sequence[Tensor], multiple_of: int) -> Tensor:

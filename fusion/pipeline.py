@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusion import memory
+from fusion import cancel, memory
 from fusion.align import registered
 from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
@@ -237,6 +237,7 @@ def _outcome(
             made = _fused(fuser, pair, device, lumas, mode=mode, still=still)
             fused = Fused(m, made.photo, time.perf_counter() - start, made.seen, made.note)
         yield fused
+        cancel.check()
         start = time.perf_counter()
         with memory.said():
             scores = scorer(fused.photo)
@@ -274,6 +275,7 @@ def _fused(
     A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
     on to the darkest, in whatever order they came.
     """
+    cancel.check()
     if still:
         plain = _fused(fuser, pair, device, lumas, mode=mode)
         other = _fused(fuser, still.pair, device, mode=mode)

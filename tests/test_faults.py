@@ -19,7 +19,7 @@ import fusion
 from fusion import weights
 from fusion.image import load, save
 from fusion.methods import METHODS
-from tests.test_api import Server, served
+from tests.server import Server, served
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    ("errors", "files"),
+    ("errors", "files", "cancel"),
     ("memory",),
     ("color", "tiles", "blocks", "profiles", "encode"),
     ("decode",),

@@ -51,6 +51,11 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
     return {"kind": kind, "text": _progress(run, text["status"]), "notes": notes}
 
 
+def waiting(place: int, text: Texts) -> dict[str, Any]:
+    """The status of one whose turn has not come."""
+    return {"kind": "busy", "text": text["status"]["line"].format(place=place), "notes": []}
+
+
 def problem(sentence: str) -> dict[str, Any]:
     """The status that says what is wrong."""
     return {"kind": "problem", "text": _harmless(sentence), "notes": []}
