@@ -20,25 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Server:
+class Running:
+    """A page, whoever started it."""
+
     address: str
-    folder: Path
-
-    process: subprocess.Popen[bytes]
-
-    @property
-    def place(self) -> Path:
-        """Where it keeps pictures."""
-        (found,) = (self.folder / "cache").glob("page-*")
-        return found
 
     @property
     def api(self) -> str:
         return f"{self.address}/gradio_api"
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
 
     def upload(self, path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
@@ -59,6 +48,24 @@ class Server:
         event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
         assert event == "event: error", data
         return json.loads(data.removeprefix("data: "))["error"]
+
+
+@dataclass(frozen=True)
+class Server(Running):
+    """A page of our own."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def place(self) -> Path:
+        """Where it keeps pictures."""
+        (found,) = (self.folder / "cache").glob("page-*")
+        return found
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
 
 
 @contextmanager
