@@ -131,7 +131,9 @@ def _tested(number: int, asked: str, files: list[str]) -> Row:
 
 def main() -> int:
     """Print the rows as they come, then the table."""
-    parser = argparse.ArgumentParser("python -m tests.attack", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        "python -m tests.attack", description="Attack the page that runs on this computer."
+    )
     parser.add_argument("--url", help="a page that runs on this computer, http://127.0.0.1:PORT")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="a folder of hostile files")
     parser.add_argument("--nightly", action="store_true", help="an hour more, and docs/attack.md")

@@ -64,7 +64,8 @@ def floods(page: Running, pair: list[bytes]) -> list[Row]:
             "1 GB in one upload, 200 MB of JSON, 1,000 files in one request, 400,000 brackets, 500 uploads",
             "refused after the limit + 16 MB; no 500; memory ≤ 600 MB",
             f"after {upload[0] / 1e6:.0f} MB ({upload[1]}) and {body[0] / 1e6:.1f} MB ({body[1]}); "
-            f"1,000 files: {thousand}; brackets: {nested}; {codes.count(200)} of 500 taken, {len(broken)} broken; memory {peak:.0f} MB",
+            f"1,000 files: {thousand}; brackets: {nested}; {codes.count(200)} of 500 taken, {len(broken)} broken; "
+            f"memory {peak:.0f} MB",
             large and refused and not broken and peak <= 600 and not watch.restarts,
         ),
         Row(6, "jobs that run while twelve are asked for", "never more than 1", f"{jobs:.0f} at once", jobs <= 1),
