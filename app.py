@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -16,6 +16,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 # PyTorch's idle threads otherwise spin for milliseconds, in the way of the scan's own.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+from fusion.page import place
+
+os.environ["GRADIO_TEMP_DIR"] = str(place.take())  # before Gradio is imported
 
 try:
     # Before torch, which it prepares for processors that are lent call by call.
@@ -34,10 +38,11 @@ from fusion.image import check_count
 from fusion.method import Mode
 from fusion.methods import METHODS
 from fusion.metrics import METRICS
-from fusion.page import bundle, examples, texts, uploads, views
+from fusion.page import bundle, examples, jobs, texts, uploads, views, web
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
+from fusion.page.jobs import Line, Place
 from fusion.page.texts import Texts
 from fusion.pipeline import Event, compare, default_device, method, warm_up
 
@@ -47,9 +52,10 @@ TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
 """The methods a visitor starts with: the best ones, the namesake, and the classic."""
 SLIDER_PIXELS = 4_000_000
 """The slider shows larger pictures reduced: it would hold two of them decoded."""
-HOUR = 3600
 
 finished = Finished()
+line = Line(Path(os.environ["GRADIO_TEMP_DIR"]))
+guards: list[web.Guard] = []
 i18n = gr.I18n(**texts.labels())
 
 
@@ -81,22 +87,32 @@ def events(
     check_count(len(files))
     under, over, *more = files
     ghosts = "remove" if deghost else "mark"
-    yield from compare(under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected)
+    made = compare(under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected)
+    yield from jobs.admitted(made)
 
 
-def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, deghost: bool) -> Iterator[Run]:
-    """The run after each event, or the whole run at once where it has been made before."""
+def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, deghost: bool) -> Iterator[Run | Place]:
+    """The place in line, then the run after each event; or the whole run at once where it has been made before."""
     key = finished.key(files, (*methods, mode, str(align), str(deghost)))
     if (known := finished.get(key)) is not None:
         yield known
         return
-    run = None
-    chosen = [method(name) for name in methods]
-    steps = events(files, methods, mode, align=align, deghost=deghost)
-    for run in follow(steps, chosen, cache_folder(), examples.name_of(files)):
-        yield run
-    if run is not None:
-        finished.put(key, run)
+
+    def steps() -> Generator[Run, None, None]:
+        run = None
+        chosen = [method(name) for name in methods]
+        made = events(files, methods, mode, align=align, deghost=deghost)
+        for run in follow(made, chosen, cache_folder(), examples.name_of(files)):
+            yield run
+        if run is not None:
+            finished.put(key, run)
+
+    yield from line.follow(steps, methods=len(methods), key=key, wanted=visitor())
+
+
+def visitor() -> Callable[[], bool]:
+    """Whether the visitor whose request this is has not left."""
+    return jobs.visitor(demo._queue)  # pyright: ignore[reportPrivateUsage]
 
 
 def cache_folder() -> Path:
@@ -133,9 +149,14 @@ def fuse(
         yield {status: views.problem(text["status"]["no_method"])}
         return
     opened: bool | None = None
+    run: Run | None = None
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
-        for run in runs(files, chosen, "exact" if every_pixel else "auto", align=align, deghost=deghost):
+        for made in runs(files, chosen, "exact" if every_pixel else "auto", align=align, deghost=deghost):
+            if isinstance(made, Place):
+                yield {status: views.waiting(made.number, text)}
+                continue
+            run = made
             changes = {state: run, sheet: _sheet(run, metrics, text), status: views.status(run, text)}
             if run.fused:
                 changes |= _details(run, text) if opened else _opened_details(run, text)
@@ -145,7 +166,11 @@ def fuse(
                 opened = False
             yield changes
     except FusionError as error:
-        yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
+        if run and run.fused:  # what there is stays
+            run = run.ended(Stage.STOPPED)
+            yield {state: run, sheet: _sheet(run, metrics, text), status: views.problem(str(error))}
+        else:
+            yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
 
 
 def spoken(request: gr.Request) -> Texts:
@@ -294,8 +319,8 @@ def heading(text: I18nData, hint: I18nData | None = None) -> gr.HTML:
 download: dict[str, Any] = {"interactive": False, "size": "md", "scale": 0, "min_width": 170}
 available = [(m.title, m.name) for m in METHODS if not m.unavailable]
 
-with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as demo:
-    state = gr.State(time_to_live=HOUR)
+with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, place.KEPT)) as demo:
+    state = gr.State(time_to_live=place.KEPT)
     gr.HTML(
         i18n("page.tagline"),
         label=i18n("page.language"),
@@ -316,7 +341,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
                     file_types=uploads.SEVERAL,
                     elem_id="several",
                 )
-            originals = gr.State({}, time_to_live=HOUR)
+            originals = gr.State({}, time_to_live=place.KEPT)
         with gr.Column(scale=2, min_width=320):
             methods = gr.CheckboxGroup(
                 available,
@@ -406,17 +431,18 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     inputs = [under, over, several, originals, methods, metrics, exact, align, deghost]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    # One pair at a time, a visitor's or a program's: the methods use all cores, or the one GPU.
-    alone: dict[str, Any] = {"concurrency_id": "fuse", "concurrency_limit": 1}
-    heavy: dict[str, Any] = alone | {
+    # Many may ask at once, visitors and programs. One is served at a time, in `line`: the methods use all cores, or the
+    # one GPU. What has been made before waits for nobody.
+    lined: dict[str, Any] = {"concurrency_id": "fuse", "concurrency_limit": 64}
+    heavy: dict[str, Any] = lined | {
         "api_visibility": "private",
-        "show_progress": "minimal",  # the place in the queue, and the seconds
+        "show_progress": "minimal",  # the seconds
         "show_progress_on": status,  # elsewhere it would cover the pictures
     }
 
     # Programs first: a handler of the page takes the name of its function, even though no program can call it.
-    api = Api(events, cache_folder())
-    for endpoint, limits in ((api.methods, {}), (api.fuse, alone), (api.compare, alone), (api.metrics, alone)):
+    api = Api(events, cache_folder(), lambda steps, methods: line.follow(steps, methods=methods, wanted=visitor()))
+    for endpoint, limits in ((api.methods, {}), (api.fuse, lined), (api.compare, lined), (api.metrics, lined)):
         gr.api(endpoint, **limits)  # pyright: ignore[reportPrivateImportUsage]
 
     demo.load(arrive, None, [strip, methods, sheet, table], **quiet)
@@ -436,7 +462,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(HOUR, HOUR)) as 
     for side in (left, right):
         side.input(slide, [state, left, right], slider, **quiet)
 
-demo.queue(max_size=16, api_open=False, default_concurrency_limit=4)
+# What waits there are mostly pages that open, two events each; jobs wait in `line`.
+demo.queue(max_size=256, api_open=False, default_concurrency_limit=4)
 
 
 def theme() -> themes.Base:
@@ -462,16 +489,10 @@ def theme() -> themes.Base:
 
 def launch_settings() -> dict[str, Any]:
     """What `demo.launch` is given, by the program and by the tests."""
-    return {
+    return web.settings(guards, line) | {
         "theme": theme(),
         "i18n": i18n,
         "css": part("page.css"),
-        "max_file_size": "100mb",
-        "show_error": False,
-        "share": False,
-        "ssr_mode": False,
-        "run_history": False,
-        "footer_links": [],
         "mcp_server": find_spec("mcp") is not None,
     }
 
@@ -484,7 +505,10 @@ def main() -> None:
     options = parser.parse_args()
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
         Thread(target=warm_up, daemon=True).start()
-    demo.launch(server_name=options.host, server_port=options.port, **launch_settings())
+    web.log_plainly()
+    place.keep_swept(line.folder)
+    launch = partial(demo.launch, server_name=options.host, server_port=options.port, **launch_settings())
+    web.serve(launch, demo.close, guards, line)
 
 
 if __name__ == "__main__":

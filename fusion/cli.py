@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion import memory
-from fusion.errors import FusionError, ImageError, WeightsError
+from fusion.errors import FusionError, ImageError, NotEnoughMemoryError, WeightsError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -28,10 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[memory.BUDGET] = str(options.memory_mb)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        return options.run(options)
+        with memory.said():
+            return options.run(options)
     except FusionError as error:
         _say(str(error))
-        return 1 if isinstance(error, (ImageError, WeightsError)) else 2
+        return 1 if isinstance(error, (ImageError, NotEnoughMemoryError, WeightsError)) else 2
     except KeyboardInterrupt:
         _say("Stopped.")
         return 130
@@ -225,6 +226,7 @@ def _fuse(options: argparse.Namespace) -> int:
             ghosts="remove" if options.deghost else "ignore",
             mode=options.mode,
             progress=lambda share: _move(bar, round(100 * share)),
+            say=_say,
         )
     origin = pair.origin if options.keep_metadata or options.keep_place else None
     save(photo, options.out, bits=options.bits, quality=options.quality, origin=origin, place=options.keep_place)
@@ -316,6 +318,8 @@ def _compare(options: argparse.Namespace) -> int:
         elif isinstance(event, Running):
             _say(f"{event.method.title} ...")
         elif isinstance(event, Fused):
+            if event.note:
+                _say(event.note)
             pictures[event.method.title] = event.photo
             start = time.perf_counter()
             save(event.photo, options.out / f"{event.method.name}.png")

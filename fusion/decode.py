@@ -1,5 +1,7 @@
 """Bytes to pixels. Every file is hostile until its content, its header and its pixels have passed.
 
+This runs in a process of its own (`fusion.child`), which holds at most 1 GB: nothing is copied whole that need not be.
+
 | format                    | library            | bits read                                               |
 |---------------------------|--------------------|---------------------------------------------------------|
 | JPEG, WebP, BMP           | Pillow             | 8                                                       |
@@ -15,7 +17,7 @@ from __future__ import annotations
 import re
 import struct
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion import profiles
-from fusion.errors import FusionError, ImageError
+from fusion.errors import ImageError, Refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,10 +54,10 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """The pixels of one file, upright, in sRGB."""
+    """The pixels of one file, upright; in sRGB, or so once they have gone through the table."""
 
     pixels: NDArray[Any]
-    """(H, W, 3) of uint8, of uint16 from 0 to 2^bits - 1, or of float32 from 0 to 1."""
+    """(H, W) of greys or (H, W, 3), of uint8, of uint16 from 0 to 2^bits - 1, or of float32 from 0 to 1."""
     bits: int
     """Of a channel in the file, as far as they were read: 8 to 16, or 32 for floating point."""
     notes: list[str] = field(default_factory=list[str])
@@ -64,6 +66,8 @@ class Decoded:
     """As it stands in the file, unread."""
     profile: bytes = b""
     """The colour profile (ICC) that the file came with."""
+    table: NDArray[np.uint8] | None = None
+    """What takes pixels of more than 8 bits to sRGB, by `profiles.looked_up`."""
 
 
 def decode(data: bytes, name: str) -> Decoded:
@@ -74,7 +78,7 @@ def decode(data: bytes, name: str) -> Decoded:
     Raises ImageError, and nothing else, for a file that cannot be used.
     """
     if not data:
-        raise ImageError(f"{name} is an empty file; choose it again.")
+        raise ImageError(f"{name} is an empty file; choose it again.", Refusal.EMPTY)
     # Pillow warns about odd metadata, which harms nothing here; oversized pictures never reach its warning.
     with _library_errors_refused(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,7 +90,7 @@ def decode(data: bytes, name: str) -> Decoded:
         if _is_floating(tiff):
             return _decode_floats(data, tiff, name)
         image = _plugin(data, name)(BytesIO(data))
-        _check_size(*image.size, name)
+        check_size(*image.size, name)
         _check_frames(image, data, name)
         return _decode_with_pillow(image, data, name)
 
@@ -96,14 +100,19 @@ def _library_errors_refused(name: str) -> Generator[None, None, None]:
     """Decoders fail on hostile bytes with almost any exception; all of them mean the same to the visitor."""
     try:
         yield
-    except FusionError:
+    except ImageError:
         raise
     except MemoryError as error:
-        raise ImageError(f"{name} needs more memory than there is; make it smaller first.") from error
+        raise out_of_memory(name) from error
     except Exception as error:
         raise ImageError(
-            f"{name} is damaged, cut short or stored in an unusual way; save it again as PNG or JPEG."
+            f"{name} is damaged, cut short or stored in an unusual way; save it again as PNG or JPEG.", Refusal.DAMAGED
         ) from error
+
+
+def out_of_memory(name: str) -> ImageError:
+    """What is said where memory runs out, in whichever process."""
+    return ImageError(f"{name} needs more memory than there is; make it smaller first.", Refusal.OUT_OF_MEMORY)
 
 
 def _plugin(data: bytes, name: str) -> type[ImageFile]:
@@ -132,26 +141,35 @@ def _plugin(data: bytes, name: str) -> type[ImageFile]:
     if data[4:12] == b"ftypavif":
         return AvifImageFile
     raise ImageError(
-        f"{name} is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW picture; save it as one of these first."
+        f"{name} is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW picture; save it as one of these first.",
+        Refusal.UNKNOWN_FORMAT,
     )
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise ImageError for a picture with too few or too many pixels."""
     size = f"{width}×{height}"
     if min(width, height) < MIN_SIDE:
-        raise ImageError(f"{name} is too small ({size}); each side needs at least {MIN_SIDE} pixels.")
+        raise ImageError(
+            f"{name} is too small ({size}); each side needs at least {MIN_SIDE} pixels.", Refusal.TOO_SMALL
+        )
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise ImageError(
             f"{name} is too large ({size} = {width * height / 1e6:.1f} megapixels); make it smaller first: "
-            f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side."
+            f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side.",
+            Refusal.TOO_LARGE,
         )
 
 
 def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
     if getattr(image, "is_animated", False):
-        raise ImageError(f"{name} holds several frames or pages; save one of them as a picture of its own.")
+        raise ImageError(
+            f"{name} holds several frames or pages; save one of them as a picture of its own.", Refusal.SEVERAL_FRAMES
+        )
     if image.format == "JPEG" and _scans(data) > MAX_SCANS:
-        raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again as PNG or JPEG.")
+        raise ImageError(
+            f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again as PNG or JPEG.", Refusal.TOO_MANY_SCANS
+        )
 
 
 def _scans(jpeg: bytes) -> int:
@@ -174,7 +192,9 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     notes: list[str] = []
     depth, orientation = _depth(image, data), _tag(image, _ORIENTATION)
     if depth > 8 and _tag(image, _PLANAR) == 2:  # misread by both libraries
-        raise ImageError(f"{name} stores its colours apart, with {depth} bits each; save it again as PNG.")
+        raise ImageError(
+            f"{name} stores its colours apart, with {depth} bits each; save it again as PNG.", Refusal.UNSUPPORTED
+        )
     exif, profile = image.info.get("exif") or b"", image.info.get("icc_profile") or b""
     image.load()  # before OpenCV as well, which accepts truncated files
     # Both libraries turn a TIFF; Pillow turns AVIF; neither turns anything else.
@@ -188,7 +208,9 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     elif image.mode == "CMYK":
         mode = "CMYK"
     else:
-        raise ImageError(f"{name} is neither grey, RGB nor CMYK of 8 or 16 bits; save it as one of these first.")
+        raise ImageError(
+            f"{name} is neither grey, RGB nor CMYK of 8 or 16 bits; save it as one of these first.", Refusal.UNSUPPORTED
+        )
     if image.has_transparency_data:
         notes.append(f"{name} has transparency, which is ignored.")
 
@@ -202,9 +224,8 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     if orientation in range(2, 9):
         notes.append(f"{name} was turned upright, as its camera data say.")
         pixels = pixels if turned else _upright(pixels, orientation)
-    if depth > 8:
-        pixels = _in_srgb(_three(pixels), depth, conversion)
-    return Decoded(_three(pixels), depth, notes, exif, profile)
+    table = conversion.table() if conversion and depth > 8 else None
+    return Decoded(pixels, depth, notes, exif, profile, table)
 
 
 def _tag(image: ImageFile, tag: int) -> int | None:
@@ -249,11 +270,6 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return pixels
 
 
-def _three(pixels: NDArray[Any]) -> NDArray[Any]:
-    """(H, W) as a view of three equal channels; (H, W, 3) as it is."""
-    return np.broadcast_to(pixels[..., None], (*pixels.shape, 3)) if pixels.ndim == 2 else pixels
-
-
 def _conversion(profile: bytes, mode: str, notes: list[str], name: str) -> profiles.Conversion | None:
     """What takes pixels of `mode` to sRGB, if that is needed; what there is to say joins the notes."""
     if not profile:
@@ -270,18 +286,25 @@ def _conversion(profile: bytes, mode: str, notes: list[str], name: str) -> profi
     return conversion
 
 
-def _in_srgb(pixels: NDArray[Any], depth: int, conversion: profiles.Conversion | None) -> NDArray[Any]:
-    """(H, W, 3) of more than 8 bits as they are, or as float32 in sRGB."""
-    if conversion is None:
-        return pixels
-    return conversion.of_floats((pixels / np.float32((1 << depth) - 1)).astype(np.float32))
-
-
-def _pixels8(image: Image, mode: str, conversion: profiles.Conversion | None) -> NDArray[Any]:
+def _pixels8(image: Image, mode: str, conversion: profiles.Conversion | None) -> NDArray[np.uint8]:
     image.info.pop("transparency", None)  # Pillow would try to keep it
-    if conversion is not None:
-        return conversion.of_bytes(image.convert(conversion.mode))
-    return np.asarray(image.convert(mode).convert("RGB"))
+    grey = conversion is None and mode == "L"
+    pixels = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
+    for top, strip in _strips(image):
+        if conversion is not None:
+            rows = conversion.of_bytes(strip.convert(conversion.mode))
+        else:
+            own = strip if strip.mode == mode else strip.convert(mode)
+            rows = np.asarray(own.convert("RGB") if mode == "CMYK" else own)
+        pixels[top : top + len(rows)] = rows
+    return pixels
+
+
+def _strips(image: Image, pixels: int = 1 << 18) -> Iterator[tuple[int, Image]]:
+    """The picture from top to bottom, each strip with its first row: whole copies take memory, and more time."""
+    rows = max(1, pixels // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def _pixels16(image: ImageFile, data: bytes, depth: int) -> NDArray[Any] | None:
@@ -298,8 +321,14 @@ def _pixels16(image: ImageFile, data: bytes, depth: int) -> NDArray[Any] | None:
     if pixels is None or pixels.dtype != np.uint16 or pixels.shape[2:] not in {(3,), (4,)}:
         return None
     rgb = np.asarray(pixels[..., 2::-1], np.uint16)  # from BGR or BGRA
+    if rgb.shape[:2] != (image.height, image.width):
+        return None
     # OpenCV keeps alpha multiplied in, or misreads rarer layouts; Pillow's high bytes tell.
-    return rgb if np.array_equal(rgb >> 8, np.asarray(image.convert("RGB"))) else None
+    alike = (
+        np.array_equal(rgb[top : top + strip.height] >> 8, np.asarray(strip.convert("RGB")))
+        for top, strip in _strips(image)
+    )
+    return rgb if all(alike) else None
 
 
 # TIFF of floating point, which Pillow does not read in colour.
@@ -326,13 +355,15 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
     import cv2
 
     assert tags is not None  # noqa: S101
-    _check_size(int(tags[_WIDTH]), int(tags[_HEIGHT]), name)
+    check_size(int(tags[_WIDTH]), int(tags[_HEIGHT]), name)
     ends = np.add(tags.get(_OFFSETS, 0), tags.get(_COUNTS, 0), dtype=np.int64)
     if np.max(ends) > len(data):
-        raise ImageError(f"{name} is cut short; copy it again.")
+        raise ImageError(f"{name} is cut short; copy it again.", Refusal.DAMAGED)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.float32:
-        raise ImageError(f"{name} is a TIFF of floating point that cannot be read; save it again with 16 bits.")
+        raise ImageError(
+            f"{name} is a TIFF of floating point that cannot be read; save it again with 16 bits.", Refusal.UNSUPPORTED
+        )
     notes: list[str] = []
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         notes.append(f"{name} has transparency, which is ignored.")
@@ -340,11 +371,12 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
     if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # NaN as well
         raise ImageError(
             f"{name} holds floating point beyond 0 to 1, so it is radiance rather than an exposure; "
-            "save it with 16 bits, as it is to be seen."
+            "save it with 16 bits, as it is to be seen.",
+            Refusal.UNSUPPORTED,
         )
     if int(tags.get(_ORIENTATION, 1)) in range(2, 9):
         notes.append(f"{name} was turned upright, as its camera data say.")
-    return Decoded(np.asarray(_three(pixels), np.float32), 32, notes)
+    return Decoded(np.asarray(pixels, np.float32), 32, notes)
 
 
 # HEIC.
@@ -356,7 +388,7 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
     from PIL import Image
 
     file = pi_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=False)
-    _check_size(*file.size, name)
+    check_size(*file.size, name)
     notes: list[str] = []
     if len(file) > 1:
         notes.append(f"{name} holds several pictures; the main one is used.")
@@ -367,11 +399,13 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
     pixels = np.array(file)[..., :3]  # a copy: the file's memory goes with it
     profile = said.get("icc_profile") or b""
     conversion = _conversion(profile, "RGB", notes, name)
+    table = None
     if depth > 8:
-        pixels = _in_srgb(pixels >> (16 - depth), depth, conversion)  # libheif shifts them up
+        pixels >>= 16 - depth  # libheif shifts them up
+        table = conversion.table() if conversion else None
     elif conversion:
-        pixels = conversion.of_bytes(Image.fromarray(np.ascontiguousarray(pixels)))
-    return Decoded(_three(pixels), depth, notes, said.get("exif") or b"", profile)
+        pixels = _pixels8(Image.fromarray(pixels[..., :3]), "RGB", conversion)
+    return Decoded(pixels, depth, notes, said.get("exif") or b"", profile, table)
 
 
 # Camera RAW.
@@ -394,10 +428,11 @@ def _develop(data: bytes, name: str) -> Decoded:
     except ImportError as error:
         raise ImageError(
             f"{name} is a camera RAW file, which needs the package rawpy here (requirements-raw.txt); "
-            "save it as TIFF or JPEG first."
+            "save it as TIFF or JPEG first.",
+            Refusal.UNSUPPORTED,
         ) from error
     with rawpy.imread(BytesIO(data)) as raw:
-        _check_size(raw.sizes.width, raw.sizes.height, name)
+        check_size(raw.sizes.width, raw.sizes.height, name)
         pixels = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,

@@ -1,8 +1,9 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and folders whose names nobody guesses."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -23,3 +24,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def new_folder(parent: Path, kind: str) -> Path:
+    """A new folder for this user alone inside `parent`, which is made if need be; its name holds 128 random bits."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{kind}-{secrets.token_hex(16)}"
+    folder.mkdir(mode=0o700)
+    return folder

@@ -33,7 +33,7 @@ from threading import Thread
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from fusion import weights
+from fusion import memory, weights
 from fusion.align import registered
 from fusion.brackets import OURS, Bracket, Skipped, shown
 from fusion.errors import DatasetError, FusionError, WeightsError
@@ -81,7 +81,7 @@ class Record:
     size: tuple[int, int]
     """Width and height."""
     notes: tuple[str, ...]
-    """Sentences: what was changed as the sources were read."""
+    """Sentences: what was changed as the sources were read, and what was done for want of memory."""
     scores: dict[str, float]
     """By metric."""
     thumbnails: tuple[str, ...]
@@ -161,13 +161,12 @@ def fuse_folder(
 def make(bracket: Bracket, run: Run) -> Outcome:
     """One bracket's result and record, unless they are finished. Where it fails, no older ones stay behind."""
     try:
-        return _make(bracket, run)
+        with memory.said():
+            return _make(bracket, run)
     except FusionError as error:
         reason = str(error)
     except OSError as error:
         reason = f"A file cannot be read or written ({error.strerror})."
-    except MemoryError:
-        reason = "There was not enough memory for these pictures; try smaller ones."
     except Exception:  # noqa: BLE001  # one bracket's defect must not stop the others; the log has it whole
         _log.exception("%s failed", shown(bracket.name))
         reason = "It stopped because of a defect in this program; its log says more."
@@ -192,13 +191,15 @@ def _make(bracket: Bracket, run: Run) -> Done:
     if run.settings.align:
         pair = registered(pair).pair
     ghosts = "remove" if run.settings.deghost else "ignore"
-    photo = fuse_pair(pair, run.settings.method, ghosts=ghosts, mode=run.settings.mode)
+    notes = list(pair.notes)
+    photo = fuse_pair(pair, run.settings.method, ghosts=ghosts, mode=run.settings.mode, say=notes.append)
     scores = Scorer(pair, METRICS)(photo)
     for file in (result, place):
         file.parent.mkdir(parents=True, exist_ok=True)
     save(photo, result, bits=run.settings.bits)
     size = photo.shape[-1], photo.shape[-2]
-    record = Record(made_from, _sha256(result), size, pair.notes, scores, tuple(map(_thumbnail, (*pair.frames, photo))))
+    thumbnails = tuple(map(_thumbnail, (*pair.frames, photo)))
+    record = Record(made_from, _sha256(result), size, tuple(notes), scores, thumbnails)
     _write(place, json.dumps(asdict(record), indent=1).encode())
     return Done(bracket, record, kept=False)
 

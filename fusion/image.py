@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from os import PathLike
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusion import profiles
+from fusion.child import CHILDREN, decoded
 from fusion.color import luma
-from fusion.decode import MAX_BYTES, MIN_SIDE, decode
+from fusion.decode import MAX_BYTES, MIN_SIDE, out_of_memory
 from fusion.encode import encode, kept_exif
-from fusion.errors import ImageError
+from fusion.errors import ImageError, Refusal
 from fusion.files import write_atomically
 
 Photo: TypeAlias = Tensor
@@ -83,7 +85,9 @@ def load_pair(*files: str | PathLike[str]) -> ExposurePair:
     equally bright.
     """
     check_count(len(files))
-    return _ordered([load(file, f"The {name} picture") for file, name in zip(files, NAMES, strict=False)])
+    names = (f"The {name} picture" for name in NAMES)
+    with ThreadPoolExecutor(CHILDREN) as pool:
+        return _ordered(list(pool.map(load, files, names)))
 
 
 def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
@@ -148,33 +152,41 @@ def _in_memory(picture: Photo | NDArray[Any], name: str) -> Picture:
 def load(path: str | PathLike[str], name: str = "The picture") -> Picture:
     """A file of any format of `fusion.decode` as a photograph; `name` begins the sentences about it.
 
-    Values are v / 255, or v / (2^bits - 1) for more bits. Raises ImageError, and nothing else, for a file that cannot
-    be used.
+    Values are v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of its own, with limits:
+    `fusion.child`. Raises ImageError with a `Refusal` as its code, and nothing else, for a file that cannot be used.
     """
-    decoded = decode(_read(Path(path), name), name)
+    file = decoded(_read(Path(path), name), name)
     try:
-        photo = _photo(decoded.pixels, decoded.bits)
+        photo = _photo(file.pixels, file.bits)
+        if file.table is not None:
+            converted = profiles.looked_up(file.table, photo.permute(1, 2, 0).numpy())
+            photo = _photo(converted, 32)
     except MemoryError as error:
-        raise ImageError(f"{name} needs more memory than there is; make it smaller first.") from error
-    bits = 16 if decoded.bits > 8 else 8
-    return Picture(photo, bits, tuple(decoded.notes), Origin(decoded.exif, decoded.profile))
+        raise out_of_memory(name) from error
+    bits = 16 if file.bits > 8 else 8
+    return Picture(photo, bits, tuple(file.notes), Origin(file.exif, file.profile))
 
 
 def _read(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
-            raise ImageError(f"{name} is a folder; choose a picture file.")
+            raise ImageError(f"{name} is a folder; choose a picture file.", Refusal.NOT_READABLE)
         if not path.is_file():
-            raise ImageError(f"{name} does not exist; choose it again.")
-        if path.stat().st_size > MAX_BYTES:
-            raise ImageError(f"{name} is a file of more than {MAX_BYTES // 10**6} MB; make it smaller first.")
+            raise ImageError(f"{name} does not exist; choose it again.", Refusal.NOT_READABLE)
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ImageError(
+                f"{name} is a file of {size / 1e6:.1f} MB; make it smaller first: at most {MAX_BYTES // 10**6} MB.",
+                Refusal.TOO_MANY_BYTES,
+            )
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise ImageError(f"{name} cannot be opened; choose it again.") from error
+        raise ImageError(f"{name} cannot be opened; choose it again.", Refusal.NOT_READABLE) from error
 
 
 def _photo(pixels: NDArray[Any], bits: int) -> Photo:
-    """(H, W, 3) of whole numbers of `bits` bits, or of float32 from 0 to 1, as a photograph."""
+    """(H, W) or (H, W, 3) of whole numbers of `bits` bits, or of float32 from 0 to 1, as a photograph."""
+    if pixels.ndim == 2:
+        pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
     values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
     if pixels.dtype != np.float32:
         values /= (1 << bits) - 1

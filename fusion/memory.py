@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+from fusion.errors import NotEnoughMemoryError
 
 # glibc, malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -31,10 +36,44 @@ def reuse_freed_memory() -> None:
     mallopt(_ARENA_MAX, 1)  # other threads' arenas cannot hold blocks of this size
 
 
+_SAID = ("DefaultCPUAllocator", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "Insufficient memory")
+"""What libraries say in errors that are no `MemoryError`: PyTorch on the CPU, CUDA, cuBLAS and cuDNN, OpenCV."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether it is for want of memory, the machine's or a GPU's."""
+    torch = sys.modules.get("torch")
+    kinds = (MemoryError, torch.OutOfMemoryError) if torch else (MemoryError,)
+    return isinstance(error, kinds) or any(text in str(error) for text in _SAID)
+
+
+@contextmanager
+def said() -> Generator[None, None, None]:
+    """Where memory runs out inside, raise `NotEnoughMemoryError`."""
+    try:
+        yield
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        raise NotEnoughMemoryError("There was not enough memory for this picture; try a smaller one.") from error
+
+
+def release() -> None:
+    """Give back what a failed attempt has left: its cycles, which are young, and what was kept for the next layer."""
+    gc.collect(1)
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
 BUDGET = "FUSION_MEMORY_MB"
 """The environment's variable that sets the budget."""
 _SHARE = 0.5
 _UNKNOWN = 4 << 30
+_NEEDED_AT_ONCE, _NEEDED_EACH = 200 << 20, 150
+"""Bytes, and bytes a pixel."""
 
 
 def budget() -> int:
@@ -42,6 +81,11 @@ def budget() -> int:
     if (megabytes := os.environ.get(BUDGET, "")).isdigit():
         return int(megabytes) << 20
     return int(_SHARE * free())
+
+
+def needed(height: int, width: int) -> int:
+    """Bytes that one run with all methods takes beside what networks take of `budget`, of a pair of this size."""
+    return _NEEDED_AT_ONCE + _NEEDED_EACH * height * width
 
 
 def free() -> int:

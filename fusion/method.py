@@ -6,24 +6,24 @@ padding, tiles, cropping, clamping) happens in `Fuser`, once, and never inside a
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion import color, memory, weights
+from fusion import cancel, color, memory, weights
 from fusion.blocks.guided_filter import affine_of_guides, apply_affine, scaled, shrink
+from fusion.enhance import IAT, Lumas
+from fusion.enhance import NAME as IAT_NAME
 from fusion.errors import WeightsError
 from fusion.image import ExposurePair, Photo
 from fusion.tiles import by_strips, extend, in_tiles
-
-if TYPE_CHECKING:
-    from fusion.enhance import Lumas
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
@@ -118,12 +118,16 @@ class Method:
 
     @property
     def unavailable(self) -> str | None:
-        """Why the method cannot be run here, as a sentence; None if it can."""
-        return weights.missing(self.name) if self.recipe else None
+        """Why the method cannot be run here, as a sentence; None if it can. Its weights are loaded once to find out."""
+        reason = weights.unusable(self.name, self.build) if self.recipe else None
+        return reason or (weights.unusable(IAT_NAME, IAT) if self.enhanced else None)
 
 
 TILES = {"cpu": 192, "cuda": 1024}
 """Side of a tile's core, in pixels: small enough for a processor's cache, large enough that halos cost little."""
+
+_LEAST_TILE_ON_GPU = 256
+"""Where tiles of this side are too large for a GPU, something else fills it."""
 
 FAST_PIXELS = 3_000_000
 """What a network sees in fast mode."""
@@ -153,11 +157,16 @@ class Fuser:
         self.fast_pixels = fast_pixels
         self.device = torch.device(device)
         self.tile = tile or TILES.get(self.device.type, TILES["cuda"])
+        self.share = 1.0
+        """Of the pixels that the network would see; less where memory ran out."""
         if (reason := method.unavailable) is not None:
             raise WeightsError(reason)
         network = method.build()
         if method.recipe:
             weights.load(method.name, network)
+        if method.halo is None:  # the others are looked after tile by tile
+            for module in network.modules():
+                module.register_forward_pre_hook(_check)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.inference_mode()
@@ -213,6 +222,23 @@ class Fuser:
 
         return by_strips(finished, size, self.device, self.method.colour.reach)
 
+    def thriftier(self) -> Fuser:
+        """What to try next where memory ran out.
+
+        It gives the same picture as long as that is possible: in smaller tiles, then on the CPU. Where the network
+        needs the whole picture, it is shown half as many pixels in the end.
+        """
+        tiled = self.method.halo is not None
+        if self.device.type != "cpu" and not (tiled and self.tile > _LEAST_TILE_ON_GPU):
+            return Fuser(self.method, fast_pixels=self.fast_pixels)
+        thriftier = copy.copy(self)
+        if tiled:
+            grid = self.method.multiple_of
+            thriftier.tile = max(1, self.tile // 2 // grid) * grid
+        elif not self.method.cheap:
+            thriftier.share = self.share / 2
+        return thriftier
+
     def seen(self, height: int, width: int, mode: Mode = "auto") -> tuple[int, int]:
         """Height and width of what the network sees of a pair of this size."""
         return scaled(height, width, self._scale(height, width, mode))
@@ -224,7 +250,7 @@ class Fuser:
         fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 1.5 * self.fast_pixels)
         if fast and not self.method.cheap:
             limit = min(limit, self.fast_pixels)
-        return min(1.0, math.sqrt(limit / pixels))
+        return min(1.0, math.sqrt(self.share * min(limit, pixels) / pixels))
 
     def _read(self, photo: Tensor) -> Tensor:
         """The planes of a photograph (1, 3, H, W) that the network fuses: (1, C, H, W)."""
@@ -247,6 +273,10 @@ class Fuser:
             multiple_of=method.multiple_of,
             progress=progress,
         )
+
+
+def _check(_module: nn.Module, _inputs: object) -> None:
+    cancel.check()
 
 
 def padded(network: Callable[..., Tensor], exposures: Sequence[Tensor], multiple_of: int) -> Tensor:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import PathLike
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusion import cancel, memory
 from fusion.align import registered
 from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
 from fusion.ghost import Ghosts, Handling, find_ghosts, without_ghosts
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
-from fusion.memory import reuse_freed_memory
 from fusion.method import Fuser, Method, Mode, Progress
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS, Metric, Scorer
@@ -28,6 +28,11 @@ from fusion.metrics import METRICS
 
 Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
 """A file, a photograph (3, H, W) from 0 to 1, or pixels (H, W, 3) of 8 or 16 bits."""
+
+_T = TypeVar("_T")
+
+RETRIES = 3
+"""How often a method that ran out of memory is tried again, with less each time."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ class Fused:
     seconds: float
     seen: tuple[int, int]
     """Height and width of what its network saw: the photograph's, or a smaller copy's."""
+    note: str = ""
+    """What had to be done for want of memory, as a sentence; mostly nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +120,15 @@ def compare(
     `more` are further exposures of the scene, up to nine in all; all may come in any order. With `align`, hand-held
     ones are registered first. Where two show different things, `ghosts` says what is done. `methods` are names, in any
     order; None takes all that are available. A method that fails gives `Failed` and stops nothing else. `corrected`
-    False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be used and `FusionError` for an unknown
-    method, before anything runs.
+    False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be used, `NotEnoughMemoryError` for one too
+    large for this computer and `FusionError` for an unknown method, before anything runs.
     """
-    reuse_freed_memory()
+    memory.reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
     start = time.perf_counter()
-    pair = _pair(under, over, *more, align=align)
-    pair, moved = (pair, None) if ghosts == "ignore" else _marked(pair, ghosts)
+    with memory.said():
+        pair = _pair(under, over, *more, align=align)
+        pair, moved = (pair, None) if ghosts == "ignore" else _marked(pair, ghosts)
     yield Loaded(pair, time.perf_counter() - start, moved)
 
     place = device or default_device()
@@ -128,10 +136,12 @@ def compare(
     if corrected or any(m.enhanced for m in chosen):
         try:
             start = time.perf_counter()
-            lumas = enhance(pair, _corrector(place))
-            seconds = time.perf_counter() - start
-            if corrected:
-                yield Corrected(*recolour_pair(pair, lumas), seconds)
+            with memory.said():
+                lumas = _corrected(pair, place)
+                seconds = time.perf_counter() - start
+                shown = recolour_pair(pair, lumas) if corrected else None
+            if shown:
+                yield Corrected(*shown, seconds)
         except FusionError as error:
             _log.warning("no exposure correction: %s", error)
 
@@ -159,11 +169,11 @@ def fuse(
     "remove", what moved between two is taken out.
 
     Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method, `WeightsError` for one
-    without usable weights.
+    without usable weights, `NotEnoughMemoryError` where smaller tiles, the CPU and a smaller copy do not help either.
     """
-    return fuse_pair(
-        _pair(under, over, *more, align=align), method, ghosts=ghosts, device=device, mode=mode, progress=progress
-    )
+    with memory.said():
+        pair = _pair(under, over, *more, align=align)
+    return fuse_pair(pair, method, ghosts=ghosts, device=device, mode=mode, progress=progress)
 
 
 def fuse_pair(
@@ -174,18 +184,23 @@ def fuse_pair(
     device: str | None = None,
     mode: Mode = "auto",
     progress: Progress | None = None,
+    say: Callable[[str], None] = _log.warning,
 ) -> Photo:
-    """`fuse` for a pair that is loaded."""
-    reuse_freed_memory()
+    """`fuse` for a pair that is loaded. `say` hears what had to be done for want of memory, as a sentence."""
+    memory.reuse_freed_memory()
     place = device or default_device()
-    moved = find_ghosts(pair) if ghosts == "remove" and not pair.between else None
-    still = _Still.of(pair, moved) if moved else None
-    return _fused(_fuser(method(name).name, place), pair, place, mode=mode, progress=progress, still=still)
+    with memory.said():
+        moved = find_ghosts(pair) if ghosts == "remove" and not pair.between else None
+        still = _Still.of(pair, moved) if moved else None
+        made = _fused(_loaded(method(name).name, place), pair, place, mode=mode, progress=progress, still=still)
+    if made.note:
+        say(made.note)
+    return made.photo
 
 
 def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
     """Height and width of what a method's network would see of a pair of this size."""
-    return _fuser(method(name).name, device or default_device()).seen(height, width, mode)
+    return _loaded(method(name).name, device or default_device()).seen(height, width, mode)
 
 
 def warm_up(device: str | None = None) -> None:
@@ -216,23 +231,31 @@ def _outcome(
     try:
         if m.enhanced and lumas is None:
             raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
-        fuser = _fuser(m.name, device)
-        size = fuser.seen(*pair.size, mode)  # before there is less memory
-        start = time.perf_counter()
-        photo = _fused(fuser, pair, device, lumas, mode=mode, still=still)
-        fused = Fused(m, photo, time.perf_counter() - start, size)
+        with memory.said():
+            fuser = _loaded(m.name, device)
+            start = time.perf_counter()
+            made = _fused(fuser, pair, device, lumas, mode=mode, still=still)
+            fused = Fused(m, made.photo, time.perf_counter() - start, made.seen, made.note)
         yield fused
+        cancel.check()
         start = time.perf_counter()
-        scores = scorer(photo)
+        with memory.said():
+            scores = scorer(fused.photo)
         yield Scored(fused, scores, time.perf_counter() - start)
     except FusionError as error:
         yield Failed(m, str(error))
-    except Exception as error:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
-        if _out_of_memory(error):
-            yield Failed(m, "There was not enough memory for this picture; try a smaller one.")
-        else:
-            _log.exception("%s failed", m.name)
-            yield Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
+    except Exception:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
+        _log.exception("%s failed", m.name)
+        yield Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What `Fused` tells of a photograph."""
+
+    photo: Photo
+    seen: tuple[int, int]
+    note: str = ""
 
 
 def _fused(
@@ -244,7 +267,7 @@ def _fused(
     mode: Mode,
     progress: Progress | None = None,
     still: _Still | None = None,
-) -> Photo:
+) -> _Made:
     """The photograph of two exposures or more; `lumas` are what IAT made of the two, where that is known.
 
     With `still`, places that moved are of a second photograph, of a pair in which they did not.
@@ -252,24 +275,53 @@ def _fused(
     A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
     on to the darkest, in whatever order they came.
     """
+    cancel.check()
     if still:
         plain = _fused(fuser, pair, device, lumas, mode=mode)
-        return torch.lerp(plain, _fused(fuser, still.pair, device, mode=mode), still.mask)
+        other = _fused(fuser, still.pair, device, mode=mode)
+        return _Made(torch.lerp(plain.photo, other.photo, still.mask), *_worse(plain, other))
     if not pair.between or fuser.method.many:
         if fuser.method.enhanced and lumas is None:
-            lumas = enhance(pair, _corrector(device))
-        return fuser(pair, lumas, mode=mode, progress=progress)
-    *darker, fused = pair.frames
+            lumas = _corrected(pair, device)
+        return _tried(fuser, pair, lumas, mode, progress)
+    *darker, brightest = pair.frames
+    fused = _Made(brightest, pair.size)
     for done, frame in enumerate(reversed(darker), start=1):
-        fused = _fused(fuser, ExposurePair(frame, fused), device, mode=mode)
+        one = _fused(fuser, ExposurePair(frame, fused.photo), device, mode=mode)
+        fused = _Made(one.photo, *_worse(fused, one))
         if progress:
             progress(done / len(darker))
     return fused
 
 
-def _out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator raises a bare RuntimeError.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+def _worse(one: _Made, other: _Made) -> tuple[tuple[int, int], str]:
+    """What is to be told of a picture that both went into."""
+    return min(one.seen, other.seen), one.note or other.note
+
+
+def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:
+    """What a method makes of two exposures, with less and less where memory runs out."""
+    first, left = fuser, RETRIES
+    while True:
+        seen = fuser.seen(*pair.size, mode)  # before there is less memory
+        try:
+            return _Made(fuser(pair, lumas, mode=mode, progress=progress), seen, _note(first, fuser))
+        except Exception as error:
+            if not left or not memory.ran_out(error):
+                raise
+        # Out here, where nothing holds the failed attempt's tensors any more.
+        memory.release()
+        fuser, left = fuser.thriftier(), left - 1
+
+
+def _note(first: Fuser, fuser: Fuser) -> str:
+    if fuser is first:
+        return ""
+    if fuser.device != first.device:
+        return "The GPU's memory ran out, so this was fused on the processor."
+    if fuser.share < 1:
+        return "Memory ran out, so the network saw a smaller copy."
+    return "Memory ran out, so this was fused again, with less at once."
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +335,24 @@ class _Still:
     def of(pair: ExposurePair, ghosts: Ghosts) -> _Still:
         """Of a pair in which something did."""
         return _Still(without_ghosts(pair, ghosts), ghosts.mask)
+
+
+def _loaded(name: str, device: str) -> Fuser:
+    return _or_on_cpu(partial(_fuser, name), device)
+
+
+def _corrected(pair: ExposurePair, device: str) -> Lumas:
+    return _or_on_cpu(lambda place: enhance(pair, _corrector(place)), device)
+
+
+def _or_on_cpu(make: Callable[[str], _T], device: str) -> _T:
+    """`make(device)`, or on the CPU where something else fills the GPU."""
+    try:
+        return make(device)
+    except Exception as error:
+        if device == "cpu" or not memory.ran_out(error):
+            raise
+    return make("cpu")
 
 
 @lru_cache(maxsize=32)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fusion import cancel
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -63,6 +65,7 @@ def in_tiles(
     result = torch.empty(0)
     boxes = tiles(rows, columns, side, halo)
     for done, tile in enumerate(boxes, start=1):
+        cancel.check()
         part = run(extended[..., tile.read[0], tile.read[1]])
         if done == 1:
             result = part.new_empty(len(part), rows, columns)
@@ -89,6 +92,7 @@ def by_strips(
     tops = range(0, height, count)
 
     def part(top: int) -> Tensor:
+        cancel.check()
         bottom = min(top + count, height)
         return compute(slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height)))
 

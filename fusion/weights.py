@@ -1,7 +1,7 @@
 """Trained weights: `weights/<name>.safetensors`, each known by its entry in `weights/MANIFEST.toml`.
 
-Loading is strict: the file's sha256 must be the manifest's, and every tensor must fit the network. A bit that flipped
-on disk loads without complaint as safetensors; only the hash sees it.
+Loading is strict: the file's sha256 must be the manifest's, every tensor must fit the network, and every value must be
+finite. A bit that flipped on disk loads without complaint as safetensors; only the hash sees it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,11 @@ def entries(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
 
 
 def missing(name: str, folder: Path = FOLDER) -> str | None:
-    """Why there are no usable weights of this name, as a sentence; None where file and hash are right."""
-    entry = entries(folder).get(name)
+    """Why there are no weights of this name, as a sentence; None where file and hash are right."""
+    try:
+        entry = entries(folder).get(name)
+    except WeightsError as error:
+        return str(error)
     path = folder / f"{name}.safetensors"
     if entry is None:
         return f"{name} has no trained weights yet; train it with: python -m fusion train {name} --data DIR"
@@ -60,8 +64,31 @@ def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def unusable(name: str, build: Callable[[], nn.Module], folder: Path = FOLDER) -> str | None:
+    """Why the network that `build` gives cannot have its weights, as a sentence; None if it can. It is tried once."""
+    if (reason := missing(name, folder)) is not None:
+        return reason
+    return _unfit(name, build, folder, entries(folder)[name]["sha256"])
+
+
+@cache
+def _unfit(name: str, build: Callable[[], nn.Module], folder: Path, _sha256: str) -> str | None:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    try:
+        load(name, network, folder)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
 def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
-    """Fill `network` with the weights called `name`. Raises `WeightsError` if they are missing, damaged or others."""
+    """Fill `network` with the weights called `name`.
+
+    Raises `WeightsError` if they are missing, damaged, of another network or not finite.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -71,6 +98,8 @@ def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
         network.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=True)
     except (SafetensorError, RuntimeError) as error:
         raise WeightsError(f"weights/{name}.safetensors does not fit the network {name}; fetch it again.") from error
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise WeightsError(f"weights/{name}.safetensors holds values that are not finite; fetch it again.")
 
 
 def ship(name: str, network: nn.Module, facts: dict[str, str | int | float], folder: Path = FOLDER) -> None:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,78 +23,12 @@ from fusion.methods import METHODS
 from fusion.page.api import Api, Given
 from fusion.pipeline import Event, Failed, Fused, Scored, compare
 from fusion.report import method_row
+from tests.server import ROOT, Server, served
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = README.partition("## Programs\n")[2].partition("\n## ")[0]
 EXAMPLES = re.findall(r"```(python|sh)\n(.*?)```", PROGRAMS, re.DOTALL)
 UNDER, OVER = "under.jpg", "over.jpg"
-
-
-@dataclass(frozen=True)
-class Server:
-    address: str
-    folder: Path
-
-    @property
-    def api(self) -> str:
-        return f"{self.address}/gradio_api"
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def upload(self, path: Path) -> dict[str, Any]:
-        with path.open("rb") as file:
-            (uploaded,) = httpx.post(f"{self.api}/upload", files={"files": file}).json()
-        return {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
-
-    def start(self, endpoint: str, arguments: dict[str, Any]) -> str:
-        """The address of what the endpoint says."""
-        job = httpx.post(f"{self.api}/call/v2/{endpoint}", json=arguments).json()["event_id"]
-        return f"{self.api}/call/{endpoint}/{job}"
-
-    def ask(self, endpoint: str, **arguments: Any) -> Any:
-        event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
-        assert event == "event: complete", data
-        return json.loads(data.removeprefix("data: "))[0]
-
-    def refusal(self, endpoint: str, **arguments: Any) -> str | None:
-        event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
-        assert event == "event: error", data
-        return json.loads(data.removeprefix("data: "))["error"]
-
-
-@contextmanager
-def served(folder: Path, *program: str) -> Generator[Server, None, None]:
-    """The page as `python app.py` starts it, with temporary files of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}", folder)
-    (folder / "tmp").mkdir()
-    places = {"GRADIO_TEMP_DIR": str(folder / "cache"), "TMPDIR": str(folder / "tmp")}
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, *program, "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ | places,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        try:
-            for _ in range(600):
-                assert process.poll() is None, server.log
-                try:
-                    httpx.get(server.address)
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.1)
-            yield server
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -273,10 +202,10 @@ def test_a_run_ends_where_its_program_leaves(
 def test_nothing_is_written_beside_the_cache(
     page: Server, files: list[dict[str, Any]], pair: tuple[Path, Path]
 ) -> None:
-    before = set((page.folder / "cache").iterdir())
+    before = set(page.place.iterdir())
     address = "data:;base64," + base64.b64encode(pair[1].read_bytes()).decode()
     rows = page.ask("compare", files=[files[0], address], methods=["mertens"])
-    added = set((page.folder / "cache").iterdir()) - before
+    added = set(page.place.iterdir()) - before
     assert added == {Path(rows[0]["file"]["path"]).parent}  # what came as an address is gone
     assert list((page.folder / "tmp").iterdir()) == []
 

@@ -243,6 +243,6 @@ def test_without_a_gpu_there_is_nothing_to_check(capsys: pytest.CaptureFixture[s
 
 
 def test_an_untrained_method_says_so(pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.missing, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(weights.unusable, "__defaults__", (tmp_path,))
     assert main(["fuse", *pair, "-m", "mambamef", "-o", str(tmp_path / "a.png")]) == 1
     assert not (tmp_path / "a.png").exists()

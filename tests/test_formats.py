@@ -13,10 +13,12 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from test_image import ADOBE, Put, colours, encoded, put, refusal_of
+from test_image import Put, put, refusal_of
 
+from fusion.decode import decode
 from fusion.errors import ImageError
 from fusion.image import Origin, Picture, as_pair, load, load_pair, save, to_uint8
+from tests.pictures import ADOBE, colours, encoded, negative
 
 __all__ = ["put"]  # a fixture
 
@@ -95,25 +97,6 @@ def test_floats_that_are_no_exposure_are_refused(put: Put, value: float) -> None
 # Camera RAW
 
 
-def negative(light: NDArray[np.float64]) -> bytes:
-    """A DNG of grey light (H, W), 0 to 1: a Bayer pattern of 16 bits, white balanced, sRGB's primaries."""
-    to_camera = [3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570]
-    rational = [number for value in to_camera for number in (round(value * 10000), 10000)]
-    tags = [
-        (50706, "B", 4, (1, 4, 0, 0), True),
-        (50708, "s", 0, "Test", True),
-        (33421, "H", 2, (2, 2), True),
-        (33422, "B", 4, (0, 1, 1, 2), True),
-        (50717, "I", 1, 65535, True),
-        (50721, "2i", 9, rational, True),
-        (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
-        (50778, "H", 1, 21, True),
-    ]
-    data = io.BytesIO()
-    tifffile.imwrite(data, (light * 65535).astype(np.uint16), photometric="cfa", extratags=tags, metadata=None)
-    return data.getvalue()
-
-
 def test_raw_is_developed_alike_for_all_exposures(put: Put) -> None:
     pytest.importorskip("rawpy")
     light = np.repeat(np.linspace(0.02, 0.9, 8), 16)[None].repeat(64, 0)
@@ -132,9 +115,10 @@ def test_a_raw_that_is_no_raw_is_refused(put: Put) -> None:
     assert "is damaged, cut short" in refusal_of(put(b"FUJIFILMCCD-RAW " + bytes(3000)))
 
 
-def test_raw_without_its_library_says_what_to_do(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_without_its_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "rawpy", None)
-    assert "needs the package rawpy" in refusal_of(put(negative(np.full((64, 64), 0.5))))
+    with pytest.raises(ImageError, match="needs the package rawpy"):
+        decode(negative(np.full((64, 64), 0.5)), "The picture")
 
 
 # More than two

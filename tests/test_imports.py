@@ -11,9 +11,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    ("errors", "files", "memory"),
+    ("errors", "files", "cancel"),
+    ("memory",),
     ("color", "tiles", "blocks", "profiles", "encode"),
     ("decode",),
+    ("child",),
     ("image", "weights"),
     ("align", "ghost", "enhance", "metric"),
     ("method", "metrics"),

@@ -1,17 +1,25 @@
-"""How much memory networks may use, and that they keep to it."""
+"""How much memory networks may use, that they keep to it, and what is done where it runs out all the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
+import cv2
+import psutil
 import pytest
 import torch
+from torch import Tensor
 
-from fusion import memory
-from fusion.image import ExposurePair
-from fusion.method import Fuser
+import fusion
+from fusion import memory, pipeline
+from fusion.errors import NotEnoughMemoryError
+from fusion.image import ExposurePair, save
+from fusion.method import Fuser, Mode
 from fusion.methods import METHODS
+from fusion.pipeline import Failed, Fused, compare
 
 
 def test_the_budget_is_half_of_what_is_free_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +56,193 @@ def test_a_network_sees_no_more_than_the_budget_allows(monkeypatch: pytest.Monke
     assert 3500 < height * width <= 4200
     scene = torch.rand(3, 100, 80, generator=torch.Generator().manual_seed(0))
     assert fuser(ExposurePair(scene / 3, (1 + scene) / 2), mode="exact").shape == (3, 100, 80)
+
+
+# Where it runs out.
+
+
+ON_CPU = (
+    MemoryError,
+    lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    lambda: cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9000000 bytes"),
+)
+ON_GPU = (
+    lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    lambda: RuntimeError("CUDA error: out of memory"),
+    lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+)
+QUICK = [method for method in METHODS if not (method.unavailable or method.largest)]
+SCENE = torch.nn.functional.interpolate(
+    torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(3)), (48, 64), mode="bicubic"
+)[0].clamp(0, 1)
+PAIR = SCENE / 3, (1 + SCENE) / 2
+
+
+class Faults:
+    """The next `count` attempts of any method run out of memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.attempts, self.error = 0, 0, MemoryError
+        read = Fuser._read  # pyright: ignore[reportPrivateUsage]
+
+        def failing(fuser: Fuser, photo: Tensor) -> Tensor:
+            if self.count:
+                self.count -= 1
+                self.attempts += 1
+                raise self.error()
+            return read(fuser, photo)
+
+        monkeypatch.setattr(Fuser, "_read", failing)
+
+    def inject(self, count: int, error: Callable[[], Exception]) -> None:
+        self.count, self.attempts, self.error = count, 0, error  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    return Faults(monkeypatch)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """A GPU that is none: tensors that go there stay where they are, until as many as are asked for find no room."""
+    left = [0]
+    move, to = Tensor.to, torch.nn.Module.to
+
+    def moved(self: Tensor, *where: object, **named: object) -> Tensor:
+        if where and isinstance(where[0], torch.device) and where[0].type == "cuda":
+            if left[0]:
+                left[0] -= 1
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return self
+        return move(self, *where, **named)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    def settled(self: torch.nn.Module, *where: object, **named: object) -> torch.nn.Module:
+        return self if where == (torch.device("cuda"),) else to(self, *where, **named)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    monkeypatch.setattr(Tensor, "to", moved)
+    monkeypatch.setattr(torch.nn.Module, "to", settled)
+    pipeline._fuser.cache_clear()  # pyright: ignore[reportPrivateUsage]
+
+    def full(count: int) -> None:
+        left[0] = count
+
+    yield full
+    pipeline._fuser.cache_clear()  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_hundred_times_out_of_memory(faults: Faults) -> None:
+    """Up to three times it is tried with less, and there is a picture with a note; after that, a sentence."""
+    draw = Random(0)
+    answered = 0
+    for number in range(100):
+        method = QUICK[number % len(QUICK)]
+        times = draw.randint(1, pipeline.RETRIES + 1)
+        faults.inject(times, draw.choice(ON_CPU + ON_GPU))
+        events = compare(*PAIR, [method.name], align=False, ghosts="ignore", metrics=(), corrected=False)
+        fused = next(event for event in events if isinstance(event, (Fused, Failed)))
+        assert faults.attempts == times
+        if times <= pipeline.RETRIES:
+            assert isinstance(fused, Fused)
+            assert fused.photo.shape == SCENE.shape
+            assert bool(fused.photo.isfinite().all())
+            assert "emory ran out" in fused.note
+            small = not (method.cheap or method.halo is not None)
+            assert (fused.seen < SCENE.shape[1:]) == small
+        else:
+            assert isinstance(fused, Failed)
+            assert fused.reason == "There was not enough memory for this picture; try a smaller one."
+        answered += 1
+    assert answered == 100
+
+
+def test_nothing_is_said_where_there_is_enough(faults: Faults) -> None:
+    faults.inject(0, MemoryError)
+    for event in compare(*PAIR, ["pyramef"], align=False, metrics=()):
+        assert not isinstance(event, Fused) or not event.note
+
+
+@pytest.mark.parametrize("name", ["deepfuse", "pyramef"])
+@pytest.mark.parametrize("mode", ["exact", "auto"])
+def test_a_full_gpu_changes_no_picture(gpu: Callable[[int], None], name: str, mode: Mode) -> None:
+    """Smaller tiles, or else the CPU: both give what the GPU would have given."""
+    expected = fusion.fuse(*PAIR, name, align=False, device="cuda", mode=mode)
+    said: list[str] = []
+    pair = ExposurePair(*PAIR)
+    for times, sentence in ((1, "less at once" if name == "deepfuse" else "processor"), (3, "processor")):
+        gpu(times)
+        made = pipeline.fuse_pair(pair, name, device="cuda", mode=mode, say=said.append)
+        assert float((made - expected).abs().max()) <= 1 / 255
+        assert sentence in said[-1]
+
+
+def test_the_exposure_is_corrected_on_the_cpu_where_the_gpu_is_full(gpu: Callable[[int], None]) -> None:
+    expected = fusion.fuse(*PAIR, "mambamef", align=False)
+    gpu(1)  # the first that goes there is a luma for IAT
+    assert float((fusion.fuse(*PAIR, "mambamef", align=False, device="cuda") - expected).abs().max()) <= 1 / 255
+
+
+def test_tiles_are_halved_on_the_grid() -> None:
+    tiled = next(method for method in QUICK if method.halo is not None)
+    fuser = Fuser(tiled, tile=32)
+    sides = [fuser.tile]
+    for _ in range(pipeline.RETRIES):
+        fuser = fuser.thriftier()
+        sides.append(fuser.tile)
+    assert sides == [32, 16, 8, 4]
+
+
+def test_what_a_failed_attempt_took_is_given_back(faults: Faults) -> None:
+    process = psutil.Process()
+    fusion.fuse(*PAIR, "mefnet", align=False)
+    before = process.memory_info().rss
+    held: list[Tensor] = []
+
+    def hungry() -> Exception:
+        held.append(torch.ones(50 << 20))  # 200 MB, alive as long as what raised
+        error = MemoryError()
+        error.__context__ = RuntimeError(held.pop())
+        return error
+
+    for _ in range(3):
+        faults.inject(3, hungry)
+        fusion.fuse(*PAIR, "mefnet", align=False)
+    assert process.memory_info().rss - before < 50 << 20
+
+
+def test_memory_that_runs_out_elsewhere_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fusion.cli import main
+
+    paths = [tmp_path / "under.png", tmp_path / "over.png"]
+    for photo, path in zip(PAIR, paths, strict=True):
+        save(photo, path)
+
+    def exhausted(*_: object, **__: object) -> None:
+        bytearray(1 << 62)
+
+    monkeypatch.setattr("fusion.pipeline.registered", exhausted)
+    monkeypatch.setattr("fusion.align.registered", exhausted)
+    with pytest.raises(NotEnoughMemoryError, match="try a smaller one"):
+        fusion.fuse(*paths, method="mertens")
+    assert main(["fuse", *map(str, paths), "-o", str(tmp_path / "out.png")]) == 1
+    assert capsys.readouterr().err == "There was not enough memory for this picture; try a smaller one.\n"
+
+
+def test_a_full_memory_is_no_defect_of_a_folder(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from fusion.brackets import find_brackets
+    from fusion.folder import Failed as FailedScene
+    from fusion.folder import Run, Settings, make
+
+    def exhausted(*_: object, **__: object) -> None:
+        torch.empty(1 << 60)
+
+    monkeypatch.setattr("fusion.folder.registered", exhausted)
+    (bracket, *_), _ = find_brackets(dataset)
+    outcome = make(bracket, Run(dataset, tmp_path, Settings("mertens")))
+    assert isinstance(outcome, FailedScene)
+    assert outcome.reason.startswith("There was not enough memory")
+    assert caplog.text == ""

@@ -76,7 +76,26 @@ def test_another_network_is_refused(folder: Path) -> None:
 def test_a_broken_manifest_is_said(folder: Path) -> None:
     (folder / "MANIFEST.toml").write_text("[tiny\n")
     with pytest.raises(WeightsError, match="cannot be read"):
-        weights.missing("tiny", folder)
+        weights.entries(folder)
+    assert "cannot be read" in (weights.missing("tiny", folder) or "")
+
+
+def test_what_the_hash_cannot_see_is_found_before_anyone_asks(folder: Path) -> None:
+    def linear() -> nn.Linear:
+        return nn.Linear(3, 2)
+
+    assert weights.unusable("tiny", linear, folder) is None
+    for name, network, reason in (
+        ("other", nn.Linear(4, 2), "does not fit"),
+        ("nothing", nn.Linear(3, 2).requires_grad_(requires_grad=False), "not finite"),
+    ):
+        if name == "nothing":
+            network.bias[1] = torch.nan
+        weights.ship(name, network, {}, folder)
+        assert weights.missing(name, folder) is None
+        assert reason in (weights.unusable(name, linear, folder) or "")
+        with pytest.raises(WeightsError, match=reason):
+            weights.load(name, linear(), folder)
 
 
 def test_unknown_names_say_how_to_train(tmp_path: Path) -> None:

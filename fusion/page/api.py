@@ -4,7 +4,7 @@ Gradio reads their annotations as they stand, so their evaluation is not postpon
 tools say of themselves.
 """
 
-import tempfile
+import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ from gradio_client.utils import is_file_obj_with_meta
 
 from fusion.errors import FusionError, ImageError
 from fusion.evaluation import measure
+from fusion.files import new_folder
 from fusion.image import save
 from fusion.method import Method, Mode
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS
+from fusion.page.jobs import Place
 from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
 from fusion.report import Row, method_row
 
@@ -59,6 +61,8 @@ class Api:
     events: Callable[..., Iterator[Event]]
     """`pipeline.compare`, run where the page runs it."""
     folder: Path
+    follow: Callable[[Callable[[], Generator[Any, None, None]], int], Iterator[Any]] = lambda steps, _: steps()
+    """What is made step by step, of so many methods, when its turn has come."""
 
     def fuse(self, files: list[Given], method: str = "pyramef", mode: Mode = "auto", bits: Bits = 8) -> Fusion:
         """Fuse two to nine exposures of one scene into a photograph that shows what each of them lost.
@@ -76,7 +80,9 @@ class Api:
             notes: sentences on what was changed on the way
         """
         with _refusals():
-            made = next(filter(None, self._outcomes(files, [method], mode, bits)))[0]
+            made = next((some[0] for some in self._outcomes(files, [method], mode, bits) if some), None)
+            if made is None:
+                raise FusionError("The program that asked for it has left.")
             if made["failure"]:
                 raise FusionError(made["failure"])
             return Fusion(method=made["method"], file=made["file"], seconds=made["seconds"], notes=made["notes"])
@@ -129,17 +135,30 @@ class Api:
         Returns:
             the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
         """
-        with _refusals(), self._paths([under, over, fused]) as (first, second, third):
-            return measure(first, second, third, limit=SCORED_PIXELS)
+
+        def measured() -> Generator[dict[str, float], None, None]:
+            with self._paths([under, over, fused]) as (first, second, third):
+                yield measure(first, second, third, limit=SCORED_PIXELS)
+
+        with _refusals():
+            return next(self._followed(measured, 1), {})
 
     def _outcomes(
         self, files: Sequence[Given], methods: Sequence[str], mode: Mode, bits: Bits
     ) -> Iterator[list[Outcome]]:
-        """What there is after each event: where nobody waits for it any more, Gradio ends the run there."""
+        """What there is after each event, once it is this request's turn."""
+        return self._followed(lambda: self._steps(files, methods, mode, bits), len(methods))
+
+    def _followed(self, steps: Callable[[], Generator[Any, None, None]], methods: int) -> Iterator[Any]:
+        return (state for state in self.follow(steps, methods) if not isinstance(state, Place))
+
+    def _steps(
+        self, files: Sequence[Given], methods: Sequence[str], mode: Mode, bits: Bits
+    ) -> Generator[list[Outcome], None, None]:
         _one_of(get_args(Mode), mode, "mode")
         _one_of(get_args(Bits), bits, "number of bits")
         with self._paths(files) as paths:
-            folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.folder))
+            folder = new_folder(self.folder, "run")
             notes: list[str] = []
             size = 0, 0
             made: dict[str, Outcome] = {}
@@ -147,10 +166,10 @@ class Api:
                 match event:
                     case Loaded(pair):
                         notes, size = list(pair.notes), pair.size
-                    case Fused(method, photo, seconds, seen):
+                    case Fused(method, photo, seconds, seen, note):
                         path = folder / f"{method.name}.png"
                         save(photo, path, bits=bits)
-                        said = notes if seen == size else [*notes, _copy_of(*seen)]
+                        said = [*notes, *([_copy_of(*seen)] if seen != size else ()), *filter(None, [note])]
                         made[method.name] = _outcome(method, path=path, seconds=seconds, notes=said)
                     case Scored(fused, scores):
                         made[fused.method.name] = {**made[fused.method.name], "scores": scores}
@@ -165,9 +184,11 @@ class Api:
         """Where the photographs lie; what came as an address is there as long as the request."""
         if not isinstance(files, list):
             raise ImageError("Give the photographs as a list.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="given-", dir=self.folder) as given:
-            yield [self._path(file, given) for file in files]
+        given = new_folder(self.folder, "given")
+        try:
+            yield [self._path(file, str(given)) for file in files]
+        finally:
+            shutil.rmtree(given)
 
     def _path(self, file: object, given: str) -> str:
         """Where a photograph lies: Gradio has put uploads into its cache, and hands on text as it came."""

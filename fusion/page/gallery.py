@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
+from fusion.files import new_folder
 from fusion.ghost import overlay
 from fusion.image import Photo, save, save_preview, to_uint8
 from fusion.method import Method
@@ -204,14 +204,17 @@ def _stand_back() -> None:
 
 def follow(events: Iterable[Event], methods: Sequence[Method], folder: Path, example: str = "") -> Iterator[Run]:
     """The run after each event, and once more at its end. Files go to a new folder inside `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    run = Run(Path(tempfile.mkdtemp(prefix="run-", dir=folder)), tuple(methods), example=example)
-    with ThreadPoolExecutor(1, initializer=_stand_back) as pool:
+    run = Run(new_folder(folder, "run"), tuple(methods), example=example)
+    pool = ThreadPoolExecutor(1, initializer=_stand_back)
+    try:
         pictures = Draughtsman(run.folder, pool)
         for event in events:
             run = run.after(event, pictures.draw).written(pictures.written())
             yield run
         yield run.written(pictures.written(wait=True)).ended(Stage.DONE)
+    finally:
+        # What still waits to be written is for a visitor who has left.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 Key: TypeAlias = tuple[str, ...]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from fusion.brackets import RAW_SUFFIXES
+from fusion.files import new_folder
 from fusion.image import load, save_preview
 
 SEVERAL = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff", *sorted(RAW_SUFFIXES)]
@@ -27,8 +27,7 @@ def preview_of(path: str, folder: Path) -> str | None:
         start = stream.read(12)
     if start.startswith(_SHOWN) or start[4:] == b"ftypavif":
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    preview = Path(tempfile.mkdtemp(prefix="slot-", dir=folder)) / "preview.jpg"
+    preview = new_folder(folder, "slot") / "preview.jpg"
     save_preview(load(path).photo, preview, PREVIEW_SIDE)
     return str(preview)
 

@@ -44,10 +44,16 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
         return {"kind": "busy", "text": text["status"]["reading"], "notes": []}
     height, width = run.size
     notes = [_harmless(note) for note in run.notes]
+    notes += [f"{fused.method.title}: {fused.note}" for fused in run.fused if fused.note]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
     return {"kind": kind, "text": _progress(run, text["status"]), "notes": notes}
+
+
+def waiting(place: int, text: Texts) -> dict[str, Any]:
+    """The status of one whose turn has not come."""
+    return {"kind": "busy", "text": text["status"]["line"].format(place=place), "notes": []}
 
 
 def problem(sentence: str) -> dict[str, Any]:

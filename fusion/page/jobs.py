@@ -1,0 +1,263 @@
+"""Who is served when: one job at a time, a short line before it, and nothing done for a visitor who has left.
+
+The page's handlers and its API follow jobs made here; none of them computes in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Generator, Hashable, Iterator
+from contextlib import closing
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Any, Generic, TypeVar
+
+from fusion import cancel, memory
+from fusion.errors import FusionError
+from fusion.page import figures
+from fusion.pipeline import Event, Loaded
+
+T = TypeVar("T")
+
+LONGEST_WAIT = 12.0
+"""Seconds after which a turn would come that is still promised."""
+ALWAYS = 2
+"""So many may wait, however long it takes: one large job must not close the page."""
+LONGEST_LINE = 16
+JOB_SECONDS = int(os.environ.get("FUSION_JOB_SECONDS", "600"))
+"""What one job may take."""
+KEPT_FREE = int(os.environ.get("FUSION_KEEP_FREE_MB", "1024")) << 20
+"""Bytes of the disk that are not filled with visitors' pictures."""
+
+_FIRST_PACE = 0.6
+"""Seconds for a method, as long as none has been timed."""
+_LEARNT = 0.3
+"""How much the latest job changes that."""
+_TICK = 0.25
+"""Seconds between two looks at whether the visitor is still there."""
+_MEMORY_WAIT = 5.0
+"""Seconds that a job waits for memory."""
+
+
+class RefusedError(FusionError):
+    """The page cannot do this now; `code` is what `/metrics` counts it as."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        figures.REFUSALS.labels(code).inc()
+
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[str, str]]:
+        """Where GPUs are lent, it comes out of another process."""
+        return RefusedError, (self.code, str(self))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A job's turn has not come."""
+
+    number: int
+    """In line; 1 comes next."""
+
+
+@dataclass(eq=False)
+class Job(Generic[T]):
+    """States that are made one by one, for everyone who asked for the same."""
+
+    steps: Callable[[], Generator[T, None, None]]
+    methods: int
+    key: Hashable = None
+    followers: int = 1
+    states: int = 0
+    """How many there have been."""
+    latest: T | None = None
+    error: BaseException | None = None
+    over: bool = False
+    began: float = math.inf
+    run: Callable[..., Any] = field(default_factory=lambda: copy_context().run)
+    """In the context of who asked first: where GPUs are lent, that is whose time they take."""
+
+    def wanted(self) -> bool:
+        """Whether anyone waits for it, and may."""
+        return self.followers > 0 and time.monotonic() - self.began < JOB_SECONDS
+
+
+class Line:
+    """The jobs that wait, and the one that runs."""
+
+    def __init__(self, folder: Path, longest_wait: float = LONGEST_WAIT, longest_line: int = LONGEST_LINE) -> None:
+        self.folder = folder
+        """Where jobs write."""
+        self.longest_wait = longest_wait
+        self.longest_line = longest_line
+        self.closed = False
+        self._waiting: list[Job[Any]] = []
+        self._running: Job[Any] | None = None
+        self._pace = _FIRST_PACE
+        self._changed = Condition()
+        figures.WAITING.set_function(lambda: len(self._waiting))
+        figures.RUNNING.set_function(lambda: self._running is not None)
+
+    def follow(
+        self,
+        steps: Callable[[], Generator[T, None, None]],
+        *,
+        methods: int = 1,
+        key: Hashable = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Generator[Place | T, None, None]:
+        """The job's places in line, then its states, as they change; who comes late may miss some, never the last.
+
+        `steps` makes them in a thread of the job's own. Jobs of equal `key`, unless it is None, are one job. Where
+        `wanted()` turns False, this ends; where nobody follows a job any more, it is not begun, or stops. Raises
+        `RefusedError` if the job cannot be done in reasonable time, before anything is done; and what `steps` raised.
+        """
+        job = self._ask(steps, methods, key)
+        try:
+            seen, place = 0, None
+            while wanted():
+                with self._changed:
+                    number, states, state, over = self._number(job), job.states, job.latest, job.over
+                    if not over and states == seen and number in (0, place):
+                        self._changed.wait(_TICK)
+                        continue
+                if states != seen:
+                    seen = states
+                    yield state  # pyright: ignore[reportReturnType]
+                elif over:
+                    break
+                else:
+                    place = number
+                    yield Place(number)
+            if job.over and job.error:
+                raise job.error
+        finally:
+            self._leave(job)
+
+    def close(self) -> None:
+        """Take no further jobs."""
+        self.closed = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or runs."""
+        return self._running is None and not self._waiting
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the running job has not noticed for a minute that its time is over."""
+        running = self._running
+        return running is not None and time.monotonic() - running.began > JOB_SECONDS + 60
+
+    def _ask(self, steps: Callable[[], Generator[T, None, None]], methods: int, key: Hashable) -> Job[T]:
+        with self._changed:
+            known = [self._running, *self._waiting]
+            same = next((job for job in known if job and key is not None and job.key == key and job.wanted()), None)
+            if same:
+                same.followers += 1
+                return same
+            if self.closed:
+                raise RefusedError("closing", "The page is about to restart; try again in a minute.")
+            check_room(self.folder)
+            seconds = self._expected()
+            late = seconds > self.longest_wait and len(self._waiting) >= ALWAYS
+            if late or len(self._waiting) >= self.longest_line:
+                minutes = "a minute" if seconds < 60 else f"{math.ceil(seconds / 60)} minutes"
+                raise RefusedError("busy", f"Too many photographs are in line at the moment; try again in {minutes}.")
+            job = Job(steps, methods, key)
+            self._waiting.append(job)
+            self._begin()
+            return job
+
+    def _leave(self, job: Job[Any]) -> None:
+        with self._changed:
+            job.followers -= 1
+            if not job.followers and job in self._waiting:
+                self._waiting.remove(job)
+                self._changed.notify_all()
+
+    def _expected(self) -> float:
+        """Seconds until the turn of who comes now."""
+        running = self._running
+        left = running.methods * self._pace - (time.monotonic() - running.began) if running else 0
+        return max(0.0, left) + sum(job.methods for job in self._waiting) * self._pace
+
+    def _number(self, job: Job[Any]) -> int:
+        """In line; 0 if it is not there any more."""
+        return self._waiting.index(job) + 1 if job in self._waiting else 0
+
+    def _begin(self) -> None:
+        """The next job, if it is its turn."""
+        if self._running is None and self._waiting:
+            job = self._running = self._waiting.pop(0)
+            job.began = time.monotonic()
+            # No pool: it would wait for its thread when the page is told to stop at once.
+            Thread(target=job.run, args=(self._work, job), daemon=True).start()
+            self._changed.notify_all()
+
+    def _work(self, job: Job[Any]) -> None:
+        error: BaseException | None = None
+        try:
+            with cancel.as_long_as(job.wanted), closing(job.steps()) as steps:
+                for state in steps:
+                    with self._changed:
+                        job.states, job.latest = job.states + 1, state
+                        self._changed.notify_all()
+                    cancel.check()
+        except cancel.Cancelled:
+            if job.followers:
+                error = RefusedError("overtime", f"This took longer than {JOB_SECONDS} seconds; try fewer methods.")
+        except BaseException as raised:  # noqa: BLE001  # whoever follows the job raises it
+            error = raised
+        seconds = time.monotonic() - job.began
+        figures.JOB_SECONDS.observe(seconds)
+        with self._changed:
+            if error is None and job.followers:
+                self._pace += _LEARNT * (seconds / job.methods - self._pace)
+            job.error, job.over = error, True
+            self._running = None
+            self._begin()
+            self._changed.notify_all()
+
+
+def check_room(folder: Path) -> None:
+    """Raise `RefusedError` if the disk of `folder` is nearly full."""
+    if shutil.disk_usage(folder).free < KEPT_FREE:
+        raise RefusedError("disk", "The page has no room for more photographs at the moment; try again later.")
+
+
+def admitted(events: Iterator[Event]) -> Iterator[Event]:
+    """The same, as long as there is memory for what comes after reading: waits a little, then raises `RefusedError`."""
+    for event in events:
+        if isinstance(event, Loaded):
+            needed, until = memory.needed(*event.pair.size), time.monotonic() + _MEMORY_WAIT
+            while memory.free() < needed:
+                cancel.check()
+                if time.monotonic() > until:
+                    height, width = event.pair.size
+                    raise RefusedError(
+                        "memory",
+                        f"There is not enough memory for {width}×{height} pixels at the moment; "
+                        "try again in a minute, or make the photographs smaller.",
+                    )
+                time.sleep(_TICK)
+        yield event
+
+
+def visitor(queue: Any) -> Callable[[], bool]:
+    """Whether the one whose request this thread handles is still there, as `queue`, Gradio's, knows.
+
+    Gradio stops asking a generator for more once its visitor has left; it tells nobody who is computing meanwhile.
+    """
+    from gradio.context import LocalContext
+
+    name = LocalContext.event_id.get(None)
+    event = queue.event_ids_to_events.get(name)
+    if event is None:  # called by a program of this process
+        return lambda: True
+    return lambda: event.alive and any(event in (events or ()) for events in queue.active_jobs)

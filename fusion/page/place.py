@@ -1,0 +1,105 @@
+"""Where the page keeps visitors' pictures: a folder of this process, which ends with it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+from fusion.files import new_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+KEPT = 25 * 60
+"""Seconds that a file is kept."""
+SWEPT = 5 * 60
+"""Seconds between two looks at what is older."""
+MAX_BYTES = 2 << 30
+"""Of all files together; beyond that, the oldest go first."""
+
+_LOCK = ".lock"
+_log = logging.getLogger(__name__)
+
+
+def take() -> Path:
+    """A new folder, readable by this user alone, where this process's temporary files go from now on.
+
+    It lies where `GRADIO_TEMP_DIR` says, else in the user's cache; in the
+    system's temporary folder, which other programs share, only where neither can be written. It is removed when the
+    process ends, and what processes left that had no time for that is removed now.
+    """
+    given, cache = os.environ.get("GRADIO_TEMP_DIR"), os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    places = [Path(given)] if given else [Path(cache).expanduser() / "mambamef"]
+    for place in [*places, Path(tempfile.gettempdir()) / "mambamef"]:
+        try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _remove_left(place)
+            folder = new_folder(place, "page")
+            break
+        except (OSError, RuntimeError) as error:  # there may be no home
+            _log.warning("cannot keep pictures in the first place to try (%s)", type(error).__name__)
+    else:
+        raise SystemExit("There is no folder to keep pictures in; set GRADIO_TEMP_DIR to one that can be written.")
+    _lock(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)  # uploads are received there
+    return folder
+
+
+def keep_swept(folder: Path) -> None:
+    """From now on, remove what is too old or too much, in a thread."""
+
+    def sweeping() -> None:
+        while True:
+            time.sleep(SWEPT)
+            sweep(folder)
+
+    Thread(target=sweeping, daemon=True).start()
+
+
+def sweep(folder: Path, kept: float = KEPT, most: int = MAX_BYTES) -> None:
+    """Remove files that were not touched for so many seconds, then the oldest as long as all are too large."""
+    files: list[tuple[float, int, Path]] = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # another may have removed it
+            stat = path.lstat()
+            if path.name == _LOCK:
+                continue
+            if not path.is_dir():
+                files.append((stat.st_mtime, stat.st_size, path))
+            elif time.time() - stat.st_mtime > kept:
+                path.rmdir()  # where it is empty
+    total = sum(size for _, size, _ in files)
+    for touched, size, path in sorted(files):
+        if time.time() - touched > kept or total > most:
+            total -= size
+            with suppress(OSError):
+                path.unlink()
+
+
+def _lock(folder: Path) -> bool:
+    """Whether this process is the one that holds the folder; the system lets go when it ends, however that happens."""
+    if fcntl is None:
+        return False
+    descriptor = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    return True
+
+
+def _remove_left(place: Path) -> None:
+    for folder in place.glob("page-*"):
+        if (folder / _LOCK).exists() and _lock(folder):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,28 @@
+"""What an attack measured, beside what was to be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    number: int
+    """As in SECURITY.md."""
+    asked: str
+    goal: str
+    measured: str
+    met: bool
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Markdown."""
+    lines = ["| row | what was asked | goal | measured | met |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row.number} | {row.asked} | {row.goal} | {row.measured} | {'yes' if row.met else '**no**'} |"
+        for row in sorted(rows, key=lambda row: row.number)
+    ]
+    return "\n".join(lines)
