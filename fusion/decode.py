@@ -91,6 +91,7 @@ def decode(data: bytes, name: str) -> Decoded:
             return _decode_heif(data, name)
         if _is_floating(tiff):
             return _decode_floats(data, tiff, name)
+        _check_canvas(data, name)
         image = _plugin(data, name)(BytesIO(data))
         check_size(*image.size, name)
         _check_frames(image, data, name)
@@ -169,6 +170,14 @@ def check_size(width: int, height: int, name: str) -> None:
             f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side.",
             Refusal.TOO_LARGE,
         )
+
+
+def _check_canvas(data: bytes, name: str) -> None:
+    """Of a WebP, whose library reserves two canvases before it can be asked for their size."""
+    if data[8:16] == b"WEBPVP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        if width * height > MAX_PIXELS:
+            check_size(width, height, name)
 
 
 def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
