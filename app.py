@@ -506,7 +506,7 @@ def main() -> None:
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
         Thread(target=warm_up, daemon=True).start()
     web.log_plainly()
-    place.keep_swept(line.folder)
+    place.settle(line.folder)
     launch = partial(demo.launch, server_name=options.host, server_port=options.port, **launch_settings())
     web.serve(launch, demo.close, guards, line)
 
