@@ -225,6 +225,44 @@ class Line:
             self._changed.notify_all()
 
 
+class Presses:
+    """The latest thing that every visitor's page was told to do: it takes the place of the one before."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str | None, Press] = {}
+
+    def new(self, session: str | None) -> Press:
+        """One more, of the page that Gradio calls `session`."""
+        before = self._latest.get(session)
+        if before:
+            before.replaced = True
+        press = self._latest[session] = Press(session)
+        return press
+
+    def stop(self, session: str | None) -> None:
+        """Tell what that page does to end."""
+        if press := self._latest.get(session):
+            press.stopped = True
+
+    def over(self, press: Press) -> None:
+        """Forget one that has ended."""
+        if self._latest.get(press.session) is press:
+            del self._latest[press.session]
+
+
+@dataclass(eq=False)
+class Press:
+    """One of them."""
+
+    session: str | None
+    stopped: bool = False
+    replaced: bool = False
+
+    def wanted(self, here: Callable[[], bool]) -> Callable[[], bool]:
+        """Whether it is neither stopped nor replaced, and its visitor is `here`."""
+        return lambda: not self.stopped and not self.replaced and here()
+
+
 def check_room(folder: Path) -> None:
     """Raise `RefusedError` if the disk of `folder` is nearly full."""
     if shutil.disk_usage(folder).free < KEPT_FREE:
