@@ -18,7 +18,7 @@ from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
 
 from fusion import cancel, memory
-from fusion.errors import FusionError
+from fusion.errors import FusionError, ImageError
 from fusion.page import figures
 from fusion.pipeline import Event, Loaded
 
@@ -214,6 +214,8 @@ class Line:
                 error = RefusedError("overtime", f"This took longer than {JOB_SECONDS} seconds; try fewer methods.")
         except BaseException as raised:  # noqa: BLE001  # whoever follows the job raises it
             error = raised
+            if isinstance(raised, ImageError) and raised.code:
+                figures.REFUSALS.labels(raised.code.value).inc()
         seconds = time.monotonic() - job.began
         figures.JOB_SECONDS.observe(seconds)
         with self._changed:
