@@ -8,6 +8,8 @@ distinct, so that no entropy changes; it is left out, and a flat plane needs no 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fusion.metric import Better, Metric
@@ -72,7 +74,10 @@ ENTROPY = Metric(
     better=Better.HIGHER,
     source="Roberts, van Aardt, Ahmed, Journal of Applied Remote Sensing 2008; MEFB",
     meaning="How many tonal levels the result uses, and how evenly; noise raises it too",
+    caution="Noise raises it",
     measure=mean_over_rgb(_entropy),
+    bounds=(0, 8),
+    mefb="Entropy",
 )
 
 CE = Metric(
@@ -81,7 +86,10 @@ CE = Metric(
     better=Better.LOWER,
     source="Bulanon, Burks, Alchanatis, Biosystems Engineering 2009; MEFB",
     meaning="How far the tonal distribution is from the two photographs'",
+    caution="The plain mean can be best: a histogram says nothing of where in the picture the levels are",
     measure=mean_over_rgb(_cross_entropy),
+    bounds=(-1 / (math.e * math.log(2)), math.inf),
+    mefb="Cross_entropy",
 )
 
 NMI = Metric(
@@ -90,7 +98,10 @@ NMI = Metric(
     better=Better.HIGHER,
     source="Hossny, Nahavandi, Creighton, Electronics Letters 2008; MEFB",
     meaning="How well each photograph's levels are predicted by the result's, 0 to 2",
+    caution="The plain mean of both photographs is best of all",
     measure=mean_over_rgb(_nmi),
+    bounds=(0, 2),
+    mefb="NMI",
 )
 
 QNCIE = Metric(
@@ -99,5 +110,8 @@ QNCIE = Metric(
     better=Better.HIGHER,
     source="Wang, Shen, Zhang, Zhang, Image Fusion: Algorithms and Applications 2008; MEFB",
     meaning="How strongly the result and both photographs depend on one another, 0.8 to 1",
+    caution="The plain mean of both photographs is best of all",
     measure=mean_over_rgb(_qncie),
+    bounds=(1 - math.log(3, 256), 1),
+    mefb="Qncie",
 )

@@ -36,5 +36,7 @@ PSNR_MEFB = Metric(
     better=Better.HIGHER,
     source="Jagalingam, Hegde, Aquatic Procedia 2015, as altered in MEFB (Zhang 2021)",
     meaning="Closeness to both photographs by MEFB's formula: not real decibels, depends on the size",
+    caution="The plain mean of both photographs is best of all",
     measure=mean_over_rgb(_psnr_mefb),
+    mefb="Psnr",
 )

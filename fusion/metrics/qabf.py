@@ -75,5 +75,8 @@ METRIC = Metric(
     better=Better.HIGHER,
     source="Xydeas, Petrovic, Electronics Letters 2000; MEFB",
     meaning="How much of both photographs' edges arrives in the result, 0 to 0.975",
+    caution="Edges stronger than the photographs' cost as little as edges that are weaker",
     measure=mean_over_rgb(_qabf),
+    bounds=(0, 1),
+    mefb="Qabf",
 )

@@ -43,5 +43,7 @@ METRIC = Metric(
     better=Better.HIGHER,
     source="Wang, Bovik, Sheikh, Simoncelli, TIP 2004",
     meaning="Mean likeness to the two photographs in brightness, contrast and structure, up to 1",
+    caution="The plain mean of both photographs does well, and so does a blurred result",
     measure=_measure,
+    bounds=(-1, 1),
 )

@@ -110,5 +110,7 @@ METRIC = Metric(
     better=Better.HIGHER,
     source="Han, Cai, Cao, Xu, Information Fusion 2013; MEFB",
     meaning="How much of what the photographs show a viewer is still seen in the result",
+    caution="More contrast than the photographs have raises it above 1",
     measure=mean_over_rgb(_vif),
+    mefb="VIF",
 )
