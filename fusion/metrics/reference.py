@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
 from fusion.metric import Better, Pixels, ReferenceMetric
+from fusion.metrics.colour import delta_e, hue_error
+from fusion.metrics.grey import grey
+from fusion.metrics.planes import at_least
+from fusion.metrics.ssim import WINDOW, ms_ssim
 
 
 def _psnr(fused: Pixels, reference: Pixels) -> float:
-    """10 log10(255^2 / mean squared error) over all channels; infinite where both pictures are equal."""
-    from skimage.metrics import peak_signal_noise_ratio
+    """10 log10(255^2 / mean squared error) over all channels.
 
-    return float(peak_signal_noise_ratio(reference, fused))
+    Where both pictures are equal, which makes it infinite, one sample counts as one level off.
+    """
+    from skimage.metrics import mean_squared_error
+
+    return 10 * math.log10(255**2 / max(float(mean_squared_error(reference, fused)), 1 / reference.size))
 
 
 def _ssim(fused: Pixels, reference: Pixels) -> float:
-    """Mean of R, G and B under 7 x 7 windows, sample covariance, as scikit-image has it by default."""
+    """Mean of R, G and B under 7 x 7 windows, sample covariance, as scikit-image has it by default.
+
+    A side below 7 takes the largest window that fits.
+    """
     from skimage.metrics import structural_similarity
 
-    return float(structural_similarity(reference, fused, channel_axis=2))  # pyright: ignore[reportArgumentType]
+    window = min(7, (min(reference.shape[:2]) - 1) // 2 * 2 + 1)
+    return float(structural_similarity(reference, fused, win_size=window, channel_axis=2))  # pyright: ignore[reportArgumentType]
+
+
+def _ms_ssim(fused: Pixels, reference: Pixels) -> float:
+    """On rounded grey; sides below 11 are mirrored up to 11."""
+    return ms_ssim(*(at_least(WINDOW, grey(picture)) for picture in (fused, reference)))
 
 
 REFERENCE: tuple[ReferenceMetric, ...] = (
@@ -38,5 +56,34 @@ REFERENCE: tuple[ReferenceMetric, ...] = (
         caution="It hardly sees colour",
         measure=_ssim,
         bounds=(-1, 1),
+    ),
+    ReferenceMetric(
+        name="reference_ms_ssim",
+        title="MS-SSIM",
+        better=Better.HIGHER,
+        source="Wang, Simoncelli, Bovik, Asilomar 2003",
+        meaning="Likeness to the reference in contrast and structure at five scales, up to 1",
+        caution="CAUTION",
+        measure=_ms_ssim,
+        bounds=(0, 1),
+    ),
+    ReferenceMetric(
+        name="reference_delta_e",
+        title="ΔE2000",
+        better=Better.LOWER,
+        source="Sharma, Wu, Dalal, Color Research and Application 2005",
+        meaning="Mean difference in colour from the reference; 1 is just seen",
+        caution="CAUTION",
+        measure=delta_e,
+    ),
+    ReferenceMetric(
+        name="reference_hue",
+        title="Hue error (degrees)",
+        better=Better.LOWER,
+        source="CIELAB, weighted by the reference's chroma",
+        meaning="Mean angle between the result's hues and the reference's, 0 to 180",
+        caution="CAUTION",
+        measure=hue_error,
+        bounds=(0, 180),
     ),
 )
