@@ -59,7 +59,7 @@ def _file(scene: Path, *names: str) -> Path | None:
 
 
 def _reduced(photo: Photo) -> Pixels:
-    height, width = scored_size(*photo.shape[1:], _PIXELS)
+    height, width = scored_size(photo.shape[1], photo.shape[2], _PIXELS)
     return np.asarray(cv2.resize(to_uint8(photo), (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

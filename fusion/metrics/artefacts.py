@@ -15,7 +15,7 @@ _HALO_SIGMA = 2.0
 
 
 def _gradient(levels: Levels) -> tuple[Plane, Plane]:
-    """Of the plane under a Gaussian, which hides noise, and single bright edges, from it."""
+    """Of the plane under a Gaussian, which hides most noise from it."""
     import cv2
 
     plane = cv2.GaussianBlur(at_least(3, levels), (0, 0), _HALO_SIGMA, borderType=cv2.BORDER_REPLICATE)
@@ -23,17 +23,17 @@ def _gradient(levels: Levels) -> tuple[Plane, Plane]:
 
 
 def _halo(fused: Pixels, under: Pixels, over: Pixels) -> float:
-    """The share of the result's gradient, on grey under a Gaussian of sigma 2, that opposes both photographs'; 0 to 1.
+    """The share of the result's gradient, on grey under a Gaussian of sigma 2, that no photograph has; 0 to 1.
 
-    A halo is where the picture brightens towards an edge, or darkens away from it, and no photograph does: its gradient
-    and either photograph's have a negative product there. 0 for any weighted mean of the photographs with the same
-    weights everywhere, and for a flat result.
+    A halo brightens or darkens towards an edge where the photographs are flat or do the opposite: the product of the
+    result's gradient with neither of theirs is positive. But for rounding it is 0 for every weighted mean of the
+    photographs whose weights are the same everywhere, and for a flat result.
     """
     fx, fy = _gradient(grey(fused))
     opposed = np.ones(fx.shape, np.bool_)
     for source in (under, over):
         x, y = _gradient(grey(source))
-        opposed &= fx * x + fy * y < 0
+        opposed &= fx * x + fy * y <= 0
     strength = np.hypot(fx, fy)
     total = float(strength.sum())
     return float(strength[opposed].sum()) / total if total > 0 else 0.0
@@ -90,7 +90,7 @@ HALO = Metric(
     title="Halo",
     better=Better.LOWER,
     source="Gradient reversal, as He, Sun, Tang (TPAMI 2013) name it",
-    meaning="How much of the result's gradient opposes both photographs', as next to edges with a halo, 0 to 1",
+    meaning="How much of the result's gradient is in neither photograph, as it is next to edges with a halo, 0 to 1",
     caution="A copy of one photograph and the plain mean of both have none; blur and noise count as some",
     measure=_halo,
     bounds=(0, 1),

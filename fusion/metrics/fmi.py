@@ -69,8 +69,8 @@ def _entropy(p: Plane) -> Plane:
     return -np.sum(p * np.log2(np.abs(p), out=np.zeros_like(p), where=p != 0), axis=1)
 
 
-def _shared(a: NDArray[np.int64], f: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The value of each pair of patterns (N,) and (N,)."""
+def pattern_information(a: NDArray[np.int64], f: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The value of each pair of windows, given as patterns (N,) and (N,) of 0 to 511: nine edges column by column."""
     bits = np.arange(_CELLS)[::-1]
     pa, pf = (np.where(x == 0, _FLAT_CELLS, x)[:, None] >> bits & 1 for x in (a, f))  # no edge: flat, as all edges
     pa, pf = (p / p.sum(1, keepdims=True) for p in (pa, pf))
@@ -104,7 +104,7 @@ def _fmi(fused: Levels, under: Levels, over: Levels) -> float:
     for levels in (under, over):
         source = _patterns_of_source(levels.tobytes(), levels.shape)
         pairs, counts = np.unique(source << _CELLS | f, return_counts=True)
-        total += float(counts @ _shared(pairs >> _CELLS, pairs & _FLAT_CELLS)) / f.size
+        total += float(counts @ pattern_information(pairs >> _CELLS, pairs & _FLAT_CELLS)) / f.size
     return total / 2
 
 

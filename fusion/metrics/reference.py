@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fusion.metric import Better, Pixels, ReferenceMetric
 from fusion.metrics.colour import delta_e, hue_error
 from fusion.metrics.grey import grey
@@ -24,12 +26,13 @@ def _psnr(fused: Pixels, reference: Pixels) -> float:
 def _ssim(fused: Pixels, reference: Pixels) -> float:
     """Mean of R, G and B under 7 x 7 windows, sample covariance, as scikit-image has it by default.
 
-    A side below 7 takes the largest window that fits.
+    Sides below 7 are mirrored up to 7.
     """
     from skimage.metrics import structural_similarity
 
-    window = min(7, (min(reference.shape[:2]) - 1) // 2 * 2 + 1)
-    return float(structural_similarity(reference, fused, win_size=window, channel_axis=2))  # pyright: ignore[reportArgumentType]
+    missing = [(0, max(0, 7 - side)) for side in reference.shape[:2]] + [(0, 0)]
+    ours, theirs = (np.pad(picture, missing, mode="symmetric") for picture in (fused, reference))
+    return float(structural_similarity(theirs, ours, channel_axis=2))  # pyright: ignore[reportArgumentType]
 
 
 def _ms_ssim(fused: Pixels, reference: Pixels) -> float:
@@ -44,7 +47,7 @@ REFERENCE: tuple[ReferenceMetric, ...] = (
         better=Better.HIGHER,
         source="scikit-image",
         meaning="Closeness to the reference, level by level",
-        caution="A shift of all levels costs as much as a loss of detail that a viewer sees at once",
+        caution="Darkening a result costs far more than blurring it",
         measure=_psnr,
     ),
     ReferenceMetric(
@@ -53,7 +56,7 @@ REFERENCE: tuple[ReferenceMetric, ...] = (
         better=Better.HIGHER,
         source="Wang, Bovik, Sheikh, Simoncelli, TIP 2004",
         meaning="Likeness to the reference in brightness, contrast and structure, up to 1",
-        caution="It hardly sees colour",
+        caution="Turning a result grey costs less than a little noise",
         measure=_ssim,
         bounds=(-1, 1),
     ),
@@ -63,7 +66,7 @@ REFERENCE: tuple[ReferenceMetric, ...] = (
         better=Better.HIGHER,
         source="Wang, Simoncelli, Bovik, Asilomar 2003",
         meaning="Likeness to the reference in contrast and structure at five scales, up to 1",
-        caution="CAUTION",
+        caution="It sees no colour: turned grey, a result scores the same",
         measure=_ms_ssim,
         bounds=(0, 1),
     ),
@@ -73,7 +76,7 @@ REFERENCE: tuple[ReferenceMetric, ...] = (
         better=Better.LOWER,
         source="Sharma, Wu, Dalal, Color Research and Application 2005",
         meaning="Mean difference in colour from the reference; 1 is just seen",
-        caution="CAUTION",
+        caution="Blurring a result costs hardly anything, darkening it much",
         measure=delta_e,
     ),
     ReferenceMetric(
@@ -82,7 +85,7 @@ REFERENCE: tuple[ReferenceMetric, ...] = (
         better=Better.LOWER,
         source="CIELAB, weighted by the reference's chroma",
         meaning="Mean angle between the result's hues and the reference's, 0 to 180",
-        caution="CAUTION",
+        caution="A grey result scores best: it has no hue to be wrong",
         measure=hue_error,
         bounds=(0, 180),
     ),
