@@ -84,6 +84,13 @@ def main(folder: Path) -> None:
     for metric in (*BENCHMARK, *REFERENCE):
         if metric.name in scores:
             _print(metric, scores[metric.name])
+    for name in ("over", "plain mean"):
+        above = [metric.title for metric in BENCHMARK if metric.mefb and _above(metric, scores[metric.name], name)]
+        print(f"\n{name} is above Mertens on {len(above)} of MEFB's twenty: {', '.join(above)}")
+
+
+def _above(metric: Metric, scores: dict[str, list[float]], name: str) -> bool:
+    return (fmean(scores[name]) > fmean(scores["Mertens"])) is (metric.better is Better.HIGHER)
 
 
 def _print(metric: Metric | ReferenceMetric, scores: dict[str, list[float]]) -> None:
