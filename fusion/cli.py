@@ -345,13 +345,13 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _metrics(options: argparse.Namespace) -> int:
     from fusion.evaluation import measure
-    from fusion.metrics import METRICS
+    from fusion.metrics import BENCHMARK
 
     scores = measure(options.under, options.over, options.fused)
     if options.json:
         print(json.dumps(scores))
     else:
-        titles = {metric.name: metric for metric in METRICS}
+        titles = {metric.name: metric for metric in BENCHMARK}
         _print_rows([{"metric": k, "value": v, "meaning": titles[k].meaning} for k, v in scores.items()], as_json=False)
     return 0
 

@@ -17,8 +17,9 @@ from fusion.enhance import IAT
 from fusion.errors import ImageError
 from fusion.image import Photo, load, load_pair, save, to_uint8
 from fusion.method import Method, Mode
-from fusion.metric import Scorer
-from fusion.metrics import METRICS
+from fusion.metric import Metric, Scorer
+from fusion.metrics import BENCHMARK
+from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import Failed, Fused, Scored, compare, method
 
 FLOPS_SIDE = 512
@@ -31,22 +32,21 @@ class Evaluation:
 
     method: Method
     scores: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
-    likeness: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
-    """PSNR and SSIM against the references of those scenes that have one."""
+    likeness: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    """Against the references of those scenes that have one."""
     seconds: list[float] = field(default_factory=list[float])
     failures: dict[str, str] = field(default_factory=dict[str, str])
     """Why, by scene."""
 
     def row(self) -> dict[str, str | int | float | None]:
         """The method's line in the table: means over the scenes that succeeded, None where there were none."""
-        means = {m.name: fmean(s[m.name] for s in self.scores) if self.scores else None for m in METRICS}
-        psnr, ssim = (fmean(column) for column in zip(*self.likeness, strict=True)) if self.likeness else (None, None)
+        scored = {m.name: fmean(s[m.name] for s in self.scores) if self.scores else None for m in BENCHMARK}
+        likeness = {m.name: fmean(s[m.name] for s in self.likeness) if self.likeness else None for m in REFERENCE}
         return {
             "method": self.method.name,
             "pairs": len(self.scores),
-            **means,
-            "reference_psnr": psnr,
-            "reference_ssim": ssim,
+            **scored,
+            **likeness,
             "parameters": self.method.parameters,
             "gflops": flops(self.method) / 1e9,
             "total_seconds": sum(self.seconds),
@@ -87,6 +87,7 @@ def _scene(
             files.over,
             list(evaluations),
             device=device,
+            metrics=BENCHMARK,
             scored_pixels=None,
             corrected=False,
             align=False,
@@ -111,7 +112,12 @@ def _scene(
 
 
 def measure(
-    under: str | PathLike[str], over: str | PathLike[str], fused: str | PathLike[str], *, limit: int | None = None
+    under: str | PathLike[str],
+    over: str | PathLike[str],
+    fused: str | PathLike[str],
+    metrics: Sequence[Metric] = BENCHMARK,
+    *,
+    limit: int | None = None,
 ) -> dict[str, float]:
     """Each metric of a fused picture against its sources, three files, by its name; `limit` is `Scorer`'s.
 
@@ -122,21 +128,18 @@ def measure(
     if photo.shape != pair.under.shape:
         sizes = " and ".join(f"{one.shape[-1]}×{one.shape[-2]}" for one in (pair.under, photo))
         raise ImageError(f"The fused picture differs in size from its sources ({sizes}); measure it at their size.")
-    return Scorer(pair, METRICS, limit=limit)(photo)
+    return Scorer(pair, metrics, limit=limit)(photo)
 
 
-def likeness(photo: Photo, reference: Photo) -> tuple[float, float]:
-    """PSNR in dB and SSIM (7 x 7 windows, mean of the channels) of 8-bit photographs, as scikit-image defines them.
+def likeness(photo: Photo, reference: Photo) -> dict[str, float]:
+    """Each measure of REFERENCE, of both photographs as they are saved in 8 bits, by its name.
 
     Raises `ImageError` where the sizes differ.
     """
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
     if photo.shape != reference.shape:
         raise ImageError("The reference differs in size from its pair.")
     ours, theirs = to_uint8(photo), to_uint8(reference)
-    psnr, ssim = peak_signal_noise_ratio(theirs, ours), structural_similarity(theirs, ours, channel_axis=2)
-    return float(psnr), float(ssim)  # pyright: ignore[reportArgumentType]
+    return {metric.name: metric.measure(ours, theirs) for metric in REFERENCE}
 
 
 def flops(subject: Method) -> int:

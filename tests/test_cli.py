@@ -17,7 +17,7 @@ import torch
 from fusion import memory, weights
 from fusion.cli import main
 from fusion.image import load_pair, save
-from fusion.metrics import METRICS
+from fusion.metrics import BENCHMARK
 from fusion.pipeline import fuse
 from fusion.training import trainable
 
@@ -100,7 +100,7 @@ def test_metrics(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["metrics", *pair, str(tmp_path / "a.png"), "--json"]) == 0
     scores = printed(capsys)
     assert isinstance(scores, dict)
-    assert list(scores) == [metric.name for metric in METRICS]
+    assert list(scores) == [metric.name for metric in BENCHMARK]
 
 
 def test_evaluate_set(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

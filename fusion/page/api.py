@@ -23,6 +23,7 @@ from fusion.image import save
 from fusion.method import Method, Mode
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS
+from fusion.metrics import METRICS
 from fusion.page.jobs import Place
 from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
 from fusion.report import Row, method_row
@@ -138,7 +139,7 @@ class Api:
 
         def measured() -> Generator[dict[str, float], None, None]:
             with self._paths([under, over, fused]) as (first, second, third):
-                yield measure(first, second, third, limit=SCORED_PIXELS)
+                yield measure(first, second, third, METRICS, limit=SCORED_PIXELS)
 
         with _refusals():
             return next(self._followed(measured, 1), {})
