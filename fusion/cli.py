@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fusion import memory
@@ -112,13 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     pair(metrics)
     metrics.add_argument("fused", type=Path, metavar="FUSED")
 
-    evaluate = command(
-        "evaluate-set", _evaluate, "Mean metrics of methods over a folder of <scene>/*_A.*, *_B.* pairs."
-    )
-    evaluate.add_argument("dataset", type=Path, metavar="DATASET")
-    evaluate.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
-    evaluate.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the pictures and metrics.csv there")
-    mode(evaluate)
+    bench = command("benchmark", _benchmark, "Measure methods over a folder of <scene>/*_A.*, *_B.* pairs: a report.")
+    bench.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="*_GT.* are references")
+    bench.add_argument("-o", "--out", type=Path, metavar="REPORT", help="a new folder, or one to finish")
+    bench.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    meaning = "a method's pictures that were made elsewhere: DIR/<scene>.*; may be given again"
+    bench.add_argument("--fused", type=_named_folder, action="append", default=[], metavar="NAME=DIR", help=meaning)
+    bench.add_argument("--jobs", type=_count, default=1, metavar="N", help="scenes at once (default: 1)")
+    meaning = "measure results of JPEG sources after saving them as JPEG, as MEFB did"
+    bench.add_argument("--as-mefb", action="store_true", help=meaning)
+    mode(bench)
+    meaning = "instead: compare the shipped weights' scores on the examples with docs/benchmark.json"
+    bench.add_argument("--check", action="store_true", help=meaning)
+    bench.add_argument("--update", action="store_true", help="and write that file anew")
 
     train = command("train", _train, "Train a network on a folder of <scene>/*_A.*, *_B.* pairs.")
     train.add_argument("name", metavar="NAME|all", help="iat, or a method; all: one after the other")
@@ -183,6 +190,14 @@ def _names(text: str) -> list[str]:
     if not names:
         raise argparse.ArgumentTypeError("name at least one method")
     return list(dict.fromkeys(names))
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    """NAME=DIR."""
+    name, found, folder = text.partition("=")
+    if not (name and found and folder):
+        raise argparse.ArgumentTypeError("give the method's name and the folder of its pictures: NAME=DIR")
+    return name, Path(folder)
 
 
 def _count(text: str) -> int:
@@ -356,26 +371,58 @@ def _metrics(options: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    from fusion.datasets import find_pairs
-    from fusion.evaluation import evaluate
-    from fusion.report import table_csv
+def _benchmark(options: argparse.Namespace) -> int:
+    if options.check:
+        return _check_scores(options)
+    if options.update or not options.dataset or not options.out:
+        raise FusionError("Give a folder of pairs and one for the report: DATASET -o REPORT; or --check [--update].")
 
-    names = _chosen(options)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
+    from fusion.benchmark.measure import Outside, Run
+    from fusion.benchmark.results import load_times
+    from fusion.benchmark.run import benchmark
+    from fusion.datasets import find_pairs
+
+    outside = tuple(Outside(name, folder) for name, folder in options.fused)
+    run = Run(options.out, tuple(_chosen(options)), outside, options.mode, options.as_mefb)
     pairs = find_pairs(options.dataset)
-    with _bar(len(pairs), "pairs", "pair") as bar:
-        evaluations = evaluate(pairs, names, options.out, mode=options.mode, done=lambda _: _move(bar, bar.n + 1))
-    rows = [evaluation.row() for evaluation in evaluations]
-    if options.out:
-        table = table_csv(list(rows[0]), [list(row.values()) for row in rows])
-        (options.out / "metrics.csv").write_text(table, encoding="utf-8")
+    with _bar(len(pairs), "benchmark", "scene") as bar:
+        summary = benchmark(
+            pairs, run, options.dataset.resolve().name, jobs=options.jobs, done=lambda _: _move(bar, bar.n + 1)
+        )
+    times = load_times(options.out)
+    measured = [one for one in summary.methods if one.kind != "published"]
+    rows = [
+        {
+            "method": one.name,
+            "scenes": one.scenes,
+            **{m.name: one.means[m.name].mean if m.name in one.means else None for m in summary.all_metrics},
+            "mean_rank": one.mean_rank,
+            "parameters": one.parameters,
+            "gflops": one.gflops,
+            "mean_seconds": fmean(time.seconds for time in times[one.name].values()) if one.name in times else None,
+        }
+        for one in measured
+    ]
     _print_rows(rows, as_json=options.json)
-    failures = [(e.method.name, scene, why) for e in evaluations for scene, why in e.failures.items()]
+    failures = [(one.name, scene, why) for one in measured for scene, why in one.failures.items()]
     for name, scene, why in failures:
         _say(f"{name}, {scene}: {why}")
     return 1 if failures else 0
+
+
+def _check_scores(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fusion.benchmark import gate
+
+    with _bar(len(gate.scenes()), "benchmark --check", "scene") as bar:
+        scores = gate.measured(lambda _: _move(bar, bar.n + 1))
+    if options.update:
+        gate.keep(scores)
+        return 0
+    drops = gate.drops(gate.kept(), scores)
+    _print_rows([asdict(drop) for drop in drops], as_json=options.json)
+    return 1 if drops else 0
 
 
 def _train(options: argparse.Namespace) -> int:

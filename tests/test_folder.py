@@ -23,11 +23,12 @@ import torch
 
 from fusion import folder as folder_module
 from fusion import weights
-from fusion.brackets import OURS, Bracket, find_brackets
+from fusion.brackets import Bracket, find_brackets
 from fusion.cli import main
 from fusion.folder import Done, Failed, Run, Settings, fuse_folder, make
 from fusion.image import load, save
 from fusion.pipeline import fuse
+from fusion.resume import OURS
 
 ROOT = Path(__file__).resolve().parents[1]
 MERTENS = Settings("mertens")

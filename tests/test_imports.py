@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "files", "cancel"),
     ("memory",),
-    ("color", "tiles", "blocks", "profiles", "encode"),
+    ("color", "tiles", "blocks", "profiles", "encode", "resume"),
     ("decode",),
     ("child",),
     ("image", "weights"),

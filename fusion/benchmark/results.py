@@ -45,12 +45,17 @@ class Facts:
     """As in `scores.csv` and in the mappings below."""
     title: str
     better: Literal["higher", "lower", "neither"]
+    source: str
+    """The paper that defines it."""
     meaning: str
-    caution: str = ""
+    """One line for the visitor."""
+    caution: str
     """What it rewards wrongly."""
+    low: float | None = None
+    high: float | None = None
+    """The lowest and the highest value there can be; None: no bound."""
     mefb: str | None = None
-    """Its column in MEFB's tables."""
-    source: str = ""
+    """What MEFB calls it in its tables."""
 
 
 @dataclass(frozen=True)

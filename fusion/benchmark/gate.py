@@ -1,0 +1,98 @@
+"""Whether the shipped weights still give what they gave: every method on the examples, against `docs/benchmark.json`.
+
+The scenes are few and small, so this says nothing of how good a method is; but they are the same ones each time, and
+compared one by one. A method has dropped where the whole 95 % interval of its scores' mean change is worse by more than
+`TOLERANCE`, which is what other processors' rounding may cost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch.nn.functional as F
+
+from fusion.benchmark.results import Scores
+from fusion.benchmark.statistics import interval
+from fusion.errors import DatasetError, FusionError
+from fusion.image import load_pair
+from fusion.metric import Better
+from fusion.metrics import mef_ssim, qabf, vif
+from fusion.pipeline import Failed, Scored, compare
+from fusion.resume import write
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES, KEPT = ROOT / "examples", ROOT / "docs" / "benchmark.json"
+METRICS = (mef_ssim.METRIC, qabf.METRIC, vif.METRIC)
+SIDE = 384
+"""Pixels of the longest side at which examples are fused, so that this takes seconds."""
+TOLERANCE = 0.0005
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A method that a metric finds worse than it was."""
+
+    method: str
+    metric: str
+    was: float
+    """Means over the scenes."""
+    now: float
+    low: float
+    high: float
+    """The interval of the mean change, scene by scene."""
+
+
+def scenes() -> list[Path]:
+    """The examples' folders."""
+    return sorted(file.parent for file in EXAMPLES.glob("*/under.png"))
+
+
+def measured(done: Callable[[str], None] = lambda _: None) -> Scores:
+    """The scores of every available method on every example. Raises `FusionError` where a method fails."""
+    scores: Scores = {}
+    for scene in scenes():
+        pair = load_pair(scene / "under.png", scene / "over.png")
+        scale = SIDE / max(pair.size)
+        under, over = (
+            F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over)
+        )
+        events = compare(under, over, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
+        for event in events:
+            if isinstance(event, Failed):
+                raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
+            if isinstance(event, Scored):
+                rounded = {name: round(value, 6) for name, value in event.scores.items()}
+                scores.setdefault(event.method.name, {})[scene.name] = rounded
+        done(scene.name)
+    return scores
+
+
+def kept() -> Scores:
+    """What `keep` wrote. Raises `DatasetError` where that cannot be read."""
+    try:
+        return json.loads(KEPT.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{KEPT.name} cannot be read; fetch it again, or write it with --check --update.") from error
+
+
+def keep(scores: Scores) -> None:
+    """Make these the scores to compare with."""
+    write(KEPT, (json.dumps(scores, indent=1) + "\n").encode())
+
+
+def drops(before: Scores, now: Scores) -> list[Drop]:
+    """What is worse now than before. Methods and scenes that only one of both has are not compared."""
+    found: list[Drop] = []
+    for method in before.keys() & now.keys():
+        for metric in METRICS:
+            both = before[method].keys() & now[method].keys()
+            pairs = [(before[method][scene][metric.name], now[method][scene][metric.name]) for scene in sorted(both)]
+            sign = -1 if metric.better is Better.LOWER else 1
+            change = interval([sign * (later - earlier) for earlier, later in pairs])
+            if change and change[1] < -TOLERANCE:
+                was, is_ = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+                found.append(Drop(method, metric.name, was, is_, *change))
+    return sorted(found, key=lambda drop: (drop.method, drop.metric))
