@@ -415,8 +415,8 @@ def _check_scores(options: argparse.Namespace) -> int:
 
     from fusion.benchmark import gate
 
-    with _bar(len(gate.scenes()), "benchmark --check", "scene") as bar:
-        scores = gate.measured(lambda _: _move(bar, bar.n + 1))
+    with _bar(len(gate.SCENES), "benchmark --check", "scene") as bar:
+        scores = gate.measured(options.jobs, lambda _: _move(bar, bar.n + 1))
     if options.update:
         gate.keep(scores)
         return 0

@@ -21,12 +21,13 @@ from fusion.image import load_pair
 from fusion.metric import Better
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.pipeline import Failed, Scored, compare
-from fusion.resume import write
+from fusion.resume import in_processes, write
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES, KEPT = ROOT / "examples", ROOT / "docs" / "benchmark.json"
+KEPT = ROOT / "docs" / "benchmark.json"
+SCENES = tuple(file.parent for file in sorted((ROOT / "examples").glob("*/under.png")))
 METRICS = (mef_ssim.METRIC, qabf.METRIC, vif.METRIC)
-SIDE = 384
+SIDE = 256
 """Pixels of the longest side at which examples are fused, so that this takes seconds."""
 TOLERANCE = 0.0005
 
@@ -45,29 +46,31 @@ class Drop:
     """The interval of the mean change, scene by scene."""
 
 
-def scenes() -> list[Path]:
-    """The examples' folders."""
-    return sorted(file.parent for file in EXAMPLES.glob("*/under.png"))
-
-
-def measured(done: Callable[[str], None] = lambda _: None) -> Scores:
+def measured(jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
     """The scores of every available method on every example. Raises `FusionError` where a method fails."""
-    scores: Scores = {}
-    for scene in scenes():
-        pair = load_pair(scene / "under.png", scene / "over.png")
-        scale = SIDE / max(pair.size)
-        under, over = (
-            F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over)
-        )
-        events = compare(under, over, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
-        for event in events:
-            if isinstance(event, Failed):
-                raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
-            if isinstance(event, Scored):
-                rounded = {name: round(value, 6) for name, value in event.scores.items()}
-                scores.setdefault(event.method.name, {})[scene.name] = rounded
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for scene, scores in in_processes(_measure, SCENES, jobs, _died):
+        found[scene.name] = scores
         done(scene.name)
-    return scores
+    return {method: {scene.name: found[scene.name][method] for scene in SCENES} for method in found[SCENES[0].name]}
+
+
+def _measure(scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
+    pair = load_pair(scene / "under.png", scene / "over.png")
+    scale = SIDE / max(pair.size)
+    under, over = (F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over))
+    scores: dict[str, dict[str, float]] = {}
+    events = compare(under, over, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
+    for event in events:
+        if isinstance(event, Failed):
+            raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
+        if isinstance(event, Scored):
+            scores[event.method.name] = {name: round(value, 6) for name, value in event.scores.items()}
+    return scene, scores
+
+
+def _died(scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
+    raise FusionError(f"The process that measured {scene.name} was ended twice, perhaps for want of memory.")
 
 
 def kept() -> Scores:

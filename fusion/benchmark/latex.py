@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fusion.benchmark.published import LOSSY, SCENES
 from fusion.benchmark.results import Entrant, Facts, Summary
 
-COLUMNS = 7
+COLUMNS = 6
 """Metrics side by side; more go into a further table."""
 
 _ARROWS = {"higher": r"~$\uparrow$", "lower": r"~$\downarrow$", "neither": ""}
@@ -45,7 +45,7 @@ def _tabular(summary: Summary, metrics: Sequence[Facts]) -> list[str]:
         rf"\caption{{Means over {len(summary.dataset.scenes)} scenes of {escaped(summary.dataset.name)}{lossy}.}}",
         rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
         r"\toprule",
-        " & ".join(["", *(escaped(metric.title) + _ARROWS[metric.better] for metric in metrics)]) + r" \\",
+        " & ".join(["", *(_title(metric) + _ARROWS[metric.better] for metric in metrics)]) + r" \\",
         r"\midrule",
         *_rows(measured, metrics),
         *([r"\midrule", note, *_rows(printed, metrics)] if printed else []),
@@ -53,6 +53,13 @@ def _tabular(summary: Summary, metrics: Sequence[Facts]) -> list[str]:
         r"\end{tabular}",
         r"\end{table}",
     ]
+
+
+def _title(metric: Facts) -> str:
+    """Its letters above or below the line where they stand: Q^AB/F, Q_NCIE."""
+    if letters := re.fullmatch(r"(\w)([_^])([\w/]+)", metric.title):
+        return rf"${letters[1]}{letters[2]}{{\mathrm{{{letters[3]}}}}}$"
+    return escaped(metric.title)
 
 
 def _rows(methods: Sequence[Entrant], metrics: Sequence[Facts]) -> list[str]:

@@ -253,7 +253,7 @@ def _warm_up(names: tuple[str, ...]) -> None:
 
 def _through_jpeg(photo: Photo) -> Photo:
     pixels = decode(encode(to_uint8(photo), ".jpg", quality=MEFB_QUALITY), "The fused picture").pixels
-    return torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    return torch.tensor(pixels).permute(2, 0, 1) / 255
 
 
 def _identity(name: str, scene: Scene, run: Run) -> str:
