@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fusion.benchmark.published import LOSSY, SCENES
 from fusion.benchmark.results import Entrant, Facts, Summary
 
-COLUMNS = 6
+COLUMNS = 5
 """Metrics side by side; more go into a further table."""
 
 _ARROWS = {"higher": r"~$\uparrow$", "lower": r"~$\downarrow$", "neither": ""}
