@@ -33,7 +33,7 @@ from fusion.pipeline import fuse
 from fusion.resume import OURS
 
 ROOT = Path(__file__).resolve().parents[1]
-VARYING = ("times.csv", "environment.json", OURS)
+VARYING = ("times.csv", "times.html", "environment.json", OURS)
 """What a run may write differently: its records hold times."""
 
 

@@ -6,7 +6,7 @@
     pictures/<method>/<scene>.png     what was measured, without loss
     pictures/<kind>/<scene>.jpg       previews of what it was made from; `<kind>` is one of `PREVIEWS`
     index.html, scenes/               to look at
-    times.csv, environment.json       what differs from run to run; all other files are the same bytes each time
+    times.csv, times.html, environment.json     what differs from run to run; all else is the same bytes each time
     .fusion/<method>/<scene>.json     records of what is finished, so that it is not made again
 
 A method's and a scene's names are folders' and files' names: `picture` joins them. Where a method failed on a scene, it

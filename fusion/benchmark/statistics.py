@@ -55,7 +55,7 @@ def summarise(scores: Scores, metrics: Sequence[Facts]) -> dict[str, Statistics]
             continue
         for method, rank in zip(costs, mean_ranks(list(costs.values())), strict=True):
             statistics[method].ranks[metric.name] = rank
-        best = min(costs, key=lambda method: sign * statistics[method].means[metric.name].mean)
+        best = min(costs, key=lambda method: float(costs[method].mean()))
         others = [method for method in costs if method != best]
         for method, p in zip(others, holm([wilcoxon(costs[other], costs[best]) for other in others]), strict=True):
             statistics[method].p_against_best[metric.name] = p
