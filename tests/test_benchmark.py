@@ -24,7 +24,7 @@ from fusion.benchmark.results import Facts, Mean, Summary, load_scores, load_sum
 from fusion.benchmark.statistics import holm, interval, mean_ranks, summarise, wilcoxon
 from fusion.cli import main
 from fusion.datasets import find_pairs
-from fusion.errors import ImageError
+from fusion.errors import DatasetError, ImageError
 from fusion.evaluation import measure as measure_files
 from fusion.image import load, save
 from fusion.metrics import BENCHMARK
@@ -165,6 +165,7 @@ def test_what_cannot_be_used_is_listed_and_stops_nothing(
         assert not picture(tmp_path / "out", method, name).exists()
         assert name not in load_scores(tmp_path / "out")[method]
     assert picture(tmp_path / "out", "mertens", "scene4").exists()
+    assert not picture(tmp_path / "out", "under", "scene0").exists()
 
 
 def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
@@ -402,3 +403,5 @@ def test_a_drop_beyond_the_interval_is_found(
     assert changed([0.01] * 8) == []
     assert changed([-0.001] * 8) == [("pyramef", "vif")]
     assert changed([-0.02, -0.01] * 4) == [("pyramef", "vif")]
+    with pytest.raises(DatasetError, match="other methods or examples"):
+        gate.drops(before, {name: rows for name, rows in before.items() if name != "meflut"})

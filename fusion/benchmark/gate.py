@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch.nn.functional as F
 
@@ -18,6 +19,7 @@ from fusion.benchmark.results import Scores
 from fusion.benchmark.statistics import interval
 from fusion.errors import DatasetError, FusionError
 from fusion.image import load_pair
+from fusion.methods import METHODS
 from fusion.metric import Better
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.pipeline import Failed, Scored, compare
@@ -47,7 +49,7 @@ class Drop:
 
 
 def measured(jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
-    """The scores of every available method on every example. Raises `FusionError` where a method fails."""
+    """The scores of every method on every example. Raises `FusionError` where a method fails or has no weights."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for scene, scores in in_processes(_measure, SCENES, jobs, _died):
         found[scene.name] = scores
@@ -60,7 +62,8 @@ def _measure(scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
     scale = SIDE / max(pair.size)
     under, over = (F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over))
     scores: dict[str, dict[str, float]] = {}
-    events = compare(under, over, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
+    names = [method.name for method in METHODS]
+    events = compare(under, over, names, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
     for event in events:
         if isinstance(event, Failed):
             raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
@@ -87,15 +90,16 @@ def keep(scores: Scores) -> None:
 
 
 def drops(before: Scores, now: Scores) -> list[Drop]:
-    """What is worse now than before. Methods and scenes that only one of both has are not compared."""
+    """What is worse now than before. Raises `DatasetError` where they are not of the same methods and scenes."""
+    if {method: {*scenes} for method, scenes in before.items()} != {method: {*now[method]} for method in now}:
+        raise DatasetError(f"{KEPT.name} is of other methods or examples; write it anew with --check --update.")
     found: list[Drop] = []
-    for method in before.keys() & now.keys():
+    for method, scenes in before.items():
         for metric in METRICS:
-            both = before[method].keys() & now[method].keys()
-            pairs = [(before[method][scene][metric.name], now[method][scene][metric.name]) for scene in sorted(both)]
             sign = -1 if metric.better is Better.LOWER else 1
-            change = interval([sign * (later - earlier) for earlier, later in pairs])
-            if change and change[1] < -TOLERANCE:
-                was, is_ = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
-                found.append(Drop(method, metric.name, was, is_, *change))
-    return sorted(found, key=lambda drop: (drop.method, drop.metric))
+            pairs = [(row[metric.name], now[method][scene][metric.name]) for scene, row in scenes.items()]
+            low, high = interval([sign * (later - earlier) for earlier, later in pairs]) or (0.0, 0.0)
+            if high < -TOLERANCE:
+                was, is_ = (fmean(column) for column in zip(*pairs, strict=True))
+                found.append(Drop(method, metric.name, was, is_, low, high))
+    return found

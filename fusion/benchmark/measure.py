@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from fusion import memory, weights
-from fusion.benchmark.results import Time, finite, picture
+from fusion.benchmark.results import PREVIEWS, Time, finite, picture
 from fusion.brackets import SUFFIXES
 from fusion.datasets import PairFiles
 from fusion.decode import decode
@@ -142,7 +142,7 @@ def measure(scene: Scene, run: Run) -> Outcome:
             _measure(scene, run, due, outcome)
     except Exception as error:  # noqa: BLE001  # one scene's defect must not stop the others
         outcome.failures.update(dict.fromkeys(outcome.due(run), reason(error, scene.name)))
-    for name in outcome.failures:
+    for name in (*outcome.failures, *(() if outcome.records else PREVIEWS)):
         with suppress(OSError):
             for file in (picture(run.out, name, scene.name), _place(run, name, scene)):
                 file.unlink(missing_ok=True)
@@ -173,10 +173,9 @@ def _measure(scene: Scene, run: Run, due: Sequence[str], outcome: Outcome) -> No
 def _kept(name: str, scene: Scene, run: Run) -> Record | None:
     """A method's record, where that proves the result to be finished."""
     record, file = _read(_place(run, name, scene)), picture(run.out, name, scene.name)
-    fits = (
-        record and record.made_from == _identity(name, scene, run) and file.is_file() and sha256(file) == record.picture
-    )
-    return record if fits else None
+    if record and record.made_from == _identity(name, scene, run) and file.is_file() and sha256(file) == record.picture:
+        return record
+    return None
 
 
 def weights_of(name: str) -> dict[str, str]:
