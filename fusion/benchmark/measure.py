@@ -124,8 +124,9 @@ class Outcome:
     def attempt(self, name: str, made: Callable[[], Record | None]) -> None:
         """Take in a method's record, where there is one, or why making it failed."""
         try:
-            if record := made():
-                self.records[name] = record
+            with memory.said():
+                if record := made():
+                    self.records[name] = record
         except Exception as error:  # noqa: BLE001  # one method's defect must not stop the others
             self.failures[name] = reason(error, f"{name}, {self.scene}")
 
@@ -139,7 +140,8 @@ def measure(scene: Scene, run: Run) -> Outcome:
     outcome = finished(scene, run)
     try:
         if due := outcome.due(run):
-            _measure(scene, run, due, outcome)
+            with memory.said():
+                _measure(scene, run, due, outcome)
     except Exception as error:  # noqa: BLE001  # one scene's defect must not stop the others
         outcome.failures.update(dict.fromkeys(outcome.due(run), reason(error, scene.name)))
     for name in (*outcome.failures, *(() if outcome.records else PREVIEWS)):
@@ -232,7 +234,9 @@ def _fused(pair: ExposurePair, names: Sequence[str], mode: Mode) -> Iterator[tup
             peaks[event.method.name] = None if base is None else memory.peak_mb() - base
     np.ones(int(max((peak or 0 for peak in peaks.values()), default=0)) << 20, np.uint8)  # takes the memory back
     for event in _events(pair, names, mode):
-        if isinstance(event, Fused):
+        if isinstance(event, Fused) and event.note:
+            yield event.method.name, f"{event.note} Such a result is not measured.", None
+        elif isinstance(event, Fused):
             yield event.method.name, event.photo, Time(event.seconds, peaks.get(event.method.name))
         elif isinstance(event, Failed):
             yield event.method.name, event.reason, None

@@ -6,7 +6,7 @@ are compared scene by scene.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -48,16 +48,16 @@ def summarise(scores: Scores, metrics: Sequence[Facts]) -> dict[str, Statistics]
             statistics[method].means[metric.name] = Mean(fmean(values), *(interval(values) or (None, None)))
         if metric.better == "neither" or len(columns) < 2:
             continue
-        common = [scene for scene in next(iter(columns.values())) if all(scene in other for other in columns.values())]
         sign = -1.0 if metric.better == "higher" else 1.0
-        costs = {method: sign * np.array([column[scene] for scene in common]) for method, column in columns.items()}
-        if not common:
-            continue
-        for method, rank in zip(costs, mean_ranks(list(costs.values())), strict=True):
-            statistics[method].ranks[metric.name] = rank
-        best = min(costs, key=lambda method: float(costs[method].mean()))
-        others = [method for method in costs if method != best]
-        for method, p in zip(others, holm([wilcoxon(costs[other], costs[best]) for other in others]), strict=True):
+        common = [scene for scene in next(iter(columns.values())) if all(scene in other for other in columns.values())]
+        if common:
+            costs = [sign * np.array([column[scene] for scene in common]) for column in columns.values()]
+            for method, rank in zip(columns, mean_ranks(costs), strict=True):
+                statistics[method].ranks[metric.name] = rank
+        best = min(columns, key=lambda method: sign * statistics[method].means[metric.name].mean)
+        others = [method for method in columns if method != best and columns[method].keys() & columns[best].keys()]
+        ps = [_paired(columns[method], columns[best]) for method in others]
+        for method, p in zip(others, holm(ps), strict=True):
             statistics[method].p_against_best[metric.name] = p
     return statistics
 
@@ -77,6 +77,11 @@ def interval(values: ArrayLike) -> tuple[float, float] | None:
         (values,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=rng
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def _paired(first: Mapping[str, float], second: Mapping[str, float]) -> float:
+    both = [scene for scene in first if scene in second]
+    return wilcoxon(np.array([first[scene] for scene in both]), np.array([second[scene] for scene in both]))
 
 
 def wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
