@@ -172,6 +172,14 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("-o", "--out", type=Path, metavar="OUT.png", help="a picture of seconds over megapixels")
     speed.add_argument("--scan", action="store_true", help="the scan beside its reference loop, instead")
 
+    study = command("study", _study, "Make a blind study of a benchmark's report, or rank its methods by the votes.")
+    study.add_argument("folder", type=Path, metavar="REPORT", help="with --analyse: the STUDY that the votes are of")
+    task = study.add_mutually_exclusive_group(required=True)
+    task.add_argument("-o", "--out", type=Path, metavar="STUDY", help="a new folder; STUDY/page is for participants")
+    task.add_argument("--analyse", type=Path, nargs="+", metavar="VOTES.json", help="one file of each participant")
+    asked = "asked of each participant (default: 40)"
+    study.add_argument("--comparisons", type=_count, default=40, metavar="N", help=asked)
+
     check = command("check-gpu", _check_gpu, "Compare the GPU's pictures with the CPU's, and time it.")
     check.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     check.add_argument("--megapixels", type=float, nargs="+", default=(1, 8.3, 24), metavar="MP")
@@ -513,6 +521,28 @@ def _speed(options: argparse.Namespace) -> int:
         print(json.dumps({"rows": [asdict(row) for row in rows]}))
     else:
         _print_rows([asdict(row) for row in rows], as_json=False)
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fusion.benchmark import study
+
+    if options.out:
+        count = study.make(options.folder, options.out, comparisons=options.comparisons)
+        if options.json:
+            print(json.dumps({"pictures": count, "page": str(options.out / study.PAGE / "index.html")}))
+        _say(f"{count} pictures. Give {options.out / study.PAGE} to participants, and keep {options.out / study.KEY}.")
+        return 0
+    ranks, notes = study.ranking(options.folder, options.analyse)
+    rows = [asdict(rank) for rank in ranks]
+    if options.json:
+        print(json.dumps({"ranking": rows, "notes": notes}))
+    else:
+        _print_rows(rows, as_json=False)
+    for note in notes:
+        _say(note)
     return 0
 
 
