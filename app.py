@@ -37,8 +37,8 @@ from fusion.errors import FusionError
 from fusion.image import check_count
 from fusion.method import Mode
 from fusion.methods import METHODS
-from fusion.metrics import METRICS
-from fusion.page import bundle, examples, jobs, texts, uploads, views, web
+from fusion.metrics import BENCHMARK, METRICS
+from fusion.page import benchmark, bundle, examples, jobs, texts, uploads, views, web
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
@@ -286,6 +286,11 @@ def told(request: gr.Request) -> str:
     return views.about(METHODS, device, execution(device), spoken(request))
 
 
+def measured(request: gr.Request) -> dict[str, Any]:
+    """The benchmark's section; looked for when it is opened."""
+    return benchmark.section(BENCHMARK, spoken(request))
+
+
 # Layout.
 
 
@@ -336,7 +341,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
         i18n("page.tagline"),
         label=i18n("page.language"),
         html_template=part("header.html"),
-        js_on_load="document.documentElement.lang = props.label",
+        js_on_load=f"document.documentElement.lang = props.label;\n{part('benchmark.js')}",
         apply_default_css=False,
     )
 
@@ -423,6 +428,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
             type="filepath", format="png", max_height=620, show_label=False, buttons=["fullscreen"], elem_id="slider"
         )
         heading(i18n("page.table_heading"), i18n("page.table_hint"))
+        link = '<p><a href="#measure">{{value}}</a></p>'
+        gr.HTML(i18n("page.measure"), html_template=link, elem_classes="section", apply_default_css=False)
         table = gr.Dataframe(
             headers=views.table_headers(METRICS),
             datatype="auto",
@@ -438,6 +445,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
 
     with gr.Accordion(i18n("page.about"), open=False, elem_id="about"):
         about = gr.Markdown()
+    with gr.Accordion(i18n("page.benchmark"), open=False, elem_id="benchmark") as report:
+        measures = gr.HTML({}, html_template=part("benchmark.html"), apply_default_css=False)
 
     inputs = [under, over, several, originals, methods, metrics, exact, align, deghost]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
@@ -459,6 +468,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
 
     demo.load(arrive, None, [strip, methods, sheet, table], **quiet)
     demo.load(told, None, about, **quiet)
+    report.expand(measured, None, measures, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
     # One at a time: of two at once, the later would write over what the earlier noted among the originals.
@@ -500,7 +510,7 @@ def theme() -> themes.Base:
 
 def launch_settings() -> dict[str, Any]:
     """What `demo.launch` is given, by the program and by the tests."""
-    return web.settings(guards, line) | {
+    return web.settings(guards, line, benchmark.report()) | {
         "theme": theme(),
         "i18n": i18n,
         "css": part("page.css"),
@@ -513,7 +523,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument("--report", metavar="DIR", help="a benchmark's report to show (default: docs/benchmark)")
     options = parser.parse_args()
+    if options.report:
+        os.environ[benchmark.REPORT] = options.report
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
         Thread(target=warm_up, daemon=True).start()
     web.log_plainly()

@@ -190,7 +190,7 @@ def _label(tile: Tile, say: dict[str, str]) -> str:
 
 
 def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:
-    shown = {"title": titled(metric), "meaning": metric.meaning, "value": "…", "best": False}
+    shown = {"name": metric.name, "title": titled(metric), "meaning": metric.meaning, "value": "…", "best": False}
     if scored:
         value = scored.scores[metric.name]
         shown |= {"value": _number(value), "best": value == best}
