@@ -15,11 +15,21 @@ from fusion.image import save, save_preview
 HOSTILE = "<img src=x onerror=alert(1)>&'\" #%41 {{ 1 }}"
 SCENES = ("attic", "bridge", "cellar", HOSTILE)
 FACTS = (
-    Facts("mef_ssim", "MEF-SSIM", "higher", "Structure kept", "It <b>likes</b> sharpening", "MEF_SSIM", "Ma 2015"),
-    Facts("ce", "CE", "lower", "Cross entropy", "It likes grey", "Cross_entropy", "Bulanon 2009"),
-    Facts("te", "TE", "neither", "Tsallis entropy", source="Cvejic 2006"),
+    Facts(
+        name="mef_ssim",
+        title="MEF-SSIM",
+        better="higher",
+        source="Ma 2015",
+        meaning="Structure kept",
+        caution="It <b>likes</b> sharpening",
+        low=0,
+        high=1,
+        mefb="MEF_SSIM",
+    ),
+    Facts("ce", "CE", "lower", "Bulanon 2009", "Cross entropy", "It likes grey", low=0, mefb="Cross_entropy"),
+    Facts("te", "TE", "neither", "Cvejic 2006", "Tsallis entropy", "It depends on the size"),
 )
-REFERENCE = (Facts("reference_psnr", "PSNR", "higher", "Likeness to the reference", source="Common"),)
+REFERENCE = (Facts("reference_psnr", "PSNR", "higher", "Common", "Likeness to the reference", "Shifts cost much"),)
 METHODS = ("mertens", "meflut", "theirs")
 
 
@@ -71,7 +81,7 @@ def write(report: Path) -> Summary:
     with (report / results.SCORES).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(results.scores_rows(scores, [one.name for one in facts]))
     with (report / results.TIMES).open("w", newline="", encoding="utf-8") as file:
-        rows = [[method, scene, "0.25"] for method in METHODS[:2] for scene in SCENES]
-        csv.writer(file).writerows([["method", "scene", "seconds"], *rows])
+        rows = [[method, scene, "0.25", "120"] for method in METHODS[:2] for scene in SCENES]
+        csv.writer(file).writerows([["method", "scene", "seconds", "peak_mb"], *rows])
     (report / results.ENVIRONMENT).write_text('{"python": "3.12 <beta>", "packages": {"numpy": "2.0"}}')
     return summary

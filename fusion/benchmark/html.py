@@ -17,7 +17,7 @@ from statistics import fmean, median
 from typing import Any
 from urllib.parse import quote
 
-from fusion.benchmark import results
+from fusion.benchmark import published, results
 from fusion.benchmark.parts import rendered
 from fusion.benchmark.results import Entrant, Facts, Mean, Scores, Summary, picture
 from fusion.brackets import shown
@@ -238,7 +238,9 @@ def write(report: Path) -> None:
 
 
 def _write(path: Path, template: str, view: View, **values: Any) -> None:
-    page = rendered(template, view=view, shown=shown, number=number, limits=limits, arrow=_ARROWS, **values)
+    page = rendered(
+        template, view=view, shown=shown, number=number, limits=limits, arrow=_ARROWS, lossy=published.LOSSY, **values
+    )
     write_atomically(path, page.encode())
 
 
@@ -273,15 +275,19 @@ def _ends(mean: Mean) -> tuple[float, float]:
     )
 
 
-def _times(report: Path) -> dict[str, dict[str, float]]:
-    """Seconds of each method, by its name."""
-    spent = {
-        method: [time.seconds for time in scenes.values()] for method, scenes in results.load_times(report).items()
-    }
-    return {
-        method: {"mean": fmean(seconds), "median": median(seconds), "most": max(seconds)}
-        for method, seconds in spent.items()
-    }
+def _times(report: Path) -> dict[str, dict[str, float | None]]:
+    """Seconds and megabytes of each method, by its name."""
+    spent: dict[str, dict[str, float | None]] = {}
+    for method, scenes in results.load_times(report).items():
+        seconds = [time.seconds for time in scenes.values()]
+        peaks = [time.peak_mb for time in scenes.values() if time.peak_mb is not None]
+        spent[method] = {
+            "Mean, s": fmean(seconds),
+            "Median, s": median(seconds),
+            "Most, s": max(seconds),
+            "Most memory, MB": max(peaks, default=None),
+        }
+    return spent
 
 
 def _environment(report: Path) -> list[tuple[str, str]]:

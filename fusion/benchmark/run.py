@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import fusion
-from fusion.benchmark import latex, published
+from fusion.benchmark import html, latex, published
 from fusion.benchmark.measure import Outcome, Run, Scene, finished, measure, weights_of
 from fusion.benchmark.results import (
     ENVIRONMENT,
@@ -204,6 +204,7 @@ def _write(summary: Summary, run: Run, outcomes: Sequence[Outcome], jobs: int) -
     write(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
     write(run.out / SUMMARY, summary_json(summary))
     write(run.out / TABLE, latex.table(summary).encode())
+    html.write(run.out)
 
 
 def environment(jobs: int) -> dict[str, object]:
