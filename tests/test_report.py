@@ -154,6 +154,20 @@ def test_a_number_has_the_decimals_that_count(value: float, text: str) -> None:
     assert html.number(value) == text
 
 
+def test_where_everything_failed_there_are_still_pages(report: Path, tmp_path: Path) -> None:
+    shutil.copytree(report, tmp_path / "failed")
+    summary = json.loads((report / results.SUMMARY).read_text())
+    for method in summary["methods"][:3]:
+        failed = {"scenes": 0, "means": {}, "ranks": {}, "mean_rank": None, "p_against_best": {}}
+        method.update(failed | {"failures": dict.fromkeys(reports.SCENES, "It stopped.")})
+    (tmp_path / "failed" / results.SUMMARY).write_text(json.dumps(summary))
+    (tmp_path / "failed" / results.SCORES).write_text("method,scene,mef_ssim,ce,te,reference_psnr\n")
+    html.write(tmp_path / "failed")
+    for page in pages(tmp_path / "failed"):
+        Parsed(page)
+    assert (tmp_path / "failed" / html.INDEX).read_text().count("It stopped.") == 12
+
+
 def test_no_report_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no benchmark's report"):
         html.write(tmp_path)
@@ -217,7 +231,7 @@ def test_the_table_is_sorted_filtered_and_chosen_from(report: Path, read: Callab
     expect(page.locator("#means tbody tr[data-name]:visible")).to_have_count(1)
 
     expect(page.locator("[data-worst]:visible")).to_have_count(1)
-    page.get_by_label("By").select_option("ce")
+    page.get_by_role("combobox").select_option("ce")
     expect(page.locator("[data-worst=ce]")).to_be_visible()
 
 

@@ -97,12 +97,12 @@ class View:
         """The metrics' names by what they are for; a metric may be in several."""
         against = [one.name for one in self.summary.reference_metrics]
         families = {
-            "Main": [one.name for one in self.metrics if one.name in (*MAIN, *against)] or [self.metrics[0].name],
+            "Main": [one.name for one in self.metrics if one.name in (*MAIN, *against)],
             "MEFB's": [one.name for one in self.metrics if one.mefb],
             "Against a reference": [one.name for one in self.metrics if one.name in against],
             "All": [one.name for one in self.metrics],
         }
-        return {name: metrics for name, metrics in families.items() if metrics}
+        return {name: metrics for name, metrics in families.items() if metrics or name == "Main"}
 
     @cached_property
     def best(self) -> dict[str, Entrant]:
@@ -171,7 +171,8 @@ class View:
         having = [one for one in self.measured if metric.name in one.means]
         having.sort(key=lambda one: one.means[metric.name].mean, reverse=metric.better != "lower")
         ends = {one.name: _ends(one.means[metric.name]) for one in having}
-        left, right = min(low for low, _ in ends.values()), max(high for _, high in ends.values())
+        left = min((low for low, _ in ends.values()), default=0.0)
+        right = max((high for _, high in ends.values()), default=0.0)
 
         def place(value: float) -> float:
             return (value - left) / (right - left) if right > left else 0.5
