@@ -256,8 +256,8 @@ def number(value: float) -> str:
 def limits(metric: Facts) -> str:
     """A metric's range in words."""
     if metric.low is None:
-        return "any value" if metric.high is None else f"up to {metric.high:g}"
-    return f"from {metric.low:g}" if metric.high is None else f"{metric.low:g} to {metric.high:g}"
+        return "any value" if metric.high is None else f"up to {metric.high:.4g}"
+    return f"from {metric.low:.4g}" if metric.high is None else f"{metric.low:.4g} to {metric.high:.4g}"
 
 
 def _best(metric: Facts, values: Mapping[str, float], methods: Iterable[Entrant]) -> Entrant:

@@ -5,7 +5,7 @@
     table.tex                         the means as a LaTeX table
     pictures/<method>/<scene>.png     what was measured, without loss
     pictures/<kind>/<scene>.jpg       previews of what it was made from; `<kind>` is one of `PREVIEWS`
-    index.html, scenes/               to look at
+    index.html, scenes/<scene>.html   to look at
     times.csv, times.html, environment.json     what differs from run to run; all else is the same bytes each time
     .fusion/<method>/<scene>.json     records of what is finished, so that it is not made again
 
