@@ -2,7 +2,7 @@
 // place of every scene's list stands the same method's, which is never named here.
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
-const LEADS = { a: "left", b: "right", n: "neither" };
+const CHOICES = { a: "left", b: "right", n: "neither" };
 const zoom = zoomable($("booth"));
 
 let session = null; // { study, participant, votes }, as it is kept and exported
@@ -134,7 +134,7 @@ $("booth").addEventListener("click", ({ target }) => target.dataset.chosen && vo
 addEventListener("keydown", (event) => {
   if ($("booth").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Backspace") back();
-  else if (LEADS[event.key.toLowerCase()]) vote(LEADS[event.key.toLowerCase()]);
+  else if (CHOICES[event.key.toLowerCase()]) vote(CHOICES[event.key.toLowerCase()]);
 });
 for (const id of ["back", "again"]) $(id).addEventListener("click", back);
 $("download").addEventListener("click", download);
