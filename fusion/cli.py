@@ -75,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         meaning = "fast: the network sees a copy of at most 3 megapixels (default: above 4.5, on a CPU)"
         made.add_argument("--mode", choices=("auto", "exact", "fast"), default="auto", help=meaning)
 
-    command("methods", _methods, "List the methods, and why one is not available.")
+    def options(made: argparse.ArgumentParser, name: str) -> None:
+        meaning = "what `methods` lists for it; may be repeated"
+        made.add_argument("-O", "--option", type=_setting, action="append", metavar=f"{name}=VALUE", help=meaning)
+
+    command("methods", _methods, "List the methods, their options, and why one is not available.")
 
     fuse = command("fuse", _fuse, "Fuse a pair with one method.")
     exposures(fuse)
@@ -85,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     fuse.add_argument("--quality", type=int, default=95, metavar="0-100", help="of a JPEG (default: 95)")
     meaning = "write how the picture was taken, and its colour profile"
     fuse.add_argument("--keep-metadata", action="store_true", help=meaning)
+    options(fuse, "OPTION")
+    fuse.add_argument("--weights", type=Path, metavar="MAP.png", help="draw what each exposure counts where, as well")
     deghost(fuse)
     fuse.add_argument("--keep-place", action="store_true", help="and where it was taken")
     mode(fuse)
@@ -94,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a new folder, or one to finish")
     folder.add_argument("-m", "--method", default="pyramef")
     folder.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNGs (default: 8)")
+    options(folder, "OPTION")
     no_align(folder)
     deghost(folder)
     mode(folder)
@@ -105,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     exposures(compare)
     deghost(compare)
     compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    options(compare, "METHOD.OPTION")
     compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     mode(compare)
     compare.add_argument("--profile", action="store_true", help="say where the seconds went")
@@ -208,6 +216,16 @@ def _named_folder(text: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
+def _setting(text: str) -> tuple[str, float]:
+    """`name=number`."""
+    name, equals, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        what = "a number" if equals else "a name and a value, such as contrast=0.5"
+        raise argparse.ArgumentTypeError(f"give {what}, not {text}") from None
+
+
 def _count(text: str) -> int:
     """A whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -233,8 +251,10 @@ def _methods(options: argparse.Namespace) -> int:
 def _fuse(options: argparse.Namespace) -> int:
     from fusion.align import registered
     from fusion.image import load_pair, save
-    from fusion.pipeline import fuse_pair, method
+    from fusion.pipeline import ONLY_TWO, fuse_pair, method, weight_maps
+    from fusion.report import draw_weights
 
+    chosen = dict(options.option or ())
     if (reason := method(options.method).unavailable) is not None:
         raise WeightsError(reason)
     pair = load_pair(options.under, options.over, *options.more)
@@ -242,12 +262,18 @@ def _fuse(options: argparse.Namespace) -> int:
         pair = registered(pair).pair
     for note in pair.notes:
         _say(note)
+    if options.deghost and pair.between:
+        _say(ONLY_TWO)
+    if options.weights:  # first: where the method has none, nothing is written
+        maps = weight_maps(pair, options.method, mode=options.mode, options=chosen)
+        save(draw_weights(maps), options.weights)
     with _bar(100, options.method, "%") as bar:
         photo = fuse_pair(
             pair,
             options.method,
             ghosts="remove" if options.deghost else "ignore",
             mode=options.mode,
+            options=chosen,
             progress=lambda share: _move(bar, round(100 * share)),
             say=_say,
         )
@@ -282,7 +308,9 @@ def _fuse_folder(options: argparse.Namespace) -> int:
     run = Run(
         options.folder,
         options.out,
-        Settings(options.method, options.mode, options.bits, options.align, options.deghost),
+        Settings(
+            options.method, options.mode, options.bits, options.align, options.deghost, dict(options.option or ())
+        ),
     )
     with _bar(len(brackets), options.method, "scene") as bar:
         outcomes = fuse_folder(
@@ -312,7 +340,7 @@ def _fuse_folder(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from fusion.image import save
     from fusion.metrics import METRICS
-    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
+    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, by_method, compare
     from fusion.report import contact_sheet, metrics_csv
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -328,6 +356,7 @@ def _compare(options: argparse.Namespace) -> int:
         align=options.align,
         ghosts="remove" if options.deghost else "mark",
         mode=options.mode,
+        options=by_method(options.option or ()),
     )
     for event in events:
         if isinstance(event, Loaded):

@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +30,7 @@ from fusion.align import registered
 from fusion.brackets import Bracket, Skipped, shown
 from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.image import Photo, load_pair, preview, save
-from fusion.method import Mode
+from fusion.method import Mode, Options
 from fusion.metric import Scorer
 from fusion.metrics import METRICS
 from fusion.pipeline import fuse_pair, method
@@ -56,6 +56,8 @@ class Settings:
     """Hand-held exposures are registered first."""
     deghost: bool = False
     """What moved between two exposures is taken out."""
+    options: Options = field(default_factory=dict[str, float])
+    """The method's own; what is not named has its default."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,11 @@ def fuse_folder(
 
     `jobs` is how many work at once: processes of this machine (None: one), or Ray's tasks (None: as many as fit).
     `done` hears each outcome as soon as it is there. Raises `DatasetError` where there is no bracket, or where `out`
-    holds files of others; `WeightsError` and `FusionError` where method or engine cannot be used.
+    holds files of others; `WeightsError` and `FusionError` where method, options or engine cannot be used.
     """
-    if (why := method(run.settings.method).unavailable) is not None:
+    chosen = method(run.settings.method)
+    chosen.settled(run.settings.options)
+    if (why := chosen.unavailable) is not None:
         raise WeightsError(why)
     if not brackets:
         raise DatasetError(f"no pairs or brackets of pictures were found in {run.folder}.")
@@ -172,12 +176,15 @@ def _make(bracket: Bracket, run: Run) -> Done:
     pair = load_pair(*sources)
     if run.settings.align:
         pair = registered(pair).pair
-    ghosts = "remove" if run.settings.deghost else "ignore"
+    settings = run.settings
+    ghosts = "remove" if settings.deghost else "ignore"
     notes = list(pair.notes)
-    photo = fuse_pair(pair, run.settings.method, ghosts=ghosts, mode=run.settings.mode, say=notes.append)
+    photo = fuse_pair(
+        pair, settings.method, ghosts=ghosts, mode=settings.mode, options=settings.options, say=notes.append
+    )
     scores = Scorer(pair, METRICS)(photo)
     result.parent.mkdir(parents=True, exist_ok=True)
-    save(photo, result, bits=run.settings.bits)
+    save(photo, result, bits=settings.bits)
     size = photo.shape[-1], photo.shape[-2]
     thumbnails = tuple(map(_thumbnail, (*pair.frames, photo)))
     record = Record(made_from, sha256(result), size, tuple(notes), scores, thumbnails)
@@ -190,7 +197,7 @@ def _identity(bracket: Bracket, run: Run) -> str:
     used = {run.settings.method, *(("iat",) if method(run.settings.method).enhanced else ())}
     facts = {
         "sources": [(file.as_posix(), sha256(run.folder / file)) for file in bracket.files],
-        "settings": asdict(run.settings),
+        "settings": asdict(run.settings) | {"options": method(run.settings.method).settled(run.settings.options)},
         "metrics": [metric.name for metric in METRICS],
         "weights": {name: entry["sha256"] for name, entry in weights.entries().items() if name in used},
     }

@@ -35,7 +35,9 @@ def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods", "--json"]) == 0
     rows = printed(capsys)
     assert isinstance(rows, list)
-    assert [set(row) for row in rows] == [{"name", "title", "paper", "parameters", "available", "reason"}] * len(rows)
+    assert [set(row) for row in rows] == [
+        {"name", "title", "paper", "parameters", "available", "reason", "options"}
+    ] * len(rows)
     assert {"mambamef", "mertens", "mertens-torch"} <= {row["name"] for row in rows}
     assert all(row["available"] == (row["reason"] is None) for row in rows)
 

@@ -122,6 +122,7 @@ class Api:
             parameters: how many values were trained
             available: whether it can run here
             reason: why not, if it cannot
+            options: what may be chosen of it, with range and default; the page and the command line set it
         """
         return [method_row(m) for m in METHODS]
 
