@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import quantiles
 from threading import Barrier
@@ -44,11 +44,9 @@ def pressed(
     client: httpx.Client, slots: Sequence[Any], methods: Sequence[str] = METHODS, several: Any = None
 ) -> Iterator[str]:
     """What the page says after its button was pressed, message by message, as JSON."""
-    handlers = client.get("/config").json()["dependencies"]
-    (handler, *_) = [one["id"] for one in handlers if len(one["inputs"]) >= 9]
     session = secrets.token_hex(8)
     data = [*slots, several, None, methods, [], False, True, False]
-    body = {"data": data, "fn_index": handler, "session_hash": session}
+    body = {"data": data, "fn_index": _handler(str(client.base_url)), "session_hash": session}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
         for line in answer.iter_lines():
@@ -56,6 +54,13 @@ def pressed(
                 yield line.removeprefix("data: ")
                 if '"msg":"process_completed"' in line:
                     return
+
+
+@cache
+def _handler(url: str) -> int:
+    """The number of what the page's button calls: no other takes as many inputs."""
+    handlers = httpx.get(f"{url}config" if url.endswith("/") else f"{url}/config").json()["dependencies"]
+    return max(handlers, key=lambda one: len(one["inputs"]))["id"]
 
 
 @dataclass
@@ -124,7 +129,7 @@ def visitors(url: str, count: int = 50) -> bool:
     return bad == 0 and first <= 2 and seconds <= 20
 
 
-def soak(url: str, minutes: float = 10, count: int = 5) -> bool:
+def soak(url: str, minutes: float = 10.0, count: int = 5) -> bool:
     """So many visitors, one pair after the other: prints the page's memory and open files, and how they grow."""
     until = time.monotonic() + minutes * 60
     figures: list[tuple[float, float, float]] = []
