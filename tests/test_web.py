@@ -243,7 +243,7 @@ def paths(folder: Path, cache: Path) -> list[str]:
         f"{secret}%00.png", str(secret).replace("/", "%2f"), str(secret).replace("/", "\\"), f"{secret}/.",
         f" {secret}",
         "/etc/hostname", "/proc/self/environ", "/proc/self/cmdline", "/dev/stdin", "app.py", str(ROOT / "app.py"),
-        "~/.ssh/id_rsa", f"{cache}/.lock", str(folder / "log"),
+        "~/.ssh/id_rsa", f"{cache}.lock", str(folder / "log"),
     ]  # fmt: skip
 
 

@@ -192,5 +192,5 @@ def _p95(values: Sequence[float]) -> float:
 
 if __name__ == "__main__":
     what, address, *rest = sys.argv[1:]
-    within = visitors(address) if what == "visitors" else soak(address, *map(float, rest))
+    within = visitors(address) if what == "visitors" else soak(address, *map(float, rest[:1]))
     raise SystemExit(not within)
