@@ -95,6 +95,20 @@ def test_stop_keeps_what_is_done(open_page: Open, gate: threading.Event, pair: t
 
 
 @needs_chromium
+def test_fuse_works_right_after_stop(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    page.locator("#stop").click()
+    page.locator("#fuse").click()
+    gate.set()
+    expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
+    page.locator(".status.done").wait_for()
+    expect(page.locator(".status")).to_contain_text("2 of 2 methods done")
+
+
+@needs_chromium
 def test_a_failed_method_leaves_the_others(
     open_page: Open, monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]
 ) -> None:

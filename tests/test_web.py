@@ -458,8 +458,8 @@ def test_told_twice_it_ends_at_once_and_the_next_removes_what_was_left(tmp_path:
     assert not Path(taken.stdout.strip()).exists()  # at its own end
 
 
-@pytest.mark.parametrize("home", ["", "/nonexistent", "/dev/null"])
-def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, home: str) -> None:
+@pytest.mark.parametrize("cache", ["/proc/nowhere", "/dev/null/nowhere"])
+def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, cache: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", "HOME")}
     done = subprocess.run(
         [
@@ -467,7 +467,7 @@ def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, ho
             "-c",
             "from fusion.page import place; p = place.take(); print(p, oct(p.stat().st_mode))",
         ],
-        env=environment | {"XDG_CACHE_HOME": f"{home}/null/x" if home else "/proc/x", "TMPDIR": str(tmp_path)},
+        env=environment | {"XDG_CACHE_HOME": cache, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,

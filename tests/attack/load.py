@@ -192,5 +192,5 @@ def _p95(values: Sequence[float]) -> float:
 
 if __name__ == "__main__":
     what, address, *rest = sys.argv[1:]
-    within = visitors(address) if what == "visitors" else soak(address, *map(float, rest[:1]))
+    within = visitors(address) if what == "visitors" else soak(address, float(rest[0]) if rest else 10)
     raise SystemExit(not within)
