@@ -23,6 +23,16 @@ def as_long_as(wanted: Callable[[], bool]) -> Generator[None, None, None]:
         _wanted.reset(token)
 
 
+def handed_on() -> Callable[[], None]:
+    """What a thread that works for this one calls first, for its own `check`."""
+    wanted = _wanted.get()
+
+    def take() -> None:
+        _wanted.set(wanted)
+
+    return take
+
+
 def check() -> None:
     """Raise `Cancelled` if nobody waits for the work of this thread; outside of `as_long_as`, everything is wanted."""
     wanted = _wanted.get()

@@ -72,7 +72,7 @@ BUDGET = "FUSION_MEMORY_MB"
 """The environment's variable that sets the budget."""
 _SHARE = 0.5
 _UNKNOWN = 4 << 30
-_NEEDED_AT_ONCE, _NEEDED_EACH = 200 << 20, 150
+_NEEDED_AT_ONCE, _NEEDED_EACH = 100 << 20, 110
 """Bytes, and bytes a pixel."""
 
 
@@ -84,7 +84,7 @@ def budget() -> int:
 
 
 def needed(height: int, width: int) -> int:
-    """Bytes that one run with all methods takes beside what networks take of `budget`, of a pair of this size."""
+    """Bytes that a run takes once its pair of this size is read, beside what networks take of `budget`."""
     return _NEEDED_AT_ONCE + _NEEDED_EACH * height * width
 
 

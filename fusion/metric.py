@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion import cancel
 from fusion.image import ExposurePair, Photo, to_uint8
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -80,10 +81,11 @@ class Scorer:
         pixels, sources = self._pixels(fused), self.sources
 
         def measure(metric: Metric) -> float:
+            cancel.check()
             return float(metric.measure(pixels, *sources))
 
         # Most metrics are one long array operation after the other, each of which uses one core.
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(2, initializer=cancel.handed_on()) as pool:
             # From the end, where the slowest stand: they would be waited for alone.
             values = list(pool.map(measure, reversed(self.metrics)))
         return {metric.name: value for metric, value in zip(self.metrics, reversed(values), strict=True)}

@@ -60,7 +60,7 @@ class Server(Running):
     @property
     def place(self) -> Path:
         """Where it keeps pictures."""
-        (found,) = (self.folder / "cache").glob("page-*")
+        (found,) = (path for path in (self.folder / "cache").glob("page-*") if path.is_dir())
         return found
 
     @property

@@ -26,7 +26,7 @@ SWEPT = 5 * 60
 MAX_BYTES = 2 << 30
 """Of all files together; beyond that, the oldest go first."""
 
-_LOCK = ".lock"
+_NEW = 5
 _log = logging.getLogger(__name__)
 
 
@@ -49,8 +49,9 @@ def take() -> Path:
             _log.warning("cannot keep pictures in the first place to try (%s)", type(error).__name__)
     else:
         raise SystemExit("There is no folder to keep pictures in; set GRADIO_TEMP_DIR to one that can be written.")
-    _lock(folder)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    lock = folder.with_suffix(".lock")  # beside it: what lies in it is served
+    _taken(lock)
+    atexit.register(_remove, folder, lock)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)  # uploads are received there
     return folder
 
@@ -72,8 +73,6 @@ def sweep(folder: Path, kept: float = KEPT, most: int = MAX_BYTES) -> None:
     for path in folder.rglob("*"):
         with suppress(OSError):  # another may have removed it
             stat = path.lstat()
-            if path.name == _LOCK:
-                continue
             if not path.is_dir():
                 files.append((stat.st_mtime, stat.st_size, path))
             elif time.time() - stat.st_mtime > kept:
@@ -86,11 +85,11 @@ def sweep(folder: Path, kept: float = KEPT, most: int = MAX_BYTES) -> None:
                 path.unlink()
 
 
-def _lock(folder: Path) -> bool:
-    """Whether this process is the one that holds the folder; the system lets go when it ends, however that happens."""
+def _taken(lock: Path) -> bool:
+    """Whether this process holds the lock now; the system lets go of it when the process ends, however that happens."""
     if fcntl is None:
         return False
-    descriptor = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -100,6 +99,12 @@ def _lock(folder: Path) -> bool:
 
 
 def _remove_left(place: Path) -> None:
-    for folder in place.glob("page-*"):
-        if (folder / _LOCK).exists() and _lock(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    for lock in place.glob("page-*.lock"):
+        # A new one may be on its way to being held.
+        if time.time() - lock.stat().st_mtime > _NEW and _taken(lock):
+            _remove(lock.with_suffix(""), lock)
+
+
+def _remove(folder: Path, lock: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.unlink(missing_ok=True)

@@ -151,7 +151,12 @@ class Guard:
                 raise refusal
             await send(message)
 
-        await self.app(scope, bounded, unless_refused)
+        try:
+            await self.app(scope, bounded, unless_refused)
+        except Exception:
+            if refusal:
+                raise refusal from None
+            raise
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

@@ -1,0 +1,196 @@
+"""Visitors by the dozen, on a page that is running.
+
+python -m tests.attack.load visitors http://127.0.0.1:7860
+python -m tests.attack.load soak http://127.0.0.1:7860 [MINUTES]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from statistics import quantiles
+from threading import Barrier
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from fusion.image import load, to_uint8
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "courtyard"
+METHODS = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
+_SERVED = re.compile(r'"path": ?"([^"]+\.(?:png|jpg))", ?"url": ?"([^"]+)"')
+
+
+def uploaded(client: httpx.Client, *files: bytes) -> list[dict[str, Any]]:
+    """Files on the page's side, as its handlers are given them."""
+    parts = [("files", (f"{index}.png", file)) for index, file in enumerate(files)]
+    answer = client.post("/gradio_api/upload", files=parts).raise_for_status()
+    return [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in answer.json()]
+
+
+def pressed(
+    client: httpx.Client, slots: Sequence[Any], methods: Sequence[str] = METHODS, several: Any = None
+) -> Iterator[str]:
+    """What the page says after its button was pressed, message by message, as JSON."""
+    session = secrets.token_hex(8)
+    data = [*slots, several, None, methods, [], False, True, False]
+    body = {"data": data, "fn_index": _handler(str(client.base_url)), "session_hash": session}
+    client.post("/gradio_api/queue/join", json=body).raise_for_status()
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield line.removeprefix("data: ")
+                if '"msg":"process_completed"' in line:
+                    return
+
+
+@cache
+def _handler(url: str) -> int:
+    """The number of what the page's button calls: no other takes as many inputs."""
+    handlers = httpx.get(f"{url}config" if url.endswith("/") else f"{url}/config").json()["dependencies"]
+    return max(handlers, key=lambda one: len(one["inputs"]))["id"]
+
+
+@dataclass
+class Visit:
+    """What one visitor met."""
+
+    first: float = 0
+    """Seconds until the page said anything: a place in line, a refusal, the first state."""
+    seconds: float = 0
+    """Until all pictures were downloaded."""
+    refused: str = ""
+    bad: int = 0
+    """Pictures that were not served, or not whole."""
+    pictures: dict[str, str] = field(default_factory=dict[str, str])
+    """Hashes by file name."""
+
+
+def visit(url: str, files: Sequence[bytes], start: Barrier | None = None) -> Visit:
+    """One visitor: opens the page, uploads, presses, follows, downloads everything twice."""
+    seen = Visit()
+    with httpx.Client(base_url=url, timeout=120) as client:
+        client.get("/").raise_for_status()
+        slots = uploaded(client, *files)
+        if start:
+            start.wait()
+        began = time.monotonic()
+        served: dict[str, str] = {}
+        try:
+            for said in pressed(client, slots):
+                if not seen.first and '"msg":"process_generating"' in said:
+                    seen.first = time.monotonic() - began
+                if '"kind":"problem"' in said:
+                    seen.refused = str(re.findall(r'"kind":"problem","text":"([^"]*)"', said)[0])
+                served |= {Path(path).name: address for path, address in _SERVED.findall(said)}
+        except httpx.HTTPStatusError as error:
+            seen.refused = f"{error.response.status_code} {json.loads(error.response.text)['detail']}"
+        if seen.refused:
+            seen.first = seen.first or time.monotonic() - began
+            return seen
+        for name, address in served.items():
+            one, two = (client.get(address) for _ in range(2))
+            whole = one.status_code == 200 and one.content == two.content and _opens(one.content)
+            seen.bad += not whole
+            seen.pictures[name] = hashlib.sha256(one.content).hexdigest()
+        seen.seconds = time.monotonic() - began
+        if not {f"{name}.png" for name in METHODS} <= set(served):
+            seen.bad += 1
+    return seen
+
+
+def visitors(url: str, count: int = 50) -> bool:
+    """So many at once with pairs of 1 megapixel, every other with the same: prints what they met, and whether that is
+    within the bars."""
+    pairs = [_pair(0 if index % 2 else index) for index in range(count)]
+    start = Barrier(count)
+    with ThreadPoolExecutor(count) as pool:
+        visits = list(pool.map(partial(visit, url, start=start), pairs))
+    served = [one for one in visits if not one.refused]
+    alike = {json.dumps(one.pictures, sort_keys=True) for one in visits[1::2] if not one.refused}
+    bad = sum(one.bad for one in visits) + max(0, len(alike) - 1)
+    first, seconds = _p95([one.first for one in visits]), _p95([one.seconds for one in served])
+    print(f"{count} visitors: {len(served)} served, {count - len(served)} refused")
+    for sentence in sorted({one.refused for one in visits if one.refused}):
+        print(f"  refused with: {sentence}")
+    print(f"first answer p95 {first:.2f} s (bar 2), served p95 {seconds:.1f} s (bar 20), {bad} bad downloads (bar 0)")
+    return bad == 0 and first <= 2 and seconds <= 20
+
+
+def soak(url: str, minutes: float = 10.0, count: int = 5) -> bool:
+    """So many visitors, one pair after the other: prints the page's memory and open files, and how they grow."""
+    until = time.monotonic() + minutes * 60
+    figures: list[tuple[float, float, float]] = []
+
+    def stay(number: int) -> list[Visit]:
+        visits: list[Visit] = []
+        while time.monotonic() < until:
+            visits.append(visit(url, _pair(number + count * len(visits))))
+        return visits
+
+    with ThreadPoolExecutor(count + 1) as pool:
+        staying = [pool.submit(stay, number) for number in range(count)]
+        while not all(one.done() for one in staying):
+            time.sleep(min(15, minutes * 6))
+            figures.append((time.monotonic(), *_figures(url)))
+            print(f"{figures[-1][1]:.0f} MB, {figures[-1][2]:.0f} open files", flush=True)
+        visits = [one for future in staying for one in future.result()]
+    bad, refused = sum(one.bad for one in visits), sum(bool(one.refused) for one in visits)
+    half = figures[len(figures) // 2 :]  # what is loaded and learnt once is by then
+    slope = np.polyfit([at / 60 for at, *_ in half], [memory for _, memory, _ in half], 1)[0] * minutes
+    files = half[-1][2] - half[0][2]
+    print(f"{len(visits)} visits in {minutes:g} minutes: {refused} refused, {bad} bad downloads (bar 0)")
+    print(f"memory {slope:+.0f} MB over the time (bar 50), open files {files:+.0f} (bar: flat)")
+    return bad == 0 and slope <= 50 and abs(files) <= 5
+
+
+def _pair(number: int) -> list[bytes]:
+    """An example of 1 megapixel, or the same moved sideways."""
+    files: list[bytes] = []
+    for name in ("under", "over"):
+        photo = to_uint8(load(EXAMPLE / f"{name}.png").photo)
+        picture = Image.fromarray(np.roll(photo, 7 * number, axis=1)).resize((1216, 832))
+        file = io.BytesIO()
+        picture.save(file, "PNG", compress_level=1)
+        files.append(file.getvalue())
+    return files
+
+
+def _opens(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except (OSError, SyntaxError):
+        return False
+    return True
+
+
+def _figures(url: str) -> tuple[float, float]:
+    """Megabytes and open files of the page's process."""
+    text = httpx.get(f"{url}/metrics").text
+    memory, files = (
+        float(re.findall(rf"^{name} (.*)$", text, re.MULTILINE)[0])
+        for name in ("process_resident_memory_bytes", "process_open_fds")
+    )
+    return memory / (1 << 20), files
+
+
+def _p95(values: Sequence[float]) -> float:
+    return quantiles(values, n=20)[-1] if len(values) > 1 else max(values, default=0)
+
+
+if __name__ == "__main__":
+    what, address, *rest = sys.argv[1:]
+    within = visitors(address) if what == "visitors" else soak(address, float(rest[0]) if rest else 10)
+    raise SystemExit(not within)
