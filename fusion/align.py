@@ -95,6 +95,8 @@ class Aligned:
     pair: ExposurePair
     motions: tuple[Motion | None, ...]
     """Of each exposure, dark to bright, onto the reference; None where it was left as it is."""
+    kept: tuple[slice, slice] = (slice(None), slice(None))
+    """Rows and columns of the reference that are left."""
 
 
 def registered(pair: ExposurePair) -> Aligned:
@@ -128,7 +130,9 @@ def registered(pair: ExposurePair) -> Aligned:
     note = f"Aligned: {_told(farthest, size)}, {100 * cropped:.1f} % cropped."
     under, *between, over = warped
     return Aligned(
-        replace(pair, under=under, over=over, between=tuple(between), notes=(*pair.notes, note)), tuple(moved)
+        replace(pair, under=under, over=over, between=tuple(between), notes=(*pair.notes, note)),
+        tuple(moved),
+        (rows, columns),
     )
 
 

@@ -13,9 +13,9 @@ SSIM against it mean something. It is a convention, not the truth: another tone 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -29,6 +29,8 @@ Radiance: TypeAlias = NDArray[np.float32]
 """(H, W, 3), linear RGB with sRGB's primaries, from 0 up, of any scale."""
 
 _ROLL_OFF = 0.1  # the pyramid blend overshoots by about as much at strong edges; less clips where a photograph does not
+
+_PLACES = 60  # to choose from; next to every second one fits
 
 # Camera responses, from 0..1 to 0..1. All of them show mid-grey, 0.18, at 0.46 as sRGB does.
 
@@ -154,3 +156,57 @@ def _reduced(radiance: Radiance, scale: float) -> Radiance:
 def as_photo(picture: Radiance) -> Photo:
     """A picture (H, W, 3) as a photograph (3, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+# What moves within a scene.
+
+
+class Place(NamedTuple):
+    """The upper left corner of a square, and its side, in pixels."""
+
+    y: int
+    x: int
+    side: int
+
+    def of(self, picture: Radiance) -> Radiance:
+        """What a picture (H, W, 3) shows there, as a view."""
+        return picture[self.y : self.y + self.side, self.x : self.x + self.side]
+
+
+class Thing(NamedTuple):
+    """A soft disc of a scene, to be put down at one place before an exposure and at another before the next."""
+
+    cut: Place
+    first: Place
+    second: Place
+
+    def put(self, picture: Radiance, place: Place) -> Radiance:
+        """A picture (H, W, 3) of the scene with the thing at a place."""
+        y, x = np.meshgrid(*(np.linspace(-1, 1, place.side),) * 2, indexing="ij")
+        shape = ((1 - np.hypot(x, y)) * place.side / 6).clip(0, 1)[..., None]
+        with_thing = picture.copy()
+        place.of(with_thing)[...] += shape * (self.cut.of(picture) - place.of(picture))
+        return with_thing
+
+
+def draw_thing(pictures: Sequence[Radiance], rng: np.random.Generator) -> Thing:
+    """A disc and two places beside one another that look least like it in all these exposures of the scene."""
+    height, width = pictures[0].shape[:2]
+    side = int(min(height, width) * rng.uniform(0.12, 0.18))
+
+    def drawn() -> Thing:
+        cut, first = (
+            Place(int(rng.integers(0, height - side)), int(rng.integers(0, width - side)), side) for _ in range(2)
+        )
+        aside = int(rng.choice([-1, 1]) * rng.uniform(1.2, 2) * side)
+        return Thing(cut, first, first._replace(x=first.x + aside))
+
+    def unlike(thing: Thing) -> float:
+        return sum(
+            float(np.abs(thing.cut.of(picture) - place.of(picture)).mean())
+            for picture in pictures
+            for place in (thing.first, thing.second)
+        )
+
+    things = (drawn() for _ in range(_PLACES))
+    return max((thing for thing in things if 0 <= thing.second.x <= width - side), key=unlike)

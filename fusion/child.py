@@ -53,6 +53,8 @@ _LONGEST_METADATA = 1 << 24
 _STRIP = 1 << 20
 """Bytes of pixels that are written at once; as many fit into a pipe, where the system allows it."""
 _LENGTH = struct.Struct(">I")
+SERVE = "import sys; sys.path[:] = sys.argv[1:]; from fusion import child; child.serve()"
+"""What an isolated interpreter runs, which finds no module by itself."""
 _PLUGINS = (f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Bmp", "Jpeg", "Png", "Tiff", "WebP"))
 _LIBRARIES = ("cv2", "pi_heif", "rawpy", "multiprocessing", "PIL.ImageCms", *_PLUGINS)
 """Whatever decoding needs, and rawpy's own question whether it was forked: later, no file can be opened."""
@@ -64,18 +66,19 @@ def decoded(data: bytes, name: str) -> Decoded:
     It may be called from several threads; where all children are busy, it waits. Raises ImageError, and nothing else,
     for a file that cannot be used.
     """
-    return _pool.decoded(data, name)
+    return pool.decoded(data, name)
 
 
-class _Pool:
+class Pool:
     """The children of this process, each lent to one caller at a time."""
 
     def __init__(self) -> None:
         self._free = BoundedSemaphore(CHILDREN)
-        self._idle: list[_Child] = []
-        self._all: set[_Child] = set()
+        self._idle: list[Child] = []
+        self.children: set[Child] = set()
 
     def decoded(self, data: bytes, name: str) -> Decoded:
+        """By a child that is idle, or else by a new one."""
         with self._free:
             child = self._one(name)
             try:
@@ -86,42 +89,41 @@ class _Pool:
                 else:
                     self._end(child)
 
-    def _one(self, name: str) -> _Child:
+    def _one(self, name: str) -> Child:
         """An idle child that lives, or a new one."""
         try:
             while (child := self._idle.pop()).process.poll() is not None:
                 self._end(child)
         except IndexError:
             try:
-                child = _Child()
+                child = Child()
             except OSError as error:
                 raise _stopped(name) from error
-            self._all.add(child)
+            self.children.add(child)
         return child
 
-    def _end(self, child: _Child) -> None:
+    def _end(self, child: Child) -> None:
         child.end()
-        self._all.discard(child)
+        self.children.discard(child)
 
     def end(self) -> None:
-        for child in list(self._all):
+        """Of all of them; others are started when they are needed."""
+        for child in list(self.children):
             self._end(child)
 
     def disown(self) -> None:
         """After a fork: these children, and their pipes, are the parent's. Others take their place."""
-        for child in self._all:
+        for child in self.children:
             child.disown()
         self.__init__()
 
 
-class _Child:
+class Child:
     """A process that decodes one file after the other."""
 
     def __init__(self) -> None:
-        # Isolated, and without what `site` would run: what there is to import is told by our own path.
-        code = "import sys; sys.path[:] = sys.argv[1:]; from fusion import child; child.serve()"
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", "-B", "-c", code, *_import_path()],
+            [sys.executable, "-I", "-S", "-B", "-c", SERVE, *_import_path()],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -142,6 +144,7 @@ class _Child:
         return self._settled and not self._late and self._files < FILES
 
     def decoded(self, data: bytes, name: str) -> Decoded:
+        """The child's answer; unless it is `reusable` then, it must be ended."""
         self._files += 1
         self._settled = False
         clock = Timer(SECONDS, self._expire)
@@ -218,11 +221,13 @@ class _Child:
         return _stopped(name)
 
     def end(self) -> None:
+        """At once, whatever it is doing."""
         self.process.kill()
         self.process.wait()
         self.disown()
 
     def disown(self) -> None:
+        """Close our ends of its pipes."""
         self._requests.close()
         self._answers.close()
         self.process.returncode = self.process.returncode or 0  # it is not to be waited for
@@ -359,7 +364,7 @@ def _allow_seconds() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-_pool = _Pool()
-atexit.register(_pool.end)
+pool = Pool()
+atexit.register(pool.end)
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_pool.disown)
+    os.register_at_fork(after_in_child=pool.disown)

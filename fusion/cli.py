@@ -155,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--noise", type=float, nargs=2, metavar=("WELL", "READ"), help=noise)
     pairs.add_argument("--jpeg", type=int, nargs=2, metavar=("MIN", "MAX"), help="quality (default: lossless PNG)")
     pairs.add_argument("--shake", type=float, default=0, metavar="PIXELS", help="how far OVER may move (default: 0)")
+    pairs.add_argument("--move", action="store_true", help="a thing of the scene is elsewhere in OVER")
     pairs.add_argument("--seed", type=int, default=3407)
 
     speed = command("speed", _speed, "Time every method beside OpenCV's exposure fusion, or the selective scan.")
@@ -432,6 +433,7 @@ def _make_pairs(options: argparse.Namespace) -> int:
         noise=Noise(*options.noise) if options.noise else None,
         jpeg=tuple(options.jpeg) if options.jpeg else None,
         shake=options.shake,
+        move=options.move,
         seed=options.seed,
     )
     with _bar(100, "make-pairs", "%") as bar:

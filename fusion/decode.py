@@ -49,6 +49,8 @@ _GREY = {"1", "L", "LA", *_GREY16}
 _COLOUR = {"P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"}
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG marker that carries a length, or the end (D9)
 _RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
+_NO_MEMORY = -4  # what OpenCV's errors call it
+_UNPACKED = re.compile("Decompressed data too large|Too much memory used in text")  # Pillow's limits, for PNG
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"}
 
 
@@ -89,6 +91,7 @@ def decode(data: bytes, name: str) -> Decoded:
             return _decode_heif(data, name)
         if _is_floating(tiff):
             return _decode_floats(data, tiff, name)
+        _check_canvas(data, name)
         image = _plugin(data, name)(BytesIO(data))
         check_size(*image.size, name)
         _check_frames(image, data, name)
@@ -105,6 +108,14 @@ def _library_errors_refused(name: str) -> Generator[None, None, None]:
     except MemoryError as error:
         raise out_of_memory(name) from error
     except Exception as error:
+        if getattr(error, "code", None) == _NO_MEMORY:
+            raise out_of_memory(name) from error
+        if _UNPACKED.search(str(error)):
+            raise ImageError(
+                f"{name} holds a text or a profile that unpacks to more than 1 MB, or more than 64 MB of them; "
+                "save it again as PNG or JPEG without them.",
+                Refusal.TOO_MANY_BYTES,
+            ) from error
         raise ImageError(
             f"{name} is damaged, cut short or stored in an unusual way; save it again as PNG or JPEG.", Refusal.DAMAGED
         ) from error
@@ -161,6 +172,14 @@ def check_size(width: int, height: int, name: str) -> None:
         )
 
 
+def _check_canvas(data: bytes, name: str) -> None:
+    """Of a WebP, whose library reserves two canvases before it can be asked for their size."""
+    if data[8:16] == b"WEBPVP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        if width * height > MAX_PIXELS:
+            check_size(width, height, name)
+
+
 def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
     if getattr(image, "is_animated", False):
         raise ImageError(
@@ -196,7 +215,9 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
             f"{name} stores its colours apart, with {depth} bits each; save it again as PNG.", Refusal.UNSUPPORTED
         )
     exif, profile = image.info.get("exif") or b"", image.info.get("icc_profile") or b""
-    image.load()  # before OpenCV as well, which accepts truncated files
+    # First, since OpenCV holds pixels twice meanwhile.
+    words = _words(data) if depth == 16 and image.mode in _COLOUR else None
+    image.load()
     # Both libraries turn a TIFF; Pillow turns AVIF; neither turns anything else.
     turned = orientation is not None or image.format == "AVIF"
     if orientation is None:
@@ -215,7 +236,7 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
         notes.append(f"{name} has transparency, which is ignored.")
 
     conversion = _conversion(profile, mode, notes, name)
-    pixels = _pixels16(image, data, depth)
+    pixels = _pixels16(image, words, depth)
     if pixels is None:
         if depth > 8:
             notes.append(f"{name} is read with 8 of its {depth} bits.")
@@ -307,28 +328,30 @@ def _strips(image: Image, pixels: int = 1 << 18) -> Iterator[tuple[int, Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _pixels16(image: ImageFile, data: bytes, depth: int) -> NDArray[Any] | None:
-    """Grey (H, W) of `depth` bits or RGB (H, W, 3) of 16, oriented as Pillow's; None where 8 bits must do."""
+def _words(data: bytes) -> NDArray[np.uint16] | None:
+    """(H, W, 3) as OpenCV reads it, not as the file's orientation says; None where that is not colour of 16 bits."""
     import cv2
 
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[2:] not in {(3,), (4,)}:
+        return None
+    return np.ascontiguousarray(pixels[..., 2::-1], np.uint16)  # from BGR or BGRA
+
+
+def _pixels16(image: ImageFile, words: NDArray[np.uint16] | None, depth: int) -> NDArray[Any] | None:
+    """Grey (H, W) of `depth` bits or RGB (H, W, 3) of 16, oriented as Pillow's; None where 8 bits must do."""
     if image.mode in _GREY16:
         grey = np.asarray(image)
         # Pillow heeds a TIFF whose white is zero for 8 bits only.
         return (1 << depth) - 1 - grey if _tag(image, _PHOTOMETRIC) == 0 else grey
-    if depth != 16 or image.mode == "CMYK":
+    if words is None or words.shape[:2] != (image.height, image.width):
         return None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[2:] not in {(3,), (4,)}:
-        return None
-    rgb = np.asarray(pixels[..., 2::-1], np.uint16)  # from BGR or BGRA
-    if rgb.shape[:2] != (image.height, image.width):
-        return None
-    # OpenCV keeps alpha multiplied in, or misreads rarer layouts; Pillow's high bytes tell.
+    # OpenCV accepts truncated files, keeps alpha multiplied in, or misreads rarer layouts; Pillow's high bytes tell.
     alike = (
-        np.array_equal(rgb[top : top + strip.height] >> 8, np.asarray(strip.convert("RGB")))
+        np.array_equal(words[top : top + strip.height] >> 8, np.asarray(strip.convert("RGB")))
         for top, strip in _strips(image)
     )
-    return rgb if all(alike) else None
+    return words if all(alike) else None
 
 
 # TIFF of floating point, which Pillow does not read in colour.

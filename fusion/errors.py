@@ -12,21 +12,21 @@ class FusionError(Exception):
 class Refusal(str, Enum):
     """Why one file cannot be used.
 
-    | code           | the file                                                                                |
-    |----------------|-----------------------------------------------------------------------------------------|
-    | not_readable   | does not exist, is a folder, or may not be opened                                       |
-    | empty          | has no bytes                                                                            |
-    | too_many_bytes | has more than 200 MB, or metadata that unpack to more than 1 MB apiece                  |
-    | unknown_format | is no JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW, by its content              |
-    | too_small      | has a side of less than 16 pixels                                                       |
-    | too_large      | has more than 50 megapixels, or a side of more than 12,000 pixels                       |
-    | several_frames | holds several frames or pages                                                           |
-    | too_many_scans | is a JPEG of more than 100 scans                                                        |
-    | unsupported    | is of a known format, but holds what is not read: other colours, radiance, RAW          |
-    | damaged        | breaks off, or does not hold what its format demands                                    |
-    | out_of_memory  | needs more than 1 GB while it is decoded, or more than there is                         |
-    | too_slow       | takes more than 10 seconds                                                              |
-    | crashed        | made its decoder crash, or the decoder was killed, or could not be started              |
+    | code           | the file                                                                                 |
+    |----------------|------------------------------------------------------------------------------------------|
+    | not_readable   | does not exist, is a folder, or may not be opened                                        |
+    | empty          | has no bytes                                                                             |
+    | too_many_bytes | has more than 200 MB, or texts and profiles that unpack to more than 1 MB each, or 64 MB |
+    | unknown_format | is no JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW, by its content               |
+    | too_small      | has a side of less than 16 pixels                                                        |
+    | too_large      | has more than 50 megapixels, or a side of more than 12,000 pixels                        |
+    | several_frames | holds several frames or pages                                                            |
+    | too_many_scans | is a JPEG of more than 100 scans                                                         |
+    | unsupported    | is of a known format, but holds what is not read: other colours, radiance, RAW           |
+    | damaged        | breaks off, or does not hold what its format demands                                     |
+    | out_of_memory  | needs more than 1 GB while it is decoded, or more than there is                          |
+    | too_slow       | takes more than 10 seconds                                                               |
+    | crashed        | made its decoder crash, or the decoder was killed, or could not be started               |
     """
 
     NOT_READABLE = "not_readable"

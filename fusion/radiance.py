@@ -15,14 +15,27 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fusion.camera import RESPONSES, Crop, Noise, Perspective, Radiance, Shake, as_photo, expose, reference, view
+from fusion.camera import (
+    RESPONSES,
+    Crop,
+    Noise,
+    Perspective,
+    Radiance,
+    Shake,
+    Thing,
+    as_photo,
+    draw_thing,
+    expose,
+    reference,
+    view,
+)
 from fusion.errors import DatasetError
 from fusion.files import write_atomically
 from fusion.image import Photo, save, to_uint8
@@ -54,6 +67,8 @@ class Options:
     """Quality, from and to, 1 to 100."""
     shake: float = 0.0
     """`over` moves by this many pixels at most, and turns until its sides' ends move by half as many."""
+    move: bool = False
+    """A thing of the scene is elsewhere in `over`; the reference shows it where `under` does."""
     seed: int = 3407
 
     def __post_init__(self) -> None:
@@ -97,6 +112,8 @@ class Shot:
     shake_down: float
     shake_turn: float
     """Degrees clockwise."""
+    moved: int
+    """Pixels to the right by which a thing is elsewhere in `over`; 0 where nothing moved."""
     seed: int
 
 
@@ -108,6 +125,11 @@ class Pair:
     under: Photo
     over: Photo
     reference: Photo
+    """Of the moment of `under`."""
+    thing: Thing | None = None
+    """What moved."""
+    later: Photo | None = None
+    """The reference of the moment of `over`, where something moved."""
 
 
 def make_pairs(
@@ -198,7 +220,8 @@ def render(radiance: Radiance, source: str, index: int, options: Options) -> Pai
     black or white. Raises DatasetError where that does not help.
     """
     stem = Path(source).stem
-    rng = np.random.default_rng((options.seed, zlib.crc32(stem.encode()), index))
+    key = options.seed, zlib.crc32(stem.encode()), index
+    rng = np.random.default_rng(key)
     for _ in range(_TRIES):
         where = _draw_view(radiance, options.side, rng)
         still = view(radiance, where, options.side)
@@ -222,15 +245,27 @@ def render(radiance: Radiance, source: str, index: int, options: Options) -> Pai
             shake_right=shake.right,
             shake_down=shake.down,
             shake_turn=shake.turn,
+            moved=0,
             seed=options.seed,
         )
-        moved = view(radiance, where, options.side, shake) if options.shake else still
         stops = shot.middle - shot.gap / 2, shot.middle + shot.gap / 2
-        under = expose(still, stops[0], shot.response, noise, rng)
-        over = expose(moved, stops[1], shot.response, noise, rng)
-        target = reference(still, *stops, shot.response)
+        first = last = still
+        shaken = view(radiance, where, options.side, shake) if options.shake else still
+        thing = None
+        if options.move:
+            # Of its own generator: all else is then the same with it and without.
+            thing = draw_thing([expose(still, stop, shot.response) for stop in stops], np.random.default_rng((*key, 1)))
+            shot = replace(shot, moved=thing.second.x - thing.first.x)
+            first, last, shaken = (
+                thing.put(scene, place)
+                for scene, place in ((still, thing.first), (still, thing.second), (shaken, thing.second))
+            )
+        under = expose(first, stops[0], shot.response, noise, rng)
+        over = expose(shaken, stops[1], shot.response, noise, rng)
+        target = reference(first, *stops, shot.response)
         if min(_useful(under), _useful(over)) >= _MIN_USEFUL and float(target.std()) >= _MIN_SPREAD:
-            return Pair(shot, as_photo(under), as_photo(over), target)
+            later = reference(last, *stops, shot.response) if thing else None
+            return Pair(shot, as_photo(under), as_photo(over), target, thing, later)
     raise DatasetError(
         f"{stem}_{index}: no view of {source} was found that needs two exposures; lower --gap, or leave it out."
     )

@@ -135,6 +135,27 @@ def test_noise_has_the_variance_of_its_formula(light: float) -> None:
     assert seen.mean() == pytest.approx(light, abs=5 * math.sqrt(expected / seen.size))
 
 
+def test_a_thing_moves_between_the_exposures_and_all_else_stays() -> None:
+    still, moving = (
+        render(scene(144, 200), "hall.hdr", 0, Options(side=128, noise=Noise(), move=move)) for move in (False, True)
+    )
+    thing = moving.thing
+    assert thing
+    assert moving.shot.moved == thing.second.x - thing.first.x != 0
+    assert moving.later is not None
+    for before, after, place in (
+        (still.under, moving.under, thing.first),
+        (still.over, moving.over, thing.second),
+    ):
+        changed = (before != after).any(0).numpy()
+        assert changed.any()
+        place.of(changed[..., None])[...] = False
+        assert not changed.any()
+    for truth, place in ((moving.reference, thing.first), (moving.later, thing.second)):
+        off = (truth - still.reference).abs().permute(1, 2, 0).numpy()
+        assert place.of(off).mean() > 2 * off.mean()
+
+
 def test_shake_moves_over_alone() -> None:
     steady, shaken = (
         render(scene(144, 200), "hall.hdr", 0, Options(side=128, noise=Noise(), shake=shake)) for shake in (0, 3)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def attempt_all(files: Sequence[tuple[Path, str]]) -> list[Row]:
 
 
 @contextmanager
-def children_watched() -> Iterator[Peak]:
+def children_watched() -> Generator[Peak]:
     """Linux counts the peak itself; a child that ends takes its count along, so it is read all the time."""
     peak, over = Peak(), Event()
 
