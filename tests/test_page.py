@@ -493,9 +493,10 @@ def test_runs_with_other_options_are_other_runs(
     def last(contrast: float) -> Run:
         options = by_method([("mertens.contrast", contrast), ("pyramef.detail", 1.3)])
         files = [str(path) for path in pair]
-        return list(
-            app.runs(files, ["mertens"], "auto", align=False, deghost=False, options=options, wanted=lambda: True)
-        )[-1]
+        made = app.runs(files, ["mertens"], "auto", align=False, deghost=False, options=options, wanted=lambda: True)
+        run = list(made)[-1]
+        assert isinstance(run, Run)
+        return run
 
     half, plain = last(0.5), last(1)
     assert last(0.5) is half

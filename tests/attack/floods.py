@@ -37,8 +37,15 @@ def endless(page: Running, path: str, kind: str, begin: bytes, most: int) -> tup
                 sent += 0x10000
             answer = connection.recv(4096)
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            answer = b"connection closed"
+            answer = _last_words(connection)
     return sent, answer.split(b"\r\n")[0].decode(errors="replace")
+
+
+def _last_words(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(4096)
+    except OSError:
+        return b"connection closed"
 
 
 def floods(page: Running, pair: list[bytes]) -> list[Row]:
@@ -65,7 +72,7 @@ def floods(page: Running, pair: list[bytes]) -> list[Row]:
             "refused after the limit + 16 MB; no 500; memory ≤ 600 MB",
             f"after {upload[0] / 1e6:.0f} MB ({upload[1]}) and {body[0] / 1e6:.1f} MB ({body[1]}); "
             f"1,000 files: {thousand}; brackets: {nested}; {codes.count(200)} of 500 taken, {len(broken)} broken; "
-            f"memory {peak:.0f} MB",
+            f"memory from {watch.memory[0]:.0f} to {peak:.0f} MB",
             large and refused and not broken and peak <= 600 and not watch.restarts,
         ),
         Row(6, "jobs that run while twelve are asked for", "never more than 1", f"{jobs:.0f} at once", jobs <= 1),

@@ -142,7 +142,7 @@ def pages(folder: Path, times: int) -> list[Row]:
         with served(place, "app.py") as page:
             page.ask("methods")
             back.append(time.monotonic() - start)
-            swept += len(list((place / "cache").glob("page-*"))) == 1
+            swept += sum(path.is_dir() for path in (place / "cache").glob("page-*")) == 1
             job = ask(page, ["mertens", "pyramef"])
             _until(lambda page=page: figure(page, "page_jobs_running") == 1)
             start = time.monotonic()

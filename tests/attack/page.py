@@ -14,7 +14,7 @@ from tests.attack.load import pressed, uploaded
 from fusion.errors import Refusal
 from tests.attack.corpus import DECODED, UNTYPED, decode_corpus
 from tests.attack.report import Row
-from tests.attack.target import api_fuse, watched
+from tests.attack.target import api_fuse, told, watched
 from tests.server import Running
 
 LIVE = ("generated", "pillow-crash", "pillow-timeout", "pillow-bomb-oom")
@@ -90,8 +90,6 @@ def _by_program(page: Running, slots: list[dict[str, object]]) -> str:
 def _by_button(client: httpx.Client, slots: list[dict[str, object]]) -> str:
     last = ""
     for last in pressed(client, slots, ["mertens"]):
-        if '"kind":"problem"' in last:
-            return "refused"
-        if '"kind":"done"' in last:
-            return "fused"
+        if (kind := told(last)) in ("problem", "done"):
+            return {"problem": "refused", "done": "fused"}[kind]
     return f"ended with {last[:80]}"

@@ -81,6 +81,12 @@ def api_fuse(page: Running, files: list[Any], method: str = "mertens", **options
     return False, said[1] if said else ""
 
 
+def told(message: str) -> str:
+    """The kind of status that a message of the page brings; it may hold no more than what has changed."""
+    found = re.findall(r'"kind"(?::|\],)"(\w+)"', message)
+    return found[-1] if found else ""
+
+
 @dataclass
 class Watch:
     """What was seen of the page while it was attacked."""

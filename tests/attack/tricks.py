@@ -17,7 +17,7 @@ import httpx
 from tests.attack.load import pressed
 
 from tests.attack.report import Row
-from tests.attack.target import api_fuse, partners, watched
+from tests.attack.target import api_fuse, partners, told, watched
 from tests.server import ROOT, Running
 
 INPUTS = ("left slot", "right slot", "chooser", "program")
@@ -90,7 +90,7 @@ def leaks(page: Running, pair: list[bytes], folder: Path) -> Row:
 
         def attempt(trial: tuple[str, str]) -> str | None:
             said = _given(page, *trial, good)
-            return f"{trial[1]}: {trial[0]!r}" if _tells(said, mark) or '"kind":"done"' in said else None
+            return f"{trial[1]}: {trial[0]!r}" if _tells(said, mark) or told(said) == "done" else None
 
         with ThreadPoolExecutor(4) as pool:
             leaked = [one for one in pool.map(attempt, trials) if one]
