@@ -17,8 +17,8 @@ import cv2
 import httpx
 import numpy as np
 import psutil
-from tests.attack.load import EXAMPLE, uploaded
 
+from tests.attack.load import EXAMPLE, uploaded
 from tests.attack.report import Row
 from tests.attack.target import api_fuse, figure, is_decoder, partners, process_of
 from tests.server import Running, served

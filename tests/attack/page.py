@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from tests.attack.load import pressed, uploaded
 
 from fusion.errors import Refusal
 from tests.attack.corpus import DECODED, UNTYPED, decode_corpus
+from tests.attack.load import pressed, uploaded
 from tests.attack.report import Row
 from tests.attack.target import api_fuse, told, watched
 from tests.server import Running

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
-from tests.attack.load import uploaded
 
 from fusion.image import load, save_preview
+from tests.attack.load import uploaded
 from tests.server import ROOT, Running
 
 _COURTYARD = ROOT / "examples" / "courtyard"

@@ -14,8 +14,8 @@ from threading import Thread
 from typing import Any
 
 import httpx
-from tests.attack.load import pressed
 
+from tests.attack.load import pressed
 from tests.attack.report import Row
 from tests.attack.target import api_fuse, partners, told, watched
 from tests.server import ROOT, Running
