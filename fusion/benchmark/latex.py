@@ -19,18 +19,24 @@ _NOT_ASCII = {"Δ": r"$\Delta$", "α": r"$\alpha$", "β": r"$\beta$", "²": "$^2
 
 def table(summary: Summary) -> str:
     """A document that compiles alone; between its first and last line is what belongs into a paper."""
-    measured = [one for one in summary.methods if one.kind != "published"]
-    metrics = [metric for metric in summary.all_metrics if any(metric.name in one.means for one in measured)]
-    blocks = [metrics[i : i + COLUMNS] for i in range(0, len(metrics), COLUMNS)]
+    dataset = summary.dataset
+    told = f"over {len(dataset.scenes)} scenes of {dataset.name}"
+    referenced = f"against the references of {len(dataset.referenced)} scenes of {dataset.name}"
     lines = [
         r"\documentclass{article}\usepackage{booktabs}\usepackage[margin=2cm]{geometry}\begin{document}",
-        *(line for block in blocks for line in _tabular(summary, block)),
+        *_tables(summary, summary.metrics, told),
+        *_tables(summary, summary.reference_metrics, referenced),
         r"\end{document}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _tabular(summary: Summary, metrics: Sequence[Facts]) -> list[str]:
+def _tables(summary: Summary, metrics: Sequence[Facts], what: str) -> list[str]:
+    blocks = [metrics[i : i + COLUMNS] for i in range(0, len(metrics), COLUMNS)]
+    return [line for block in blocks for line in _table(summary, block, what)]
+
+
+def _table(summary: Summary, metrics: Sequence[Facts], what: str) -> list[str]:
     measured = [one for one in summary.methods if one.kind != "published"]
     printed = [
         one
@@ -41,8 +47,8 @@ def _tabular(summary: Summary, metrics: Sequence[Facts]) -> list[str]:
     note = rf"\multicolumn{{{width}}}{{l}}{{published, over {len(SCENES)} scenes, lossy for {LOSSY} of them}} \\"
     lossy = "; results of JPEG sources went through a JPEG, as MEFB's did" if summary.as_mefb else ""
     return [
-        r"\begin{table}[p]\centering\small",
-        rf"\caption{{Means over {len(summary.dataset.scenes)} scenes of {escaped(summary.dataset.name)}{lossy}.}}",
+        r"\begin{table}[p]\centering\footnotesize",
+        rf"\caption{{Means {escaped(what)}{lossy}.}}",
         rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
         r"\toprule",
         " & ".join(["", *(_title(metric) + _ARROWS[metric.better] for metric in metrics)]) + r" \\",
