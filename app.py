@@ -42,7 +42,7 @@ from fusion.page import bundle, examples, jobs, texts, uploads, views, web
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow
-from fusion.page.jobs import Line, Place
+from fusion.page.jobs import Line, Place, Presses
 from fusion.page.texts import Texts
 from fusion.pipeline import Event, compare, default_device, method, warm_up
 
@@ -55,6 +55,7 @@ SLIDER_PIXELS = 4_000_000
 
 finished = Finished()
 line = Line(Path(os.environ["GRADIO_TEMP_DIR"]))
+presses = Presses()
 guards: list[web.Guard] = []
 i18n = gr.I18n(**texts.labels())
 
@@ -91,7 +92,9 @@ def events(
     yield from jobs.admitted(made)
 
 
-def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, deghost: bool) -> Iterator[Run | Place]:
+def runs(
+    files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, deghost: bool, wanted: Callable[[], bool]
+) -> Iterator[Run | Place]:
     """The place in line, then the run after each event; or the whole run at once where it has been made before."""
     key = finished.key(files, (*methods, mode, str(align), str(deghost)))
     if (known := finished.get(key)) is not None:
@@ -107,7 +110,7 @@ def runs(files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, d
         if run is not None:
             finished.put(key, run)
 
-    yield from line.follow(steps, methods=len(methods), key=key, wanted=visitor())
+    yield from line.follow(steps, methods=len(methods), key=key, wanted=wanted)
 
 
 def visitor() -> Callable[[], bool]:
@@ -150,9 +153,11 @@ def fuse(
         return
     opened: bool | None = None
     run: Run | None = None
+    press = presses.new(request.session_hash)
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
-        for made in runs(files, chosen, "exact" if every_pixel else "auto", align=align, deghost=deghost):
+        mode: Mode = "exact" if every_pixel else "auto"
+        for made in runs(files, chosen, mode, align=align, deghost=deghost, wanted=press.wanted(visitor())):
             if isinstance(made, Place):
                 yield {status: views.waiting(made.number, text)}
                 continue
@@ -165,12 +170,21 @@ def fuse(
                 changes |= {details: gr.Column(visible=False)}
                 opened = False
             yield changes
+        if press.stopped and not press.replaced and not (run and run.stage is Stage.DONE):
+            run = run and run.ended(Stage.STOPPED)
+            yield {
+                state: run,
+                sheet: run and _sheet(run, metrics, text),
+                status: views.status(run, text) if run else {},
+            }
     except FusionError as error:
         if run and run.fused:  # what there is stays
             run = run.ended(Stage.STOPPED)
             yield {state: run, sheet: _sheet(run, metrics, text), status: views.problem(str(error))}
         else:
             yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
+    finally:
+        presses.over(press)
 
 
 def spoken(request: gr.Request) -> Texts:
@@ -218,12 +232,9 @@ def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str
     return _sheet(run, metrics, spoken(request)) if run else None
 
 
-def stop(run: Run | None, metrics: list[str], request: gr.Request) -> tuple[Any, ...]:
-    """The sheet as it stands; the request itself is cancelled by Gradio."""
-    if run is None or run.stage is Stage.DONE:
-        return gr.skip(), gr.skip(), gr.skip()
-    run, text = run.ended(Stage.STOPPED), spoken(request)
-    return run, _sheet(run, metrics, text), views.status(run, text)
+def stop(request: gr.Request) -> None:
+    """Gradio's own way to cancel has the page ignore its button for as long as that takes."""
+    presses.stop(request.session_hash)
 
 
 def pack(run: Run | None) -> tuple[Any, Any]:
@@ -436,6 +447,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
     lined: dict[str, Any] = {"concurrency_id": "fuse", "concurrency_limit": 64}
     heavy: dict[str, Any] = lined | {
         "api_visibility": "private",
+        "trigger_mode": "multiple",  # the latest press counts
         "show_progress": "minimal",  # the seconds
         "show_progress_on": status,  # elsewhere it would cover the pictures
     }
@@ -456,8 +468,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
     taken = strip.select(take_example, None, [under, over, several], **quiet)
     fused = taken.then(fuse, inputs, outputs, **heavy)
     fused.then(pack, state, [csv, archive], **quiet)
-    stopped = stop_button.click(stop, [state, metrics], [state, sheet, status], cancels=[pressed, fused], **quiet)
-    stopped.then(pack, state, [csv, archive], **quiet)
+    stop_button.click(stop, **quiet)
     metrics.change(redraw, [state, metrics], sheet, **quiet)
     for side in (left, right):
         side.input(slide, [state, left, right], slider, **quiet)
@@ -506,7 +517,7 @@ def main() -> None:
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
         Thread(target=warm_up, daemon=True).start()
     web.log_plainly()
-    place.keep_swept(line.folder)
+    place.settle(line.folder)
     launch = partial(demo.launch, server_name=options.host, server_port=options.port, **launch_settings())
     web.serve(launch, demo.close, guards, line)
 

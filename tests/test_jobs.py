@@ -214,3 +214,18 @@ def test_a_cancellation_is_no_defect() -> None:
     with cancel.as_long_as(lambda: True):
         cancel.check()
     cancel.check()
+
+
+def test_the_latest_press_of_a_page_counts() -> None:
+    presses = jobs.Presses()
+    first, elsewhere = presses.new("one"), presses.new("other")
+    wanted = first.wanted(lambda: True)
+    assert wanted()
+    second = presses.new("one")
+    assert not wanted()
+    presses.over(first)
+    presses.stop("one")
+    assert (first.stopped, second.stopped, elsewhere.stopped) == (False, True, False)
+    presses.over(second)
+    presses.stop("one")  # nothing runs there any more
+    assert not elsewhere.wanted(lambda: False)()

@@ -354,11 +354,13 @@ def test_a_line_for_every_request_says_nothing_of_the_visitor(
 
 def test_metrics_are_prometheus(client: httpx.Client) -> None:
     client.get("/nowhere")
+    empty = uploaded(client, b"", b"nothing")
+    assert "is an empty file" in "".join(pressed(client, empty, ["mertens"]))
     text = client.get("/metrics").text
     for line in text.splitlines():
         assert re.fullmatch(r"# (HELP|TYPE) .*|[a-z_]+(\{[a-z_]+=\"[^\"]*\"\})? [-+0-9.eInf]+", line)
     for name in (
-        'page_requests_total{status="404"}', 'page_refusals_total{code="address"}', "page_jobs_waiting",
+        'page_requests_total{status="404"}', 'page_refusals_total{code="empty"}', "page_jobs_waiting",
         "page_jobs_running", "page_job_seconds_count", "process_resident_memory_bytes", "process_open_fds",
     ):  # fmt: skip
         assert f"\n{name} " in text

@@ -18,7 +18,7 @@ from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
 
 from fusion import cancel, memory
-from fusion.errors import FusionError
+from fusion.errors import FusionError, ImageError
 from fusion.page import figures
 from fusion.pipeline import Event, Loaded
 
@@ -214,6 +214,8 @@ class Line:
                 error = RefusedError("overtime", f"This took longer than {JOB_SECONDS} seconds; try fewer methods.")
         except BaseException as raised:  # noqa: BLE001  # whoever follows the job raises it
             error = raised
+            if isinstance(raised, ImageError) and raised.code:
+                figures.REFUSALS.labels(raised.code.value).inc()
         seconds = time.monotonic() - job.began
         figures.JOB_SECONDS.observe(seconds)
         with self._changed:
@@ -223,6 +225,44 @@ class Line:
             self._running = None
             self._begin()
             self._changed.notify_all()
+
+
+class Presses:
+    """The latest thing that every visitor's page was told to do: it takes the place of the one before."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str | None, Press] = {}
+
+    def new(self, session: str | None) -> Press:
+        """One more, of the page that Gradio calls `session`."""
+        before = self._latest.get(session)
+        if before:
+            before.replaced = True
+        press = self._latest[session] = Press(session)
+        return press
+
+    def stop(self, session: str | None) -> None:
+        """Tell what that page does to end."""
+        if press := self._latest.get(session):
+            press.stopped = True
+
+    def over(self, press: Press) -> None:
+        """Forget one that has ended."""
+        if self._latest.get(press.session) is press:
+            del self._latest[press.session]
+
+
+@dataclass(eq=False)
+class Press:
+    """One of them."""
+
+    session: str | None
+    stopped: bool = False
+    replaced: bool = False
+
+    def wanted(self, here: Callable[[], bool]) -> Callable[[], bool]:
+        """Whether it is neither stopped nor replaced, and its visitor is `here`."""
+        return lambda: not self.stopped and not self.replaced and here()
 
 
 def check_room(folder: Path) -> None:

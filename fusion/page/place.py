@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def take() -> Path:
-    """A new folder, readable by this user alone, where this process's temporary files go from now on.
+    """A new folder that this user alone can read, to be Gradio's.
 
     It lies where `GRADIO_TEMP_DIR` says, else in the user's cache; in the
     system's temporary folder, which other programs share, only where neither can be written. It is removed when the
@@ -52,12 +52,12 @@ def take() -> Path:
     lock = folder.with_suffix(".lock")  # beside it: what lies in it is served
     _taken(lock)
     atexit.register(_remove, folder, lock)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)  # uploads are received there
     return folder
 
 
-def keep_swept(folder: Path) -> None:
-    """From now on, remove what is too old or too much, in a thread."""
+def settle(folder: Path) -> None:
+    """From now on, receive uploads there as well, and remove what is too old or too much, in a thread."""
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
     def sweeping() -> None:
         while True:

@@ -211,7 +211,7 @@ async def _whole(scope: Message, receive: Receive) -> bytes | None:
             return None
         parts.append(message.get("body", b""))
     data = b"".join(parts)
-    if data.lstrip()[:1] in (b"{", b"[") and _names_an_address(data):
+    if data and _names_an_address(data):
         raise _Refusal(422, "address", "The page fetches nothing from other addresses; upload the photographs instead.")
     return data
 
