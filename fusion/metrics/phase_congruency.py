@@ -115,7 +115,8 @@ def _energy(responses: list[Plane], noise: float) -> tuple[Plane, Plane]:
     import cv2
 
     parts = [cv2.split(response) for response in responses]
-    amplitudes = [cv2.magnitude(even, odd) for even, odd in parts]
+    # Not by cv2.magnitude, whose last bit depends on where in memory its arguments are.
+    amplitudes = [np.sqrt(even * even + odd * odd) for even, odd in parts]
     total = np.add.reduce(amplitudes)
     even, odd = (np.add.reduce(part) for part in zip(*parts, strict=True))
     squared = even * even + odd * odd
