@@ -36,7 +36,7 @@ def section(metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
                 "title": titled(metric),
                 "meaning": metric.meaning,
                 "caution": metric.caution,
-                "facts": f"{say[metric.better.value]}; {_range(metric, say)}.",
+                "facts": f"{say[metric.better.value]}. {_range(metric, say)}.",
                 "source": metric.source,
             }
             for metric in metrics
