@@ -13,6 +13,7 @@ import argparse
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,6 +139,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="a folder of hostile files")
     parser.add_argument("--nightly", action="store_true", help="an hour more, and docs/attack.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the page ends as well
     rows: list[Row] = []
     for row in attacks(options.url, options.corpus, nightly=options.nightly):
         rows.append(row)
