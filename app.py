@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,16 +35,17 @@ from gradio.i18n import I18nData
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.image import check_count
-from fusion.method import Mode
+from fusion.method import Mode, Options
 from fusion.methods import METHODS
-from fusion.metrics import METRICS
-from fusion.page import bundle, examples, jobs, texts, uploads, views, web
+from fusion.metrics import BENCHMARK, METRICS
+from fusion.page import benchmark, bundle, examples, jobs, texts, uploads, views, web
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
-from fusion.page.gallery import Finished, Run, Stage, follow
+from fusion.page.gallery import Finished, Run, Stage, follow, weighed
 from fusion.page.jobs import Line, Place, Presses
+from fusion.page.presets import PRESETS, Preset
 from fusion.page.texts import Texts
-from fusion.pipeline import Event, compare, default_device, method, warm_up
+from fusion.pipeline import Event, by_method, compare, default_device, method, warm_up
 
 PARTS = Path(__file__).parent / "fusion" / "page"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
@@ -63,7 +64,7 @@ i18n = gr.I18n(**texts.labels())
 # One request.
 
 
-def _gpu_seconds(_files: Sequence[str], methods: list[str], _mode: Mode, **_options: bool) -> int:
+def _gpu_seconds(_files: Sequence[str], methods: list[str], _mode: Mode, **_choices: Any) -> int:
     return min(60, 10 + 4 * len(methods))
 
 
@@ -80,6 +81,7 @@ def events(
     align: bool = True,
     deghost: bool = False,
     corrected: bool = True,
+    options: Mapping[str, Options] | None = None,
 ) -> Iterator[Event]:
     """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
 
@@ -88,15 +90,25 @@ def events(
     check_count(len(files))
     under, over, *more = files
     ghosts = "remove" if deghost else "mark"
-    made = compare(under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected)
+    made = compare(
+        under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected, options=options
+    )
     yield from jobs.admitted(made)
 
 
 def runs(
-    files: Sequence[str], methods: list[str], mode: Mode, *, align: bool, deghost: bool, wanted: Callable[[], bool]
+    files: Sequence[str],
+    methods: list[str],
+    mode: Mode,
+    *,
+    align: bool,
+    deghost: bool,
+    options: Mapping[str, Options],
+    wanted: Callable[[], bool],
 ) -> Iterator[Run | Place]:
     """The place in line, then the run after each event; or the whole run at once where it has been made before."""
-    key = finished.key(files, (*methods, mode, str(align), str(deghost)))
+    options = {name: chosen for name, chosen in options.items() if name in methods}
+    key = finished.key(files, (*methods, mode, str(align), str(deghost), str(options)))
     if (known := finished.get(key)) is not None:
         yield known
         return
@@ -104,8 +116,8 @@ def runs(
     def steps() -> Generator[Run, None, None]:
         run = None
         chosen = [method(name) for name in methods]
-        made = events(files, methods, mode, align=align, deghost=deghost)
-        for run in follow(made, chosen, cache_folder(), examples.name_of(files)):
+        made = events(files, methods, mode, align=align, deghost=deghost, options=options)
+        for run in follow(made, chosen, cache_folder(), examples.name_of(files), options):
             yield run
         if run is not None:
             finished.put(key, run)
@@ -141,8 +153,9 @@ def fuse(
     align: bool,
     deghost: bool,
     request: gr.Request,
+    *settings: float,
 ) -> Iterator[Changes]:
-    """Yield what changes on the page, event by event."""
+    """Yield what changes on the page, event by event; `settings` are the sliders' values."""
     text = spoken(request)
     files = uploads.chosen(under, over, several, originals)
     if not files:
@@ -157,7 +170,11 @@ def fuse(
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
         mode: Mode = "exact" if every_pixel else "auto"
-        for made in runs(files, chosen, mode, align=align, deghost=deghost, wanted=press.wanted(visitor())):
+        options = by_method(zip(sliders, settings, strict=True))
+        made_runs = runs(
+            files, chosen, mode, align=align, deghost=deghost, options=options, wanted=press.wanted(visitor())
+        )
+        for made in made_runs:
             if isinstance(made, Place):
                 yield {status: views.waiting(made.number, text)}
                 continue
@@ -232,6 +249,17 @@ def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str
     return _sheet(run, metrics, spoken(request)) if run else None
 
 
+def weigh(run: Run | None, metrics: list[str], request: gr.Request) -> tuple[Any, ...]:
+    """The sheet with the methods' weight maps, which take a moment: made when a visitor first looks at them."""
+    if run is None:
+        return gr.skip(), gr.skip(), gr.skip()
+    try:
+        run = weighed(run)
+    except FusionError as error:
+        return gr.skip(), gr.skip(), views.problem(str(error))
+    return run, _sheet(run, metrics, spoken(request)), gr.skip()
+
+
 def stop(request: gr.Request) -> None:
     """Gradio's own way to cancel has the page ignore its button for as long as that takes."""
     presses.stop(request.session_hash)
@@ -260,7 +288,27 @@ def arrive(request: gr.Request) -> Changes:
         sheet: gr.update(text=text),
         table: gr.update(headers=views.table_headers(METRICS, text)),
     }
+    if linked.options:
+        shown |= dict(zip(sliders.values(), _values(linked.options), strict=True))
     return shown | ({methods: list(linked.methods)} if linked.methods else {})
+
+
+def offer(methods: list[str]) -> list[dict[str, Any]]:
+    """The options of the methods that are ticked, and their accordion where there are any."""
+    shown = [name in methods for name in groups]
+    return [gr.update(visible=any(shown)), *(gr.update(visible=each) for each in shown)]
+
+
+def take_preset(preset: Preset) -> list[Any]:
+    """Its methods, its switches, and every option: at its value, or back at the default."""
+    names = [name for _, name in available]
+    values = _values(preset.options)
+    return [preset.ticked(names), preset.exact, preset.align, preset.deghost, *values]
+
+
+def _values(options: Mapping[str, Options]) -> list[float]:
+    """What the sliders show."""
+    return [options.get(m.name, {}).get(option.name, option.default) for m, option in OFFERED]
 
 
 def take_example(event: gr.SelectData) -> tuple[str, str, None]:
@@ -284,6 +332,11 @@ def told(request: gr.Request) -> str:
     """What the page says about itself; asked for late, since finding out which scan runs loads it."""
     device = default_device()
     return views.about(METHODS, device, execution(device), spoken(request))
+
+
+def measured(request: gr.Request) -> dict[str, Any]:
+    """The benchmark's section; looked for when it is opened."""
+    return benchmark.section(BENCHMARK, spoken(request))
 
 
 # Layout.
@@ -329,6 +382,12 @@ def heading(text: I18nData, hint: I18nData | None = None) -> gr.HTML:
 
 download: dict[str, Any] = {"interactive": False, "size": "md", "scale": 0, "min_width": 170}
 available = [(m.title, m.name) for m in METHODS if not m.unavailable]
+OFFERED = [(m, option) for m in METHODS if not m.unavailable for option in m.options]
+"""Every option of every method, in the order of the page."""
+sliders: dict[str, gr.Slider] = {}
+"""By `METHOD.OPTION`."""
+groups: dict[str, gr.Column] = {}
+"""A method's sliders."""
 
 with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, place.KEPT)) as demo:
     state = gr.State(time_to_live=place.KEPT)
@@ -336,7 +395,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
         i18n("page.tagline"),
         label=i18n("page.language"),
         html_template=part("header.html"),
-        js_on_load="document.documentElement.lang = props.label",
+        js_on_load=f"document.documentElement.lang = props.label;\n{part('benchmark.js')}",
         apply_default_css=False,
     )
 
@@ -354,6 +413,10 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
                 )
             originals = gr.State({}, time_to_live=place.KEPT)
         with gr.Column(scale=2, min_width=320):
+            with gr.Row(elem_id="presets"):
+                pressed_presets = [
+                    gr.Button(i18n(f"page.preset_{preset.name}"), size="sm", min_width=90) for preset in PRESETS
+                ]
             methods = gr.CheckboxGroup(
                 available,
                 value=[name for _, name in available if name in TICKED],
@@ -383,6 +446,21 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
                 info=i18n("page.deghost_info"),
                 elem_id="deghost",
             )
+            with gr.Accordion(i18n("page.options"), open=False, elem_id="options") as accordion:
+                for m, option in OFFERED:
+                    if m.name not in groups:
+                        with gr.Column(visible=m.name in TICKED) as groups[m.name]:
+                            gr.Markdown(f"**{m.title}**")
+                    with groups[m.name]:
+                        sliders[f"{m.name}.{option.name}"] = gr.Slider(
+                            option.low,
+                            option.high,
+                            option.default,
+                            step=0.05,
+                            label=i18n(f"page.option_{option.name}"),
+                            info=i18n(f"page.option_{option.name}_info"),
+                            elem_id=f"{m.name}-{option.name}",
+                        )
             with gr.Row():
                 fuse_button = gr.Button(i18n("page.fuse"), variant="primary", elem_id="fuse", min_width=120, scale=2)
                 stop_button = gr.Button(i18n("page.stop"), elem_id="stop", min_width=90, scale=1)
@@ -409,7 +487,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
         text=texts.ENGLISH,
         html_template=part("sheet.html"),
         css_template=parts("sheet.css", "tools.css"),
-        js_on_load=parts("tools.js", "difference.js", "histogram.js", "region.js", "vote.js", "sheet.js"),
+        js_on_load=parts("tools.js", "difference.js", "histogram.js", "region.js", "vote.js", "weights.js", "sheet.js"),
         apply_default_css=False,
         elem_id="sheet",
     )
@@ -423,6 +501,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
             type="filepath", format="png", max_height=620, show_label=False, buttons=["fullscreen"], elem_id="slider"
         )
         heading(i18n("page.table_heading"), i18n("page.table_hint"))
+        link = '<p><a href="#measure">{{value}}</a></p>'
+        gr.HTML(i18n("page.measure"), html_template=link, elem_classes="section", apply_default_css=False)
         table = gr.Dataframe(
             headers=views.table_headers(METRICS),
             datatype="auto",
@@ -438,8 +518,10 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
 
     with gr.Accordion(i18n("page.about"), open=False, elem_id="about"):
         about = gr.Markdown()
+    with gr.Accordion(i18n("page.benchmark"), open=False, elem_id="benchmark") as report:
+        measures = gr.HTML({}, html_template=part("benchmark.html"), apply_default_css=False)
 
-    inputs = [under, over, several, originals, methods, metrics, exact, align, deghost]
+    inputs = [under, over, several, originals, methods, metrics, exact, align, deghost, *sliders.values()]
     outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # Many may ask at once, visitors and programs. One is served at a time, in `line`: the methods use all cores, or the
@@ -457,8 +539,9 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
     for endpoint, limits in ((api.methods, {}), (api.fuse, lined), (api.compare, lined), (api.metrics, lined)):
         gr.api(endpoint, **limits)  # pyright: ignore[reportPrivateImportUsage]
 
-    demo.load(arrive, None, [strip, methods, sheet, table], **quiet)
+    demo.load(arrive, None, [strip, methods, sheet, table, *sliders.values()], **quiet)
     demo.load(told, None, about, **quiet)
+    report.expand(measured, None, measures, **quiet)
     pressed = fuse_button.click(fuse, inputs, outputs, **heavy)
     pressed.then(pack, state, [csv, archive], **quiet)
     # One at a time: of two at once, the later would write over what the earlier noted among the originals.
@@ -470,6 +553,11 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
     fused.then(pack, state, [csv, archive], **quiet)
     stop_button.click(stop, **quiet)
     metrics.change(redraw, [state, metrics], sheet, **quiet)
+    sheet.select(weigh, [state, metrics], [state, sheet, status], **quiet)
+    methods.change(offer, methods, [accordion, *groups.values()], **quiet)
+    choices = [methods, exact, align, deghost, *sliders.values()]
+    for button, preset in zip(pressed_presets, PRESETS, strict=True):
+        button.click(partial(take_preset, preset), None, choices, **quiet)
     for side in (left, right):
         side.input(slide, [state, left, right], slider, **quiet)
 
@@ -500,7 +588,7 @@ def theme() -> themes.Base:
 
 def launch_settings() -> dict[str, Any]:
     """What `demo.launch` is given, by the program and by the tests."""
-    return web.settings(guards, line) | {
+    return web.settings(guards, line, benchmark.report()) | {
         "theme": theme(),
         "i18n": i18n,
         "css": part("page.css"),
@@ -513,7 +601,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument("--report", metavar="DIR", help="a benchmark's report to show (default: docs/benchmark)")
     options = parser.parse_args()
+    if options.report:
+        os.environ[benchmark.REPORT] = options.report
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
         Thread(target=warm_up, daemon=True).start()
     web.log_plainly()

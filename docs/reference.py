@@ -79,17 +79,22 @@ def _measured(made: Pair, variant: Variant) -> Iterator[tuple[str, tuple[float, 
     reference = made.reference[(slice(None), *aligned.kept)] if aligned else made.reference
     for method in METHODS:
         fused = fuse_pair(pair, method.name, ghosts=variant.ghosts)
-        yield method.name, _at_things(fused, made) if made.thing else likeness(fused, reference)
+        yield method.name, _at_things(fused, made) if made.thing else _likeness(fused, reference)
 
 
 def _at_things(fused: Photo, made: Pair) -> tuple[float, float]:
     """Mean over both places, at each beside the likelier moment: a thing may be where either photograph shows it."""
     assert made.thing and made.later is not None  # noqa: S101, PT018
     values = [
-        max(likeness(_part(fused, place), _part(truth, place)) for truth in (made.reference, made.later))
+        max(_likeness(_part(fused, place), _part(truth, place)) for truth in (made.reference, made.later))
         for place in (made.thing.first, made.thing.second)
     ]
     return fmean(psnr for psnr, _ in values), fmean(ssim for _, ssim in values)
+
+
+def _likeness(photo: Photo, reference: Photo) -> tuple[float, float]:
+    found = likeness(photo, reference)
+    return found["reference_psnr"], found["reference_ssim"]
 
 
 def _part(photo: Photo, place: Place) -> Photo:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fusion.errors import DatasetError
+from fusion.resume import OURS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,8 +39,6 @@ RAW_SUFFIXES = frozenset({".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf"
 """Those too, but not where the camera wrote a picture of the same name beside it."""
 FEWEST, MOST = 2, 9
 """Exposures of one scene."""
-OURS = ".fusion"
-"""The folder that marks another as one of results, which are not exposures."""
 
 _STEP = 0.5
 """Stops between two exposures of a bracket, at least: a camera that meters anew wanders by a third."""

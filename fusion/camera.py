@@ -189,10 +189,14 @@ class Thing(NamedTuple):
         return with_thing
 
 
-def draw_thing(pictures: Sequence[Radiance], rng: np.random.Generator) -> Thing:
+SIDE = (0.12, 0.18)
+"""Of a picture's shorter side: from where to where the diameter of a thing is drawn."""
+
+
+def draw_thing(pictures: Sequence[Radiance], rng: np.random.Generator, sides: tuple[float, float] = SIDE) -> Thing:
     """A disc and two places beside one another that look least like it in all these exposures of the scene."""
     height, width = pictures[0].shape[:2]
-    side = int(min(height, width) * rng.uniform(0.12, 0.18))
+    side = int(min(height, width) * rng.uniform(*sides))
 
     def drawn() -> Thing:
         cut, first = (

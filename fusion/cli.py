@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fusion import memory
@@ -74,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         meaning = "fast: the network sees a copy of at most 3 megapixels (default: above 4.5, on a CPU)"
         made.add_argument("--mode", choices=("auto", "exact", "fast"), default="auto", help=meaning)
 
-    command("methods", _methods, "List the methods, and why one is not available.")
+    def options(made: argparse.ArgumentParser, name: str) -> None:
+        meaning = "what `methods` lists for it; may be repeated"
+        made.add_argument("-O", "--option", type=_setting, action="append", metavar=f"{name}=VALUE", help=meaning)
+
+    command("methods", _methods, "List the methods, their options, and why one is not available.")
 
     fuse = command("fuse", _fuse, "Fuse a pair with one method.")
     exposures(fuse)
@@ -84,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     fuse.add_argument("--quality", type=int, default=95, metavar="0-100", help="of a JPEG (default: 95)")
     meaning = "write how the picture was taken, and its colour profile"
     fuse.add_argument("--keep-metadata", action="store_true", help=meaning)
+    options(fuse, "OPTION")
+    fuse.add_argument("--weights", type=Path, metavar="MAP.png", help="draw what each exposure counts where, as well")
     deghost(fuse)
     fuse.add_argument("--keep-place", action="store_true", help="and where it was taken")
     mode(fuse)
@@ -93,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a new folder, or one to finish")
     folder.add_argument("-m", "--method", default="pyramef")
     folder.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a channel of the PNGs (default: 8)")
+    options(folder, "OPTION")
     no_align(folder)
     deghost(folder)
     mode(folder)
@@ -104,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     exposures(compare)
     deghost(compare)
     compare.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    options(compare, "METHOD.OPTION")
     compare.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     mode(compare)
     compare.add_argument("--profile", action="store_true", help="say where the seconds went")
@@ -112,13 +121,19 @@ def _parser() -> argparse.ArgumentParser:
     pair(metrics)
     metrics.add_argument("fused", type=Path, metavar="FUSED")
 
-    evaluate = command(
-        "evaluate-set", _evaluate, "Mean metrics of methods over a folder of <scene>/*_A.*, *_B.* pairs."
-    )
-    evaluate.add_argument("dataset", type=Path, metavar="DATASET")
-    evaluate.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
-    evaluate.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the pictures and metrics.csv there")
-    mode(evaluate)
+    bench = command("benchmark", _benchmark, "Measure methods over a folder of <scene>/*_A.*, *_B.* pairs: a report.")
+    bench.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="*_GT.* are references")
+    bench.add_argument("-o", "--out", type=Path, metavar="REPORT", help="a new folder, or one to finish")
+    bench.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
+    meaning = "a method's pictures that were made elsewhere: DIR/<scene>.*; may be given again"
+    bench.add_argument("--fused", type=_named_folder, action="append", default=[], metavar="NAME=DIR", help=meaning)
+    bench.add_argument("--jobs", type=_count, default=1, metavar="N", help="scenes at once (default: 1)")
+    meaning = "measure results of JPEG sources after saving them as JPEG, as MEFB did"
+    bench.add_argument("--as-mefb", action="store_true", help=meaning)
+    mode(bench)
+    meaning = "instead: compare the shipped weights' scores on the examples with docs/benchmark.json"
+    bench.add_argument("--check", action="store_true", help=meaning)
+    bench.add_argument("--update", action="store_true", help="and write that file anew")
 
     train = command("train", _train, "Train a network on a folder of <scene>/*_A.*, *_B.* pairs.")
     train.add_argument("name", metavar="NAME|all", help="iat, or a method; all: one after the other")
@@ -165,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("-o", "--out", type=Path, metavar="OUT.png", help="a picture of seconds over megapixels")
     speed.add_argument("--scan", action="store_true", help="the scan beside its reference loop, instead")
 
+    study = command("study", _study, "Make a blind study of a benchmark's report, or rank its methods by the votes.")
+    study.add_argument("folder", type=Path, metavar="REPORT", help="with --analyse: the STUDY that the votes are of")
+    task = study.add_mutually_exclusive_group(required=True)
+    task.add_argument("-o", "--out", type=Path, metavar="STUDY", help="a new folder; STUDY/page is for participants")
+    task.add_argument("--analyse", type=Path, nargs="+", metavar="VOTES.json", help="one file of each participant")
+    asked = "asked of each participant (default: 40)"
+    study.add_argument("--comparisons", type=_count, default=40, metavar="N", help=asked)
+
     check = command("check-gpu", _check_gpu, "Compare the GPU's pictures with the CPU's, and time it.")
     check.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     check.add_argument("--megapixels", type=float, nargs="+", default=(1, 8.3, 24), metavar="MP")
@@ -183,6 +206,24 @@ def _names(text: str) -> list[str]:
     if not names:
         raise argparse.ArgumentTypeError("name at least one method")
     return list(dict.fromkeys(names))
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    """NAME=DIR."""
+    name, found, folder = text.partition("=")
+    if not (name and found and folder):
+        raise argparse.ArgumentTypeError("give the method's name and the folder of its pictures: NAME=DIR")
+    return name, Path(folder)
+
+
+def _setting(text: str) -> tuple[str, float]:
+    """`name=number`."""
+    name, equals, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        what = "a number" if equals else "a name and a value, such as contrast=0.5"
+        raise argparse.ArgumentTypeError(f"give {what}, not {text}") from None
 
 
 def _count(text: str) -> int:
@@ -210,8 +251,10 @@ def _methods(options: argparse.Namespace) -> int:
 def _fuse(options: argparse.Namespace) -> int:
     from fusion.align import registered
     from fusion.image import load_pair, save
-    from fusion.pipeline import fuse_pair, method
+    from fusion.pipeline import ONLY_TWO, fuse_pair, method, weight_maps
+    from fusion.report import draw_weights
 
+    chosen = dict(options.option or ())
     if (reason := method(options.method).unavailable) is not None:
         raise WeightsError(reason)
     pair = load_pair(options.under, options.over, *options.more)
@@ -219,12 +262,18 @@ def _fuse(options: argparse.Namespace) -> int:
         pair = registered(pair).pair
     for note in pair.notes:
         _say(note)
+    if options.deghost and pair.between:
+        _say(ONLY_TWO)
+    if options.weights:  # first: where the method has none, nothing is written
+        maps = weight_maps(pair, options.method, mode=options.mode, options=chosen)
+        save(draw_weights(maps), options.weights)
     with _bar(100, options.method, "%") as bar:
         photo = fuse_pair(
             pair,
             options.method,
             ghosts="remove" if options.deghost else "ignore",
             mode=options.mode,
+            options=chosen,
             progress=lambda share: _move(bar, round(100 * share)),
             say=_say,
         )
@@ -259,7 +308,9 @@ def _fuse_folder(options: argparse.Namespace) -> int:
     run = Run(
         options.folder,
         options.out,
-        Settings(options.method, options.mode, options.bits, options.align, options.deghost),
+        Settings(
+            options.method, options.mode, options.bits, options.align, options.deghost, dict(options.option or ())
+        ),
     )
     with _bar(len(brackets), options.method, "scene") as bar:
         outcomes = fuse_folder(
@@ -289,7 +340,7 @@ def _fuse_folder(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from fusion.image import save
     from fusion.metrics import METRICS
-    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
+    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, by_method, compare
     from fusion.report import contact_sheet, metrics_csv
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -305,6 +356,7 @@ def _compare(options: argparse.Namespace) -> int:
         align=options.align,
         ghosts="remove" if options.deghost else "mark",
         mode=options.mode,
+        options=by_method(options.option or ()),
     )
     for event in events:
         if isinstance(event, Loaded):
@@ -345,37 +397,69 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _metrics(options: argparse.Namespace) -> int:
     from fusion.evaluation import measure
-    from fusion.metrics import METRICS
+    from fusion.metrics import BENCHMARK
 
     scores = measure(options.under, options.over, options.fused)
     if options.json:
         print(json.dumps(scores))
     else:
-        titles = {metric.name: metric for metric in METRICS}
+        titles = {metric.name: metric for metric in BENCHMARK}
         _print_rows([{"metric": k, "value": v, "meaning": titles[k].meaning} for k, v in scores.items()], as_json=False)
     return 0
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    from fusion.datasets import find_pairs
-    from fusion.evaluation import evaluate
-    from fusion.report import table_csv
+def _benchmark(options: argparse.Namespace) -> int:
+    if options.check:
+        return _check_scores(options)
+    if options.update or not options.dataset or not options.out:
+        raise FusionError("Give a folder of pairs and one for the report: DATASET -o REPORT; or --check [--update].")
 
-    names = _chosen(options)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
+    from fusion.benchmark.measure import Outside, Run
+    from fusion.benchmark.results import load_times
+    from fusion.benchmark.run import benchmark
+    from fusion.datasets import find_pairs
+
+    outside = tuple(Outside(name, folder) for name, folder in options.fused)
+    run = Run(options.out, tuple(_chosen(options)), outside, options.mode, options.as_mefb)
     pairs = find_pairs(options.dataset)
-    with _bar(len(pairs), "pairs", "pair") as bar:
-        evaluations = evaluate(pairs, names, options.out, mode=options.mode, done=lambda _: _move(bar, bar.n + 1))
-    rows = [evaluation.row() for evaluation in evaluations]
-    if options.out:
-        table = table_csv(list(rows[0]), [list(row.values()) for row in rows])
-        (options.out / "metrics.csv").write_text(table, encoding="utf-8")
+    with _bar(len(pairs), "benchmark", "scene") as bar:
+        summary = benchmark(
+            pairs, run, options.dataset.resolve().name, jobs=options.jobs, done=lambda _: _move(bar, bar.n + 1)
+        )
+    times = load_times(options.out)
+    measured = [one for one in summary.methods if one.kind != "published"]
+    rows = [
+        {
+            "method": one.name,
+            "scenes": one.scenes,
+            **{m.name: one.means[m.name].mean if m.name in one.means else None for m in summary.all_metrics},
+            "mean_rank": one.mean_rank,
+            "parameters": one.parameters,
+            "gflops": one.gflops,
+            "mean_seconds": fmean(time.seconds for time in times[one.name].values()) if one.name in times else None,
+        }
+        for one in measured
+    ]
     _print_rows(rows, as_json=options.json)
-    failures = [(e.method.name, scene, why) for e in evaluations for scene, why in e.failures.items()]
+    failures = [(one.name, scene, why) for one in measured for scene, why in one.failures.items()]
     for name, scene, why in failures:
         _say(f"{name}, {scene}: {why}")
     return 1 if failures else 0
+
+
+def _check_scores(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fusion.benchmark import gate
+
+    with _bar(len(gate.SCENES), "benchmark --check", "scene") as bar:
+        scores = gate.measured(options.jobs, lambda _: _move(bar, bar.n + 1))
+    if options.update:
+        gate.keep(scores)
+        return 0
+    drops = gate.drops(gate.kept(), scores)
+    _print_rows([asdict(drop) for drop in drops], as_json=options.json)
+    return 1 if drops else 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -466,6 +550,28 @@ def _speed(options: argparse.Namespace) -> int:
         print(json.dumps({"rows": [asdict(row) for row in rows]}))
     else:
         _print_rows([asdict(row) for row in rows], as_json=False)
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fusion.benchmark import study
+
+    if options.out:
+        count = study.make(options.folder, options.out, comparisons=options.comparisons)
+        if options.json:
+            print(json.dumps({"pictures": count, "page": str(options.out / study.PAGE / "index.html")}))
+        _say(f"{count} pictures. Give {options.out / study.PAGE} to participants, and keep {options.out / study.KEY}.")
+        return 0
+    ranks, notes = study.ranking(options.folder, options.analyse)
+    rows = [asdict(rank) for rank in ranks]
+    if options.json:
+        print(json.dumps({"ranking": rows, "notes": notes}))
+    else:
+        _print_rows(rows, as_json=False)
+    for note in notes:
+        _say(note)
     return 0
 
 

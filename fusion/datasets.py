@@ -35,7 +35,7 @@ def find_pairs(folder: Path) -> list[PairFiles]:
         raise DatasetError(f"{folder} is not a folder. Give a folder of <scene>/*_A.* and <scene>/*_B.* pictures.")
     pairs: list[PairFiles] = []
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(scene.iterdir())
+        files = sorted(file for file in scene.iterdir() if not file.name.startswith("."))  # as macOS leaves beside each
         under, over, reference = ([f for f in files if f.stem.upper().endswith(end)] for end in ("_A", "_B", "_GT"))
         if not under and not over:
             continue

@@ -39,6 +39,9 @@ _FLOOR = 0.02
 """The least spread."""
 _CERTAIN = 5.0
 """How many spreads off are no accident."""
+_BEYOND_DOUBT = 12.0
+"""And to be sure of it, in half of the smallest place or more. Waves, flames, reflections and what alignment leaves
+stay below this in the examples, and what is moved in them does not: `docs.ghost` prints both."""
 _SMALLEST = 0.0004
 """Of the picture: smaller places are noise, or leaves."""
 _JOINED = 0.01
@@ -58,6 +61,8 @@ class Ghosts:
     """Of the picture that moved."""
     under_wins: Tensor
     """(1, H, W), 1 where the under-exposed photograph is the better exposed one, else 0; of the places that moved."""
+    certain: bool
+    """Whether some of it is beyond doubt, and so to be told unasked."""
 
 
 class Relation(NamedTuple):
@@ -83,8 +88,8 @@ def find_ghosts(pair: ExposurePair) -> Ghosts | None:
     height, width = pair.size
     under, over = (_copy(photo) for photo in (pair.under, pair.over))
     off = np.maximum(*(np.sort(x, axis=0)[1] for x in (_off(under, over), _off(over, under))))
-    # Eroded: a shift of less than a pixel is no movement of the scene.
-    moved = (cv2.erode(off, np.ones((3, 3))) > _CERTAIN).astype(np.uint8)
+    off = np.asarray(cv2.erode(off, np.ones((3, 3))))  # a shift of less than a pixel is no movement of the scene
+    moved = (off > _CERTAIN).astype(np.uint8)
     side = max(moved.shape)
     moved = cv2.morphologyEx(moved, cv2.MORPH_CLOSE, _disc(_JOINED * side))
     outlines, _ = cv2.findContours(moved, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -107,7 +112,8 @@ def find_ghosts(pair: ExposurePair) -> Ghosts | None:
     mask = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR).clip(0, 1)
     wins = cv2.resize(wins, size, interpolation=cv2.INTER_LINEAR)
     share = float(np.isin(labels, places).mean())
-    return Ghosts(torch.from_numpy(mask)[None], share, torch.from_numpy(wins)[None])
+    certain = float(((off > _BEYOND_DOUBT) & np.isin(labels, places)).mean()) >= _SMALLEST / 2
+    return Ghosts(torch.from_numpy(mask)[None], share, torch.from_numpy(wins)[None], certain)
 
 
 def without_ghosts(pair: ExposurePair, ghosts: Ghosts) -> ExposurePair:

@@ -68,6 +68,37 @@ def release() -> None:
         trim(0)
 
 
+def peak_mb() -> float:
+    """The most memory that this process ever had. Where /proc is not, the system's figure may include the parent's."""
+    if _STATUS.exists():
+        return _status_mb("VmHWM")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def forget_peak() -> float | None:
+    """Hand back what is free, so that the next peak is of what comes now; the memory that the process has in MB.
+
+    Elsewhere than on Linux, None.
+    """
+    release()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return _status_mb("VmRSS")
+    except OSError:
+        return None
+
+
+_STATUS = Path("/proc/self/status")
+
+
+def _status_mb(what: str) -> float:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 1024
+
+
 BUDGET = "FUSION_MEMORY_MB"
 """The environment's variable that sets the budget."""
 _SHARE = 0.5

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from fusion import cancel, color, memory, weights
 from fusion.blocks.guided_filter import affine_of_guides, apply_affine, scaled, shrink
 from fusion.enhance import IAT, Lumas
 from fusion.enhance import NAME as IAT_NAME
-from fusion.errors import WeightsError
+from fusion.errors import FusionError, WeightsError
 from fusion.image import ExposurePair, Photo
 from fusion.tiles import by_strips, extend, in_tiles
 
@@ -71,9 +71,27 @@ class Colour(NamedTuple):
 BY_COLOURFULNESS = Colour(color.by_colourfulness)
 
 
+class Option(NamedTuple):
+    """A number that a method's result depends on, beside the photographs."""
+
+    name: str
+    """Also the keyword that `Method.build` takes."""
+    low: float
+    high: float
+    default: float
+    meaning: str
+    """One line for the visitor."""
+
+
+Options: TypeAlias = Mapping[str, float]
+"""Values by an option's name; what is not named has its default."""
+Settled: TypeAlias = tuple[tuple[str, float], ...]
+"""Names and values of the options that are not at their default, as `Method.settled` gives them."""
+
+
 @dataclass(frozen=True)
 class Method:
-    """One way to fuse. A network: `build()(under, over) -> fused`, (B, C, H, W) from 0 to 1."""
+    """One way to fuse. A network: `build(**options)(under, over) -> fused`, (B, C, H, W) from 0 to 1."""
 
     name: str
     title: str
@@ -82,7 +100,7 @@ class Method:
     """False where the network was adapted; its file says how."""
     summary: str
     """One line for the visitor."""
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
     planes: Planes
     multiple_of: int = 1
     """The network takes sides that are multiples of this."""
@@ -104,6 +122,11 @@ class Method:
     """The network reads each luma twice, as it is and corrected by IAT: two channels."""
     recipe: Recipe | None = None
     """None where there is nothing to train."""
+    options: tuple[Option, ...] = ()
+    """What may be chosen without training anew."""
+    weighs: bool = False
+    """The network blends the exposures by weight maps, and tells them: `weight_maps(*exposures)` gives (N, B, 1, H, W),
+    which sum to 1 over N."""
 
     @property
     def channels(self) -> int:
@@ -121,6 +144,22 @@ class Method:
         """Why the method cannot be run here, as a sentence; None if it can. Its weights are loaded once to find out."""
         reason = weights.unusable(self.name, self.build) if self.recipe else None
         return reason or (weights.unusable(IAT_NAME, IAT) if self.enhanced else None)
+
+    def settled(self, options: Options) -> Settled:
+        """Those that are not at their default, in the order of their declaration: equal for equal results.
+
+        Raises `FusionError` for an option that there is not, and for a value out of its range.
+        """
+        known = {option.name: option for option in self.options}
+        for name, value in options.items():
+            if (option := known.get(name)) is None:
+                there = f"it has {', '.join(known)}" if known else "it has none"
+                raise FusionError(f"{self.title} has no option called {name}; {there}.")
+            if not option.low <= value <= option.high:  # NaN as well
+                low, high = f"{option.low:g}", f"{option.high:g}"
+                raise FusionError(f"The option {name} of {self.title} goes from {low} to {high}; {value:g} is outside.")
+        chosen = ((option.name, float(options.get(option.name, option.default)), option) for option in self.options)
+        return tuple((name, value) for name, value, option in chosen if value != option.default)
 
 
 TILES = {"cpu": 192, "cuda": 1024}
@@ -142,7 +181,8 @@ more than fits into `memory.budget`."""
 class Fuser:
     """A method loaded on a device: pair in, photograph out.
 
-    Raises `WeightsError` if the method's weights are missing, damaged or of another network.
+    Raises `WeightsError` if the method's weights are missing, damaged or of another network, and `FusionError` where
+    `Method.settled` does.
     """
 
     def __init__(
@@ -152,6 +192,7 @@ class Fuser:
         *,
         tile: int | None = None,
         fast_pixels: int = FAST_PIXELS,
+        options: Options | None = None,
     ) -> None:
         self.method = method
         self.fast_pixels = fast_pixels
@@ -161,7 +202,7 @@ class Fuser:
         """Of the pixels that the network would see; less where memory ran out."""
         if (reason := method.unavailable) is not None:
             raise WeightsError(reason)
-        network = method.build()
+        network = method.build(**dict(method.settled(options or {})))
         if method.recipe:
             weights.load(method.name, network)
         if method.halo is None:  # the others are looked after tile by tile
@@ -203,6 +244,19 @@ class Fuser:
             return fused.clamp_(0, 1).cpu()
         affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
         return self._at_full_size(photos[0], photos[-1], fused, affine).cpu()
+
+    @torch.inference_mode()
+    def weight_maps(self, pair: ExposurePair, *, mode: Mode = "auto") -> Tensor:
+        """What each exposure counts where: (N, 1, h, w) from dark to bright, of sum 1, as large as the network sees.
+
+        Raises `FusionError` where the method blends by no weights.
+        """
+        if not self.method.weighs:
+            raise FusionError(f"{self.method.title} does not blend by weight maps.")
+        photos = pair.frames if self.method.many else (pair.under, pair.over)
+        scale = self._scale(*pair.size, mode)
+        seen = (self._read(shrink(photo[None].to(self.device), scale)) for photo in photos)
+        return self.network.weight_maps(*seen)[:, 0].cpu()  # pyright: ignore[reportCallIssue]
 
     def _at_full_size(self, under: Tensor, over: Tensor, fused: Tensor, affine: Tensor | None) -> Photo:
         """In colour, what was fused at full size, (C, H, W), or what `affine` (C, 3, h, w) says of a smaller copy."""

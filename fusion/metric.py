@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
@@ -41,7 +42,34 @@ class Metric:
     """The paper that defines it."""
     meaning: str
     """One line for the visitor."""
+    caution: str
+    """What it rewards wrongly, in one sentence; `python -m docs.metrics FOLDER` prints the figures behind it."""
     measure: Callable[[Pixels, Pixels, Pixels], float]
+    bounds: tuple[float, float] = (0, inf)
+    """The lowest and the highest value there can be."""
+    mefb: str | None = None
+    """What MEFB (Zhang, Information Fusion 2021) calls it in its tables; None where it is not one of its twenty."""
+
+
+@dataclass(frozen=True)
+class ReferenceMetric:
+    """One measure of a fused picture against the picture that it should be.
+
+    `measure(fused, reference)` takes two `Pixels` of equal size and returns one number.
+    """
+
+    name: str
+    title: str
+    better: Better
+    source: str
+    """The paper that defines it."""
+    meaning: str
+    """One line for the visitor."""
+    caution: str
+    """What it rewards wrongly, in one sentence."""
+    measure: Callable[[Pixels, Pixels], float]
+    bounds: tuple[float, float] = (0, inf)
+    """The lowest and the highest value there can be."""
 
 
 SCORED_PIXELS = 1_000_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from os import PathLike
 from typing import TypeAlias, TypeVar
 
@@ -21,7 +21,7 @@ from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
 from fusion.ghost import Ghosts, Handling, find_ghosts, without_ghosts
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
-from fusion.method import Fuser, Method, Mode, Progress
+from fusion.method import Fuser, Method, Mode, Options, Progress, Settled
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS, Metric, Scorer
 from fusion.metrics import METRICS
@@ -33,6 +33,8 @@ _T = TypeVar("_T")
 
 RETRIES = 3
 """How often a method that ran out of memory is tried again, with less each time."""
+
+ONLY_TWO = "Ghosts are looked for between two exposures only: of more, nothing was taken out."
 
 _log = logging.getLogger(__name__)
 
@@ -114,17 +116,20 @@ def compare(
     scored_pixels: int | None = SCORED_PIXELS,
     corrected: bool = True,
     mode: Mode = "auto",
+    options: Mapping[str, Options] | None = None,
 ) -> Iterator[Event]:
     """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running`, `Fused` and `Scored`.
 
     `more` are further exposures of the scene, up to nine in all; all may come in any order. With `align`, hand-held
     ones are registered first. Where two show different things, `ghosts` says what is done. `methods` are names, in any
     order; None takes all that are available. A method that fails gives `Failed` and stops nothing else. `corrected`
-    False leaves `Corrected` out. Raises `ImageError` for a pair that cannot be used, `NotEnoughMemoryError` for one too
-    large for this computer and `FusionError` for an unknown method, before anything runs.
+    False leaves `Corrected` out. `options` are each method's own, by its name. Raises `ImageError` for a pair that
+    cannot be used, `NotEnoughMemoryError` for one too large for this computer and `FusionError` for an unknown method
+    or option, before anything runs.
     """
     memory.reuse_freed_memory()
     chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
+    settled = {name: method(name).settled(choices) for name, choices in (options or {}).items()}
     start = time.perf_counter()
     with memory.said():
         pair = _pair(under, over, *more, align=align)
@@ -148,7 +153,7 @@ def compare(
     scorer = Scorer(pair, metrics, limit=scored_pixels)
     still = _Still.of(pair, moved) if moved and ghosts == "remove" else None
     for m in chosen:
-        yield from _outcome(m, pair, lumas, place, scorer, mode, still)
+        yield from _outcome(m, settled.get(m.name, ()), pair, lumas, place, scorer, mode, still)
 
 
 def fuse(
@@ -161,19 +166,21 @@ def fuse(
     ghosts: Handling = "ignore",
     device: str | None = None,
     mode: Mode = "auto",
+    options: Options | None = None,
     progress: Progress | None = None,
 ) -> Photo:
     """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair and, where there are, of `more` exposures.
 
     With `align`, hand-held exposures are registered first, and cropped to what all of them show; where `ghosts` is
-    "remove", what moved between two is taken out.
+    "remove", what moved between two is taken out. `options` are what the method's `Method.options` declare.
 
-    Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method, `WeightsError` for one
-    without usable weights, `NotEnoughMemoryError` where smaller tiles, the CPU and a smaller copy do not help either.
+    Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method or option, `WeightsError`
+    for a method without usable weights, `NotEnoughMemoryError` where smaller tiles, the CPU and a smaller copy do not
+    help either.
     """
     with memory.said():
         pair = _pair(under, over, *more, align=align)
-    return fuse_pair(pair, method, ghosts=ghosts, device=device, mode=mode, progress=progress)
+    return fuse_pair(pair, method, ghosts=ghosts, device=device, mode=mode, options=options, progress=progress)
 
 
 def fuse_pair(
@@ -183,19 +190,49 @@ def fuse_pair(
     ghosts: Handling = "ignore",
     device: str | None = None,
     mode: Mode = "auto",
+    options: Options | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = _log.warning,
 ) -> Photo:
     """`fuse` for a pair that is loaded. `say` hears what had to be done for want of memory, as a sentence."""
     memory.reuse_freed_memory()
     place = device or default_device()
+    fuser = _loaded(name, place, method(name).settled(options or {}))
     with memory.said():
         moved = find_ghosts(pair) if ghosts == "remove" and not pair.between else None
         still = _Still.of(pair, moved) if moved else None
-        made = _fused(_loaded(method(name).name, place), pair, place, mode=mode, progress=progress, still=still)
+        made = _fused(fuser, pair, place, mode=mode, progress=progress, still=still)
     if made.note:
         say(made.note)
     return made.photo
+
+
+def weight_maps(
+    pair: ExposurePair,
+    name: str,
+    *,
+    device: str | None = None,
+    mode: Mode = "auto",
+    options: Options | None = None,
+) -> Tensor:
+    """What each exposure counts in each pixel of a method's picture: (N, 1, h, w) from dark to bright, of sum 1.
+
+    They are as large as what the method sees in this mode. Where a method for two fuses more, step by step, they are
+    the products of its steps' maps. Raises `FusionError` for a method that does not blend by weight maps, and where
+    `fuse_pair` does.
+    """
+    place = device or default_device()
+    fuser = _loaded(name, place, method(name).settled(options or {}))
+    if not pair.between or fuser.method.many:
+        return fuser.weight_maps(pair, mode=mode)
+    *darker, fused = pair.frames
+    maps: list[Tensor] = []
+    for frame in reversed(darker):
+        step = ExposurePair(frame, fused)
+        under, over = fuser.weight_maps(step, mode=mode)
+        maps = [under, *(over * each for each in maps or [torch.ones_like(over)])]
+        fused = _fused(fuser, step, place, mode=mode).photo
+    return torch.stack(maps)
 
 
 def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
@@ -218,13 +255,33 @@ def method(name: str) -> Method:
     raise FusionError(f"There is no method called {name}; choose from {', '.join(m.name for m in METHODS)}.")
 
 
+def by_method(settings: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
+    """Values of `METHOD.OPTION` as `compare` takes them, without those at their default, so equal for equal results.
+
+    Raises `FusionError` for a method or an option that there is not, and for a value out of range.
+    """
+    options: dict[str, dict[str, float]] = {}
+    for setting, value in settings:
+        name, _, option = setting.partition(".")
+        options.setdefault(name, {})[option] = value
+    settled = {name: dict(method(name).settled(chosen)) for name, chosen in options.items()}
+    return {name: chosen for name, chosen in settled.items() if chosen}
+
+
 def default_device() -> str:
     """cuda where there is one, else cpu."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _outcome(
-    m: Method, pair: ExposurePair, lumas: Lumas | None, device: str, scorer: Scorer, mode: Mode, still: _Still | None
+    m: Method,
+    options: Settled,
+    pair: ExposurePair,
+    lumas: Lumas | None,
+    device: str,
+    scorer: Scorer,
+    mode: Mode,
+    still: _Still | None,
 ) -> Iterator[Running | Fused | Scored | Failed]:
     """One method's events; whatever goes wrong concerns this method alone."""
     yield Running(m)
@@ -232,7 +289,7 @@ def _outcome(
         if m.enhanced and lumas is None:
             raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
         with memory.said():
-            fuser = _loaded(m.name, device)
+            fuser = _loaded(m.name, device, options)
             start = time.perf_counter()
             made = _fused(fuser, pair, device, lumas, mode=mode, still=still)
             fused = Fused(m, made.photo, time.perf_counter() - start, made.seen, made.note)
@@ -337,8 +394,8 @@ class _Still:
         return _Still(without_ghosts(pair, ghosts), ghosts.mask)
 
 
-def _loaded(name: str, device: str) -> Fuser:
-    return _or_on_cpu(partial(_fuser, name), device)
+def _loaded(name: str, device: str, options: Settled = ()) -> Fuser:
+    return _or_on_cpu(lambda place: _fuser(name, place, options), device)
 
 
 def _corrected(pair: ExposurePair, device: str) -> Lumas:
@@ -356,9 +413,9 @@ def _or_on_cpu(make: Callable[[str], _T], device: str) -> _T:
 
 
 @lru_cache(maxsize=32)
-def _fuser(name: str, device: str) -> Fuser:
+def _fuser(name: str, device: str, options: Settled = ()) -> Fuser:
     """Loaded once, shared by all callers: networks in inference hold no state."""
-    return Fuser(method(name), device)
+    return Fuser(method(name), device, options=dict(options))
 
 
 @lru_cache(maxsize=4)
@@ -368,8 +425,11 @@ def _corrector(device: str) -> Corrector:
 
 def _marked(pair: ExposurePair, handling: Handling) -> tuple[ExposurePair, Ghosts | None]:
     """Where two exposures show different things, and the pair with a note on it."""
-    moved = None if pair.between else find_ghosts(pair)
-    if moved is None:
+    if pair.between:
+        said = (ONLY_TWO,) if handling == "remove" else ()
+        return replace(pair, notes=(*pair.notes, *said)), None
+    moved = find_ghosts(pair)
+    if moved is None or (handling == "mark" and not moved.certain):
         return pair, None
     note = f"Something moved between the exposures, in {100 * moved.share:.1f} % of the picture"
     what = "there the better exposed photograph was taken" if handling == "remove" else "it may show twice"

@@ -19,6 +19,7 @@ from fusion.pipeline import Scored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 Scores = Mapping[str, float]
 Row = dict[str, str | int | bool | None]
@@ -33,6 +34,7 @@ def method_row(method: Method) -> Row:
         "parameters": method.parameters,
         "available": method.unavailable is None,
         "reason": method.unavailable,
+        "options": ", ".join(f"{o.name} {o.low:g} to {o.high:g} ({o.default:g})" for o in method.options) or None,
     }
 
 
@@ -64,6 +66,19 @@ def settings(methods: Sequence[str], metrics: Sequence[str], device: str) -> dic
         "weights_sha256": used,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+
+
+def draw_weights(maps: Tensor) -> NDArray[np.uint8]:
+    """Weight maps (N, 1, H, W) as one picture (H, W, 3): where among the exposures the weights' mean lies.
+
+    Of two exposures, that is the share of the brighter one. From dark blue, the darkest, to yellow, the brightest, on
+    cividis (Nunez, Anderton, Renslow, 2018), which is even to the eye with and without all kinds of cones.
+    """
+    import cv2
+    import torch
+
+    place = (torch.linspace(0, 1, len(maps)).view(-1, 1, 1, 1) * maps).sum(0)
+    return np.asarray(cv2.applyColorMap(to_uint8(place), cv2.COLORMAP_CIVIDIS)[..., ::-1], np.uint8)
 
 
 _PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless", "gradio")

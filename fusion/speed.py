@@ -19,6 +19,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from fusion import memory
+
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
@@ -154,7 +156,7 @@ def _serve(pipe: Connection, name: str, files: tuple[Path, Path], mode: Mode) ->
                 fuse()
                 pipe.send(time.perf_counter() - start)
             else:
-                pipe.send((way(), _peak_mb()))
+                pipe.send((way(), memory.peak_mb()))
         except Exception as error:  # noqa: BLE001  # the parent raises it
             pipe.send(error)
 
@@ -164,9 +166,7 @@ def _peer(files: tuple[Path, Path], *, kept: bool) -> tuple[Callable[[], object]
     import numpy as np
 
     if kept:
-        from fusion.memory import reuse_freed_memory
-
-        reuse_freed_memory()
+        memory.reuse_freed_memory()
     pictures = [np.load(file) for file in files]
     merge = cv2.createMergeMertens()
     return lambda: merge.process(pictures), lambda: "exact"
@@ -185,19 +185,6 @@ def _ours(name: str, files: tuple[Path, Path], mode: Mode) -> tuple[Callable[[],
         return "exact" if (height, width) == pair.size else f"fast {width}x{height}"
 
     return lambda: fuse_pair(pair, name, device="cpu", mode=mode), way
-
-
-def _peak_mb() -> float:
-    """Of this process. Where /proc is not, the system's figure may include the parent's."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def draw(rows: Sequence[MethodRow], path: Path) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 
-from fusion.brackets import OURS, find_brackets, shown
+from fusion.brackets import find_brackets, shown
 from fusion.errors import DatasetError
+from fusion.resume import OURS
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +15,7 @@ import torch
 from fusion import memory, weights
 from fusion.cli import main
 from fusion.image import load_pair, save
-from fusion.metrics import METRICS
+from fusion.metrics import BENCHMARK
 from fusion.pipeline import fuse
 from fusion.training import trainable
 
@@ -37,7 +35,9 @@ def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods", "--json"]) == 0
     rows = printed(capsys)
     assert isinstance(rows, list)
-    assert [set(row) for row in rows] == [{"name", "title", "paper", "parameters", "available", "reason"}] * len(rows)
+    assert [set(row) for row in rows] == [
+        {"name", "title", "paper", "parameters", "available", "reason", "options"}
+    ] * len(rows)
     assert {"mambamef", "mertens", "mertens-torch"} <= {row["name"] for row in rows}
     assert all(row["available"] == (row["reason"] is None) for row in rows)
 
@@ -100,27 +100,7 @@ def test_metrics(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["metrics", *pair, str(tmp_path / "a.png"), "--json"]) == 0
     scores = printed(capsys)
     assert isinstance(scores, dict)
-    assert list(scores) == [metric.name for metric in METRICS]
-
-
-def test_evaluate_set(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate-set", str(dataset), "-m", "mertens", "-o", str(tmp_path), "--json"]) == 0
-    rows = printed(capsys)
-    assert isinstance(rows, list)
-    assert rows[0]["pairs"] == 6
-    assert {"mef_ssim", "parameters", "gflops", "total_seconds", "mean_seconds"} <= set(rows[0])
-    assert len(list((tmp_path / "mertens").glob("*.png"))) == 6
-
-
-def test_a_bad_scene_is_listed_and_stops_nothing(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(dataset, tmp_path / "set")
-    (tmp_path / "set" / "scene2" / "2_B.png").write_bytes(b"not a picture")
-    assert main(["evaluate-set", str(tmp_path / "set"), "-m", "mertens", "--json"]) == 1
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)[0]["pairs"] == 5
-    assert "mertens, scene2: The second picture is not a JPEG" in captured.err
+    assert list(scores) == [metric.name for metric in BENCHMARK]
 
 
 def test_flops_of_a_convolution_by_hand() -> None:
@@ -160,28 +140,10 @@ def test_every_network_trains_in_one_line(dataset: Path, tmp_path: Path, capsys:
         assert (tmp_path / fact["name"] / "best.safetensors").is_file()
 
 
-def test_references_are_compared_with_where_there_are_some(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "scenes"
-    for name in ("scene0", "scene1"):
-        shutil.copytree(dataset / name, folder / name)
-    fused = fuse(dataset / "scene0" / "0_A.png", dataset / "scene0" / "0_B.png", method="mertens")
-    save((fused * 255).round().clamp(10, 245).sub(10) / 255, folder / "scene0" / "0_GT.png")
-    assert main(["evaluate-set", str(folder), "-m", "mertens", "--json"]) == 0
-    row = json.loads(capsys.readouterr().out)[0]
-    assert row["pairs"] == 2
-    assert row["reference_psnr"] == pytest.approx(20 * math.log10(255 / 10), abs=1.5)
-    assert 0.5 < row["reference_ssim"] < 1
-    assert main(["evaluate-set", str(dataset), "-m", "mertens", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["reference_psnr"] is None
-
-
 WRONG_USE = [
     (["fuse", "a.png", "b.png", "-m", "nonsense", "-o", "c.png"], "There is no method called nonsense"),
     (["compare", "a.png", "b.png", "-m", "nonsense", "-o", "c"], "there is no method called nonsense"),
     (["compare", "a.png", "b.png", "-m", ",", "-o", "c"], "name at least one method"),
-    (["evaluate-set", "nowhere", "-m", "mertens"], "is not a folder"),
     (["train", "mertens", "--data", "nowhere", "--steps", "1"], "mertens cannot be trained"),
     (["train", "iat", "--data", "nowhere"], "Say how long to train"),
     (["fuse", "a.png"], "the following arguments are required"),

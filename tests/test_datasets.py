@@ -11,7 +11,7 @@ from fusion.errors import DatasetError
 
 def test_scenes_are_found_whatever_the_case(dataset: Path, tmp_path: Path) -> None:
     assert [pair.scene for pair in find_pairs(dataset)] == [f"scene{i}" for i in range(6)]
-    for name in ("sky_a.TIF", "sky_B.JPG", "sky.jpg"):
+    for name in ("sky_a.TIF", "sky_B.JPG", "sky.jpg", "._sky_a.TIF"):
         (tmp_path / "sky").mkdir(exist_ok=True)
         (tmp_path / "sky" / name).touch()
     assert [(p.under.name, p.over.name) for p in find_pairs(tmp_path)] == [("sky_a.TIF", "sky_B.JPG")]

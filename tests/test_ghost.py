@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusion.ghost import find_ghosts, overlay, without_ghosts
+from fusion.ghost import Handling, find_ghosts, overlay, without_ghosts
 from fusion.image import ExposurePair, as_pair, load_pair
 from fusion.pipeline import Fused, Loaded, compare, fuse_pair
 
@@ -42,6 +42,7 @@ def test_what_moved_is_found_where_it_was_and_where_it_is(moved: ExposurePair) -
     assert ghosts
     for place in (BOX, LATER):
         assert float(ghosts.mask[place].mean()) > 0.95
+    assert ghosts.certain
     assert ghosts.share == pytest.approx(2 * 70 * 70 / (260 * 400), rel=0.3)
     assert float(ghosts.mask[0, 170:].max()) == 0
 
@@ -55,6 +56,32 @@ def test_nothing_is_found_in_examples_of_one_instant(name: str) -> None:
     pair = load_pair(*sorted((EXAMPLES / name).glob("*er.*")))
     ghosts = find_ghosts(pair)
     assert ghosts is None or ghosts.share < 0.002
+
+
+@pytest.mark.parametrize("name", ["goldengate", "ocean"])
+def test_what_is_not_certain_is_not_told_unasked(name: str) -> None:
+    pair = load_pair(*sorted((EXAMPLES / name).glob("*er.*"), reverse=True))
+    ghosts = find_ghosts(pair)
+    assert ghosts
+    assert not ghosts.certain
+    first = next(compare(pair.under, pair.over, [], align=False, corrected=False))
+    assert isinstance(first, Loaded)
+    assert first.ghosts is None
+    assert not first.pair.notes
+    asked = next(compare(pair.under, pair.over, [], ghosts="remove", align=False, corrected=False))
+    assert isinstance(asked, Loaded)
+    assert asked.ghosts
+
+
+def test_of_more_than_two_exposures_it_is_said_that_nothing_is_taken_out(still: ExposurePair) -> None:
+    def notes(handling: Handling) -> str:
+        middle = (still.under + still.over) / 2
+        loaded = next(compare(still.under, still.over, [], more=[middle], ghosts=handling, align=False))
+        assert isinstance(loaded, Loaded)
+        return " ".join(loaded.pair.notes)
+
+    assert "between two exposures only" in notes("remove")
+    assert "between two exposures only" not in notes("mark")
 
 
 @pytest.mark.parametrize("method", ["mertens", "meflut"])

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("errors", "files", "cancel"),
     ("memory",),
-    ("color", "tiles", "blocks", "profiles", "encode"),
+    ("color", "tiles", "blocks", "profiles", "encode", "resume"),
     ("decode",),
     ("child",),
     ("image", "weights"),
@@ -23,7 +23,7 @@ LAYERS = (
     ("methods",),
     ("datasets", "pipeline", "brackets", "camera", "training_log"),
     ("training", "evaluation", "report", "speed", "radiance"),
-    ("gpu", "folder"),
+    ("gpu", "folder", "benchmark"),
     ("page", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

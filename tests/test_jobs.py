@@ -97,11 +97,12 @@ def test_what_nobody_follows_stops_and_what_waited_never_starts(line: Line) -> N
     seen: list[Any] = []
 
     def follow() -> None:
-        seen.extend(line.follow(running.steps, wanted=lambda: here))
+        for state in line.follow(running.steps, wanted=lambda: here):
+            seen.append(state)  # noqa: PERF402  # one by one
 
     thread = threading.Thread(target=follow)
     thread.start()
-    while not running.made:
+    while not seen:
         time.sleep(0.01)
     left, _ = following(line, waiting)
     left.close()  # pyright: ignore[reportAttributeAccessIssue]

@@ -24,7 +24,7 @@ from fusion.method import Mode
 from fusion.metrics import METRICS
 from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
-from fusion.pipeline import Event, Failed, Fused, Running, Scored, compare, method
+from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 with warnings.catch_warnings():
@@ -370,7 +370,7 @@ def test_axe_finds_nothing(
     def opened() -> Page:
         page = open_page(width=width, theme=theme)
         page.add_style_tag(content="* { transition: none !important }")  # or colours between two are looked at
-        for closed in ("Metrics", "About"):
+        for closed in ("Metrics", "Options of the methods", "About"):
             page.get_by_role("button", name=closed).first.click()
         page.locator(".described summary").click()
         return page
@@ -394,7 +394,7 @@ def test_axe_finds_nothing(
     fuse(page, *pair)
     expect(page.locator("#zip")).to_be_enabled()
     assert findings(page) == []
-    for tool in ("Difference", "Histogram", "Region", "Blind vote"):
+    for tool in ("Difference", "Histogram", "Region", "Blind vote", "Weights"):
         page.get_by_role("button", name=tool, exact=True).click()
         assert findings(page) == []
 
@@ -482,6 +482,27 @@ def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
     finished = Finished()
     finished.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=State.FAILED),)))
     assert finished.get(("a",)) is None
+
+
+def test_runs_with_other_options_are_other_runs(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(app, "cache_folder", lambda: tmp_path)
+
+    def last(contrast: float) -> Run:
+        options = by_method([("mertens.contrast", contrast), ("pyramef.detail", 1.3)])
+        files = [str(path) for path in pair]
+        made = app.runs(files, ["mertens"], "auto", align=False, deghost=False, options=options, wanted=lambda: True)
+        run = list(made)[-1]
+        assert isinstance(run, Run)
+        return run
+
+    half, plain = last(0.5), last(1)
+    assert last(0.5) is half
+    assert plain is not half
+    assert half.options == {"mertens": {"contrast": 0.5}}
+    assert plain.options == {}  # of methods that are not among the chosen, options do not count
 
 
 def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() -> None:

@@ -23,7 +23,7 @@ pytestmark = quiet_server
 
 TRANSLATED = sorted(set(LANGUAGES) - {"en"})
 LOCALES = [("de-DE", "de"), ("zh-CN", "zh-CN")]
-TOOLS = ["difference", "histogram", "region", "vote"]
+TOOLS = ["difference", "histogram", "region", "vote", "weights"]
 MARKUP = {("sheet", "hint")}
 """The only sentence with tags: its template takes it as it is."""
 
@@ -113,6 +113,11 @@ def test_the_page_speaks_the_browsers_language(
     expect(page.locator(".tally")).to_have_text(f"{text['vote']['several']} {text['vote']['kept']}".format(count=0))
     page.locator("[data-vote='1']").click()
     expect(page.locator(".tally")).to_have_text(f"{text['vote']['one']} {text['vote']['kept']}")
+
+    page.locator("[data-tool=weights]").click()
+    expect(tile(page, "mertens").locator(".measure")).to_have_text(pattern(text["weights"]["shares"]))
+    page.locator("#options button").first.click()
+    expect(page.locator("#mertens-sigma")).to_contain_text(text["page"]["option_sigma_info"])
 
     page.locator("#about button").first.click()
     expect(page.locator("#about")).to_contain_text(text["about"]["privacy_text"])

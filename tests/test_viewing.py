@@ -14,14 +14,16 @@ import torch
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from fusion.image import load, save, to_uint8
+from fusion.image import ExposurePair, load, save, to_uint8
 from fusion.page import examples
 from fusion.page.gallery import Run
+from fusion.pipeline import weight_maps
+from fusion.report import draw_weights
 from tests.visitor import METHODS, Open, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
 
-TOOLS = ["Difference", "Histogram", "Region", "Blind vote"]
+TOOLS = ["Difference", "Histogram", "Region", "Blind vote", "Weights"]
 PICTURES = ["under", "over", "under-iat", "over-iat", *METHODS]
 LABELS = [
     "Under-exposed",
@@ -146,6 +148,68 @@ def test_the_histogram_peaks_at_the_pictures_levels(open_page: Open, flat: tuple
     # 100 in all channels; 200 and 60 in red and green; the luma of (200, 60, 255) is 124. 255 does not count.
     assert {near for level in (60, 100, 124, 200) for near in painted if abs(near - level) < 2}
     assert all(min(abs(x - level) for level in (60, 100, 124, 200, 255)) <= 2 for x in painted)
+
+
+@needs_chromium
+def test_the_weight_maps_colour_is_that_of_the_weight(open_page: Open, flat: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *flat)
+    keys(page, "w")
+    measure = tile(page, "mertens").locator(".measure")
+    expect(measure).to_contain_text("On average ")
+    tile(page, "mertens").scroll_into_view_if_needed()
+    # Grey on black: exposedness alone tells them apart, and no contrast or colour but at the edge.
+    under, over = (load(path).photo for path in flat)
+    maps = weight_maps(ExposurePair(under, over), "mertens")
+    wanted = draw_weights(maps)
+    for x in (0.25, 0.75):
+        colour = [*wanted[120, round(320 * x)].tolist(), 255]
+        assert laid(page, "mertens", x, 0.5) == pytest.approx(colour, abs=2)
+    shares = [f"{100 * float(each.mean()):.0f} %" for each in maps]
+    expect(measure).to_have_text(f"On average {', '.join(shares)}, from dark to bright")
+    # While a photograph is held, it is seen; and the tool closes by its own key.
+    page.locator(".grid").focus()
+    page.keyboard.down("u")
+    expect(tile(page, "mertens").locator(".overlay")).to_be_hidden()
+    page.keyboard.up("u")
+    page.keyboard.press("w")
+    expect(measure).to_be_hidden()
+
+
+@needs_chromium
+def test_options_and_presets_on_the_page(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    opened = page.get_by_role("button", name="Options of the methods")
+    opened.click()
+    expect(page.locator("#mertens-contrast")).to_be_visible()
+    expect(page.locator("#pyramef-detail")).to_be_hidden()  # it is not ticked
+    page.get_by_label("number input for Contrast").first.fill("0.5")
+    page.keyboard.press("Tab")
+    fuse(page, *pair)
+    expect(tile(page, "mertens").locator(".changed")).to_have_text("Contrast 0.5")
+    assert tile(page, "mertens-torch").locator(".changed").count() == 0
+
+    page.get_by_label("Remove ghosts").check()
+    page.get_by_role("button", name="Crisp", exact=True).click()
+    expect(page.locator("#pyramef-detail input[type=number]")).to_have_value("1.2")
+    expect(page.locator("#mertens-contrast input[type=number]")).to_have_value("1")
+    page.get_by_role("button", name="Fast look", exact=True).click()
+    expect(page.get_by_label("Remove ghosts")).not_to_be_checked()
+    expect(page.locator("#pyramef-detail")).to_be_hidden()
+    ticked = [box.get_attribute("name") for box in page.locator("#methods input:checked").all()]
+    assert ticked == ["meflut", "mertens"]
+    for box in page.locator("#methods input:checked").all():
+        box.uncheck()
+    expect(page.locator("#options")).to_be_hidden()
+
+
+@needs_chromium
+def test_a_link_sets_options(open_page: Open) -> None:
+    page = open_page(query="&example=courtyard&methods=mertens&mertens.sigma=0.4")
+    page.locator(".status.done").wait_for()
+    expect(tile(page, "mertens").locator(".changed")).to_have_text("Sigma 0.4")
+    address = page.get_by_role("link", name="Copy link").get_attribute("href")
+    assert address == "?example=courtyard&methods=mertens&mertens.sigma=0.4"
 
 
 def figure_of(page: Page, scale: int, tmp_path: Path) -> NDArray[np.uint8]:
@@ -447,6 +511,8 @@ def test_tools_fit_a_phone(open_page: Open, pair: tuple[Path, Path], theme: str)
             drag_by_touch(page, "under")
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert page.locator("section.panel:visible").count() == 1
+    expect(tile(page, "mertens").locator(".measure")).to_contain_text("from dark to bright")
+    page.get_by_role("button", name="Blind vote").tap()
     page.get_by_role("button", name="B is better").tap()
     expect(page.locator(".tally")).to_contain_text("1 comparison")
 
@@ -465,6 +531,8 @@ def test_every_tool_has_a_name_and_a_visible_focus(open_page: Open, pair: tuple[
         expect(page.get_by_role("button", name=tool, exact=True)).to_have_attribute("aria-expanded", "true")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         assert page.evaluate(nameless) == 0
+    expect(tile(page, "mertens").locator(".measure")).to_contain_text("from dark to bright")
+    keys(page, "v")
     expect(page.locator(".tally")).to_contain_text("0 comparisons")
     while "No difference" not in page.evaluate("document.activeElement.textContent")[:20]:
         page.keyboard.press("Tab")

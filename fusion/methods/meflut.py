@@ -39,12 +39,16 @@ class MEFLUT(nn.Module):
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        return blend((under, over), self.weight_maps(under, over))
 
-        def weigh(rows: slice, _: slice) -> Tensor:
+    def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
+        """What each exposure counts: (2, B, 1, H, W)."""
+
+        def shares(rows: slice, _: slice) -> Tensor:
             frames = zip(self.tables, (under, over), strict=True)
             return torch.softmax(torch.stack([look_up(table, luma[..., rows, :]) for table, luma in frames]), 0)
 
-        return blend((under, over), by_strips(weigh, under.shape[-2:], under.device))
+        return by_strips(shares, under.shape[-2:], under.device)
 
 
 def look_up(table: Tensor, luma: Tensor) -> Tensor:
@@ -64,5 +68,6 @@ METHOD = Method(
     build=MEFLUT,
     planes=Planes.LUMA,
     cheap=True,
+    weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1e-1, weight_decay=0.0),
 )

@@ -75,10 +75,19 @@ class MEFNet(nn.Module):
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """The weighted mean of both, so within 0 ... 1."""
         frames = torch.cat((under, over))
-        low = shrink(frames, _LOW_SIDE / min(frames.shape[-2:]))
-        weights = fast_guided_filter(self.weigh(low).float(), low, frames).abs() + _WEIGHT_FLOOR
+        weights = self._weights(frames)
         weighted, total = (x.unflatten(0, (2, -1)).sum(0) for x in (weights * frames, weights))
         return weighted / total
+
+    def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
+        """What each exposure counts: (2, B, 1, H, W)."""
+        weights = self._weights(torch.cat((under, over))).unflatten(0, (2, -1))
+        return weights / weights.sum(0)
+
+    def _weights(self, frames: Tensor) -> Tensor:
+        """Of both exposures' lumas (2B, 1, H, W), of the same shape; any sum."""
+        low = shrink(frames, _LOW_SIDE / min(frames.shape[-2:]))
+        return fast_guided_filter(self.weigh(low).float(), low, frames).abs() + _WEIGHT_FLOOR
 
 
 METHOD = Method(
@@ -90,5 +99,6 @@ METHOD = Method(
     build=MEFNet,
     planes=Planes.LUMA,
     working_bytes=60,
+    weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.method import Method, Planes
+from fusion.method import Method, Option, Planes
 from fusion.tiles import by_strips, mirror
 
 Variant = Literal["paper", "torch"]
@@ -63,6 +63,34 @@ def exposure_fusion(
     black and white at which values begin to be bent into range; 0 clamps. Sides of 2 pixels or more. Raises ValueError
     for other shapes.
     """
+    frames, port = tuple(burst), variant == "torch"
+    weights = weight_maps(
+        frames,
+        contrast=contrast,
+        saturation=saturation,
+        exposedness=exposedness,
+        sigma=sigma,
+        grey=grey,
+        variant=variant,
+    )
+    fused = _blend(frames, tuple(weights), _PORT if port else _PAPERS)
+    return _bend(fused, roll_off) if roll_off else fused.clamp(0, 1)
+
+
+def weight_maps(
+    burst: Tensor | Sequence[Tensor],
+    *,
+    contrast: float = 1.0,
+    saturation: float = 1.0,
+    exposedness: float = 1.0,
+    sigma: float = 0.2,
+    grey: tuple[float, float, float] = OPENCV_GREY,
+    variant: Variant = "paper",
+) -> Tensor:
+    """How much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), which sum to 1.
+
+    Arguments and errors are those of `exposure_fusion`, which blends by them.
+    """
     frames = tuple(burst)
     shape = frames[0].shape if frames else torch.Size()
     if len(shape) not in (3, 4) or shape[-3] not in (1, 3) or min(shape[-2:]) < 2:
@@ -87,9 +115,7 @@ def exposure_fusion(
             weights = torch.nan_to_num(weights, nan=1 / len(frames))
         return weights.narrow(-2, rows.start - seen.start, rows.stop - rows.start)
 
-    weights = by_strips(shares, shape[-2:], frames[0].device, margin=1)
-    fused = _blend(frames, tuple(weights), _PORT if port else _PAPERS)
-    return _bend(fused, roll_off) if roll_off else fused.clamp(0, 1)
+    return by_strips(shares, shape[-2:], frames[0].device, margin=1)
 
 
 def blend(burst: Tensor | Sequence[Tensor], weight: Tensor | Sequence[Tensor]) -> Tensor:
@@ -232,18 +258,42 @@ def _bend(values: Tensor, knee: float) -> Tensor:
 
 
 class Mertens(nn.Module):
-    """Exposure fusion as a network without parameters: frames (B, 3, H, W), two or more -> (B, 3, H, W)."""
+    """Exposure fusion as a network without parameters: frames (B, 3, H, W), two or more -> (B, 3, H, W).
 
-    def __init__(self, variant: Variant = "paper") -> None:
+    The arguments are those of `exposure_fusion`.
+    """
+
+    def __init__(
+        self,
+        variant: Variant = "paper",
+        *,
+        contrast: float = 1.0,
+        saturation: float = 1.0,
+        exposedness: float = 1.0,
+        sigma: float = 0.2,
+    ) -> None:
         super().__init__()
-        self.variant: Variant = variant
+        choices = {"contrast": contrast, "saturation": saturation, "exposedness": exposedness, "sigma": sigma}
+        self.fuse = partial(exposure_fusion, variant=variant, **choices)
+        self.maps = partial(weight_maps, variant=variant, **choices)
 
     def forward(self, *frames: Tensor) -> Tensor:
         """Fused photographs, clamped."""
-        return exposure_fusion(frames, variant=self.variant)
+        return self.fuse(frames)
+
+    def weight_maps(self, *frames: Tensor) -> Tensor:
+        """What each frame counts: (N, B, 1, H, W)."""
+        return self.maps(frames)
 
 
 _PAPER = "Mertens et al., Exposure Fusion, Pacific Graphics 2007"
+
+_OPTIONS = (
+    Option("contrast", 0, 3, 1, "How much sharp structure counts: the exponent of that weight."),
+    Option("saturation", 0, 3, 1, "How much colour counts: the exponent of that weight."),
+    Option("exposedness", 0, 3, 1, "How much it counts to be neither dark nor bright: the exponent of that weight."),
+    Option("sigma", 0.05, 1, 0.2, "How far from middle grey is still well exposed."),
+)
 
 METHOD = Method(
     name="mertens",
@@ -255,6 +305,8 @@ METHOD = Method(
     planes=Planes.RGB,
     many=True,
     cheap=True,
+    options=_OPTIONS,
+    weighs=True,
 )
 
 METHOD_TORCH = Method(
@@ -267,4 +319,6 @@ METHOD_TORCH = Method(
     planes=Planes.RGB,
     many=True,
     cheap=True,
+    options=_OPTIONS,
+    weighs=True,
 )

@@ -1,11 +1,18 @@
-"""The metrics: METRICS, in the order in which the page shows them. A new one is a file and a line here."""
+"""The metrics: METRICS, in the order in which the page shows them, and BENCHMARK, which has the slower ones as well.
+
+A new one is a file and a line here. Those against a reference are in `fusion.metrics.reference`.
+"""
 
 from __future__ import annotations
 
 from fusion.metric import Metric
-from fusion.metrics import mef_ssim, psnr_mefb, qabf, ssim, vif
+from fusion.metrics import fmi, mef_ssim, phase_congruency, psnr, qabf, ssim, vif
+from fusion.metrics.artefacts import HALO, LOST_HIGHLIGHTS, LOST_SHADOWS, NOISE_GAIN
+from fusion.metrics.colour import COLOURFULNESS
 from fusion.metrics.contrast import AG, EI, SD, SF
-from fusion.metrics.information import CE, ENTROPY, NMI, QNCIE
+from fusion.metrics.information import CE, ENTROPY, NMI, QNCIE, TE, TE_MEFB
+from fusion.metrics.perception import QCB, QCV
+from fusion.metrics.similarity import QC, QC_MEFB, QW, QY, QY_MEFB
 
 METRICS: tuple[Metric, ...] = (
     ssim.METRIC,
@@ -16,9 +23,31 @@ METRICS: tuple[Metric, ...] = (
     AG,
     EI,
     CE,
-    psnr_mefb.PSNR_MEFB,
+    psnr.PSNR_MEFB,
     NMI,
     QNCIE,
     qabf.METRIC,
     vif.METRIC,
+)
+
+BENCHMARK: tuple[Metric, ...] = (
+    *METRICS,
+    TE_MEFB,
+    QW,
+    QY_MEFB,
+    QC_MEFB,
+    QCB,
+    QCV,
+    fmi.METRIC,
+    psnr.PSNR,
+    TE,
+    qabf.XYDEAS,
+    QY,
+    QC,
+    COLOURFULNESS,
+    HALO,
+    LOST_SHADOWS,
+    LOST_HIGHLIGHTS,
+    NOISE_GAIN,
+    phase_congruency.METRIC,  # the slowest: a scorer starts with it
 )

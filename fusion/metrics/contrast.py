@@ -6,6 +6,8 @@ them sees the sources: noise, halos and over-sharpening raise all four. A flat p
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fusion.metric import Better, Metric
@@ -52,7 +54,10 @@ SD = Metric(
     better=Better.HIGHER,
     source="Rao, Measurement Science and Technology 1997; MEFB",
     meaning="Overall contrast of the result",
+    caution="A copy of the over-exposed photograph scores above a careful fusion, and sharpening raises it",
     measure=mean_over_rgb(_sd),
+    bounds=(0, 127.5),
+    mefb="SD",
 )
 
 SF = Metric(
@@ -61,7 +66,10 @@ SF = Metric(
     better=Better.HIGHER,
     source="Eskicioglu, Fisher, IEEE Transactions on Communications 1995; MEFB",
     meaning="How much neighbouring pixels differ: detail, and noise as well",
+    caution="Over-sharpening and noise raise it",
     measure=mean_over_rgb(_sf),
+    bounds=(0, 255 * math.sqrt(2)),
+    mefb="Spatial_frequency",
 )
 
 AG = Metric(
@@ -70,7 +78,9 @@ AG = Metric(
     better=Better.HIGHER,
     source="Cui, Feng, Xu, Li, Chen, Optics Communications 2015; MEFB",
     meaning="Mean steepness of the result: detail, and noise as well",
+    caution="Over-sharpening and noise raise it",
     measure=mean_over_rgb(_ag),
+    mefb="Avg_gradient",
 )
 
 EI = Metric(
@@ -79,5 +89,7 @@ EI = Metric(
     better=Better.HIGHER,
     source="Rajalingam, Priya, 2018; MEFB",
     meaning="Mean strength of edges in the result",
+    caution="Over-sharpening and noise raise it",
     measure=mean_over_rgb(_ei),
+    mefb="Edge_intensity",
 )

@@ -1,18 +1,21 @@
-"""Metrics of Shannon's information: entropy, cross entropy, mutual information and its correlation matrix.
+"""Metrics of information: entropy, cross entropy, mutual information (Shannon's and Tsallis'), its correlation matrix.
 
 All are measured on 256-level histograms of R, G and B apart, without border or window, as in MEFB
 (Zhang, "Benchmarking and comparing multi-exposure image fusion algorithms", Information Fusion 2021).
 MEFB stretches each plane to 0..255 before it forms joint histograms. A stretch keeps distinct levels
-distinct, so that no entropy changes; it is left out, and a flat plane needs no special case.
+distinct, so that no entropy changes; but for `te_mefb` it is left out, and a flat plane needs no special case.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fusion.metric import Better, Metric
-from fusion.metrics.histogram import entropy, histogram, mutual_information
-from fusion.metrics.planes import Levels, mean_over_rgb
+from fusion.metrics.histogram import entropy, histogram, joint_histogram, mutual_information
+from fusion.metrics.planes import Levels, mean_over_rgb, stretched
 
 _BITS_PER_DIGIT = 8  # log2(256): QNCIE counts in base 256
 
@@ -66,13 +69,48 @@ def _qncie(fused: Levels, under: Levels, over: Levels) -> float:
     return float(1 + np.sum(share * np.log2(share)) / _BITS_PER_DIGIT)
 
 
+_TSALLIS = 1.85
+"""Cvejic's q."""
+
+
+def _tsallis(joint: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """(1 - sum p^q / e^(q - 1)) / (1 - q) of a joint distribution, where one is expected; 0 where both are the same."""
+    there = expected > 0
+    return float((1 - np.sum(joint[there] ** _TSALLIS / expected[there] ** (_TSALLIS - 1))) / (1 - _TSALLIS))
+
+
+def _te(fused: Levels, under: Levels, over: Levels) -> float:
+    """Sum of Tsallis' mutual information with either source, 0 to 260: the joint levels against independent ones."""
+    value = 0.0
+    for source in (under, over):
+        joint = joint_histogram(source, fused).reshape(256, 256) / fused.size
+        value += _tsallis(joint, np.outer(joint.sum(1), joint.sum(0)))
+    return value
+
+
+def _te_mefb(fused: Levels, under: Levels, over: Levels) -> float:
+    """`te` with the two marginals exchanged: what is expected of (a, b) is the probability of (b, a); any number.
+
+    It therefore says little of what the pictures share, and depends on the levels themselves, which MEFB stretches
+    to 0 ... 255. A flat plane, which it divides by zero, becomes zeros.
+    """
+    value, f = 0.0, stretched(fused)
+    for source in (under, over):
+        joint = joint_histogram(stretched(source), f).reshape(256, 256) / fused.size
+        value += _tsallis(joint, np.outer(joint.sum(0), joint.sum(1)))
+    return value
+
+
 ENTROPY = Metric(
     name="entropy",
     title="Entropy (bits)",
     better=Better.HIGHER,
     source="Roberts, van Aardt, Ahmed, Journal of Applied Remote Sensing 2008; MEFB",
     meaning="How many tonal levels the result uses, and how evenly; noise raises it too",
+    caution="Noise raises it, and so does blur",
     measure=mean_over_rgb(_entropy),
+    bounds=(0, 8),
+    mefb="Entropy",
 )
 
 CE = Metric(
@@ -81,7 +119,10 @@ CE = Metric(
     better=Better.LOWER,
     source="Bulanon, Burks, Alchanatis, Biosystems Engineering 2009; MEFB",
     meaning="How far the tonal distribution is from the two photographs'",
+    caution="Darkening a result can improve it: a histogram says nothing of where in the picture the levels are",
     measure=mean_over_rgb(_cross_entropy),
+    bounds=(-1 / (math.e * math.log(2)), math.inf),
+    mefb="Cross_entropy",
 )
 
 NMI = Metric(
@@ -90,7 +131,10 @@ NMI = Metric(
     better=Better.HIGHER,
     source="Hossny, Nahavandi, Creighton, Electronics Letters 2008; MEFB",
     meaning="How well each photograph's levels are predicted by the result's, 0 to 2",
+    caution="A copy of one photograph scores best, then the plain mean of both; a careful fusion comes far behind",
     measure=mean_over_rgb(_nmi),
+    bounds=(0, 2),
+    mefb="NMI",
 )
 
 QNCIE = Metric(
@@ -99,5 +143,31 @@ QNCIE = Metric(
     better=Better.HIGHER,
     source="Wang, Shen, Zhang, Zhang, Image Fusion: Algorithms and Applications 2008; MEFB",
     meaning="How strongly the result and both photographs depend on one another, 0.8 to 1",
+    caution="The plain mean of both photographs scores best, then a copy of one; a careful fusion comes far behind",
     measure=mean_over_rgb(_qncie),
+    bounds=(1 - math.log(3, 256), 1),
+    mefb="Qncie",
+)
+
+TE = Metric(
+    name="te",
+    title="Tsallis mutual information",
+    better=Better.HIGHER,
+    source="Cvejic, Canagarajah, Bull, Electronics Letters 2006",
+    meaning="How well each photograph's levels are predicted by the result's, rare ones counting most",
+    caution="A copy of one photograph scores best by far, then the plain mean of both",
+    measure=mean_over_rgb(_te),
+    bounds=(0, 2 * (256 ** (_TSALLIS - 1) - 1) / (_TSALLIS - 1)),
+)
+
+TE_MEFB = Metric(
+    name="te_mefb",
+    title="Tsallis entropy (MEFB)",
+    better=Better.HIGHER,
+    source="Cvejic, Canagarajah, Bull, Electronics Letters 2006, as altered in MEFB (Zhang 2021)",
+    meaning="The same by MEFB's formula, which exchanges the two pictures' histograms",
+    caution="Blur raises it, and so does turning the result grey",
+    measure=mean_over_rgb(_te_mefb),
+    bounds=(-2 / (_TSALLIS - 1), math.inf),
+    mefb="TE",
 )

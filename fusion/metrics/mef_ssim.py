@@ -203,5 +203,8 @@ METRIC = Metric(
     better=Better.HIGHER,
     source="Ma, Zeng, Wang, TIP 2015; settings of MEFB (Zhang 2021)",
     meaning="How much of both sources' local structure is kept, 0 to 1",
+    caution="It sees no colour: turned grey, a result scores the same",
     measure=_measure,
+    bounds=(0, 1),
+    mefb="MEF_SSIM",
 )

@@ -31,3 +31,17 @@ def at_least(side: int, levels: Levels) -> Plane:
     """The plane in float64; sides below `side` are extended at their far end by mirrored copies."""
     missing = [(0, max(0, side - length)) for length in levels.shape]
     return np.pad(levels, missing, mode="symmetric").astype(np.float64)
+
+
+def stretched(levels: Levels) -> Levels:
+    """The plane's levels spread over 0 to 255 and rounded half up; zeros where it is flat."""
+    low, high = int(levels.min()), int(levels.max())
+    if low == high:
+        return np.zeros_like(levels)
+    return np.floor((levels.astype(np.float64) - low) / (high - low) * 255 + 0.5).astype(np.uint8)
+
+
+def share(a: Plane, b: Plane) -> Plane:
+    """a / (a + b); 1/2 where the sum is 0."""
+    total = a + b
+    return np.divide(a, total, out=np.full_like(total, 0.5), where=total != 0)

@@ -110,5 +110,7 @@ METRIC = Metric(
     better=Better.HIGHER,
     source="Han, Cai, Cao, Xu, Information Fusion 2013; MEFB",
     meaning="How much of what the photographs show a viewer is still seen in the result",
+    caution="A copy of the over-exposed photograph scores above a careful fusion, and sharpening raises it",
     measure=mean_over_rgb(_vif),
+    mefb="VIF",
 )

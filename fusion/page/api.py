@@ -23,6 +23,7 @@ from fusion.image import save
 from fusion.method import Method, Mode
 from fusion.methods import METHODS
 from fusion.metric import SCORED_PIXELS
+from fusion.metrics import METRICS
 from fusion.page.jobs import Place
 from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
 from fusion.report import Row, method_row
@@ -121,6 +122,7 @@ class Api:
             parameters: how many values were trained
             available: whether it can run here
             reason: why not, if it cannot
+            options: what may be chosen of it, with range and default; the page and the command line set it
         """
         return [method_row(m) for m in METHODS]
 
@@ -138,7 +140,7 @@ class Api:
 
         def measured() -> Generator[dict[str, float], None, None]:
             with self._paths([under, over, fused]) as (first, second, third):
-                yield measure(first, second, third, limit=SCORED_PIXELS)
+                yield measure(first, second, third, METRICS, limit=SCORED_PIXELS)
 
         with _refusals():
             return next(self._followed(measured, 1), {})

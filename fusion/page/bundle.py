@@ -33,5 +33,7 @@ def write_zip(run: Run) -> Path:
             if tile.picture:
                 archive.write(tile.picture, tile.picture.name)
         archive.writestr("metrics.csv", metrics_csv(run.scored, METRICS))
-        archive.writestr("settings.json", json.dumps({**made_with, "notes": run.notes}, indent=2))
+        archive.writestr(
+            "settings.json", json.dumps({**made_with, "options": run.options, "notes": run.notes}, indent=2)
+        )
     return part.replace(path)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fusion.errors import FusionError
 from fusion.image import load, save_preview
+from fusion.method import Options
 from fusion.page import views
 from fusion.page.texts import ENGLISH, Texts
+from fusion.pipeline import by_method
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 _THUMBNAIL_SIDE = 320
@@ -37,20 +40,26 @@ class Linked:
     example: Example | None
     methods: tuple[str, ...]
     """Empty where the link names none that is here: the visitor's own choice then stands."""
+    options: Mapping[str, Options] = field(default_factory=dict[str, Options])
+    """By a method's name; of those that are here."""
     problem: str = ""
     """A sentence on what was left out. It never repeats what the link said: anyone can write one."""
 
 
 def linked(query: Mapping[str, str], methods: Collection[str], text: Texts = ENGLISH) -> Linked:
-    """What `?example=desk&methods=pyramef,mertens` asks for, out of the `methods` that there are."""
+    """What `?example=desk&methods=pyramef,mertens&mertens.sigma=0.3` asks for, out of the `methods` that there are."""
     wanted = [name for name in query.get("methods", "").split(",") if name]
     known = tuple(name for name in methods if name in wanted)
     example = next((example for example in EXAMPLES if example.name == query.get("example")), None)
+    try:
+        options = by_method((name, float(value)) for name, value in query.items() if "." in name)
+    except (FusionError, ValueError):
+        return Linked(example, known, problem=text["link"]["option"])
     if query.get("example") and not example:
-        return Linked(None, known, text["link"]["example"])
+        return Linked(None, known, options, text["link"]["example"])
     if len(known) < len(set(wanted)):
-        return Linked(example, known, text["link"]["method"])
-    return Linked(example, known)
+        return Linked(example, known, options, text["link"]["method"])
+    return Linked(example, known, options)
 
 
 def name_of(files: Sequence[str]) -> str:

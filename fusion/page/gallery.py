@@ -6,18 +6,21 @@ import hashlib
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
+from fusion.blocks.guided_filter import shrink
+from fusion.errors import FusionError
 from fusion.files import new_folder
 from fusion.ghost import overlay
-from fusion.image import Photo, save, save_preview, to_uint8
-from fusion.method import Method
-from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored
+from fusion.image import ExposurePair, Photo, load, save, save_preview, to_uint8
+from fusion.method import Method, Options
+from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored, weight_maps
+from fusion.report import draw_weights
 
 PREVIEW_SIDE = 1600
 """Longest side, in pixels, of what the browser loads first."""
@@ -70,6 +73,10 @@ class Tile:
     """Its time; None for sources and what IAT made of them. Its photograph is empty."""
     scored: Scored | None = None
     """Its scores, a moment later."""
+    weights: Path | None = None
+    """Its weight maps as one picture, once they were asked for."""
+    shares: tuple[float, ...] = ()
+    """What each exposure counts in it on average, from dark to bright; of sum 1."""
 
 
 Draw: TypeAlias = Callable[[Tile, Photo], Tile]
@@ -90,6 +97,8 @@ class Run:
     stage: Stage = Stage.CORRECTING
     example: str = ""
     """The name of the page's example that the pair is; empty if it is none."""
+    options: Mapping[str, Options] = field(default_factory=dict[str, Options])
+    """Those of the methods' options that are not at their default, by the method's name."""
 
     @property
     def finished(self) -> tuple[Tile, ...]:
@@ -188,6 +197,13 @@ class Draughtsman:
             unwritten[-1].result()
         return replace(tile, state=State.DONE, preview=preview)
 
+    def keep(self, between: Sequence[Photo]) -> None:
+        """Exposures that no tile shows, as large as previews: `weighed` reads them."""
+        for index, photo in enumerate(between):
+            pixels = to_uint8(_reduced(photo))
+            name = f"between-{index}"
+            self.writing[name] = self.pool.submit(save, pixels, self.folder / f"{name}.png")
+
     def written(self, *, wait: bool = False) -> list[str]:
         """The tiles whose lossless pictures are written; all of them with `wait`. Raises what writing raised."""
         ready = [name for name, future in self.writing.items() if wait or future.done()]
@@ -202,19 +218,54 @@ def _stand_back() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def follow(events: Iterable[Event], methods: Sequence[Method], folder: Path, example: str = "") -> Iterator[Run]:
+def follow(
+    events: Iterable[Event],
+    methods: Sequence[Method],
+    folder: Path,
+    example: str = "",
+    options: Mapping[str, Options] | None = None,
+) -> Iterator[Run]:
     """The run after each event, and once more at its end. Files go to a new folder inside `folder`."""
-    run = Run(new_folder(folder, "run"), tuple(methods), example=example)
+    run = Run(new_folder(folder, "run"), tuple(methods), example=example, options=options or {})
     pool = ThreadPoolExecutor(1, initializer=_stand_back)
     try:
         pictures = Draughtsman(run.folder, pool)
         for event in events:
+            if isinstance(event, Loaded):
+                pictures.keep(event.pair.between)
             run = run.after(event, pictures.draw).written(pictures.written())
             yield run
         yield run.written(pictures.written(wait=True)).ended(Stage.DONE)
     finally:
         # What still waits to be written is for a visitor who has left.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def weighed(run: Run) -> Run:
+    """The run with a picture of the weights of every method that blends by them, as large as its previews.
+
+    They are those of a copy of that size, on the processor. Raises `FusionError` where the exposures are not in the
+    run's folder: not yet, or no more.
+    """
+    files = [run.folder / "under.png", *sorted(run.folder.glob("between-*.png")), run.folder / "over.png"]
+    if not all(file.exists() for file in files):
+        raise FusionError("The photographs of this run are not here any more: fuse once more.")
+    under, *between, over = (_reduced(load(file).photo) for file in files)
+    pair = ExposurePair(under, over, between=tuple(between))
+
+    def weigh(tile: Tile) -> Tile:
+        if not tile.fused or not tile.fused.method.weighs or tile.weights:
+            return tile
+        maps = weight_maps(pair, tile.name, device="cpu", options=run.options.get(tile.name))
+        picture = run.folder / f"{tile.name}-weights.png"
+        save(draw_weights(maps), picture)
+        return replace(tile, weights=picture, shares=tuple(float(each.mean()) for each in maps))
+
+    return replace(run, tiles=tuple(map(weigh, run.tiles)))
+
+
+def _reduced(photo: Photo) -> Photo:
+    return shrink(photo[None], min(1.0, PREVIEW_SIDE / max(photo.shape[-2:])))[0]
 
 
 Key: TypeAlias = tuple[str, ...]

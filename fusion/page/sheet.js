@@ -203,6 +203,7 @@ const keys = {
   h: () => toggleTool("histogram"),
   r: () => toggleTool("region"),
   v: () => toggleTool("vote"),
+  w: () => toggleTool("weights"),
   Escape: () => tool && toggleTool(tool),
 };
 const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

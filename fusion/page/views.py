@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.decode import MAX_PIXELS
-from fusion.method import Method
+from fusion.method import Method, Options
 from fusion.metric import Better, Metric, scored_size
 from fusion.page.gallery import Run, Stage, State, Tile
 from fusion.page.texts import ENGLISH, Texts
@@ -34,7 +34,8 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
         "height": height,
         "preview_width": run.preview_width,
         "link": link(run),
-        "tiles": [_tile(tile, run, metrics, best, text["tile"]) for tile in run.tiles],
+        "done": run.stage in (Stage.DONE, Stage.STOPPED),
+        "tiles": [_tile(tile, run, metrics, best, text) for tile in run.tiles],
     }
 
 
@@ -86,7 +87,12 @@ def choices(run: Run, text: Texts = ENGLISH) -> list[tuple[str, str]]:
 
 def link(run: Run) -> str:
     """The query that `examples.linked` reads and that leads to the same run; empty if its pair is the visitor's own."""
-    return f"?example={run.example}&methods={','.join(m.name for m in run.methods)}" if run.example else ""
+    if not run.example:
+        return ""
+    changed = [
+        f"&{name}.{option}={value:g}" for name, chosen in run.options.items() for option, value in chosen.items()
+    ]
+    return f"?example={run.example}&methods={','.join(m.name for m in run.methods)}{''.join(changed)}"
 
 
 def example(name: str, under: Path, over: Path, text: Texts = ENGLISH, *, linked: bool) -> dict[str, Any]:
@@ -138,8 +144,9 @@ def _progress(run: Run, say: dict[str, str]) -> str:
 
 
 def _tile(
-    tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], say: dict[str, str]
+    tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], text: Texts
 ) -> dict[str, Any]:
+    say = text["tile"]
     title, subtitle, label = _title(tile, say), _subtitle(tile, say), _label(tile, say)
     places = {
         State.WAITING: say["waiting"],
@@ -169,8 +176,17 @@ def _tile(
         height, width = tile.fused.seen
         shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
         shown["reduced"] = say["seen"].format(width=width, height=height) if tile.fused.seen != run.size else ""
+        shown["changed"] = _changed(run.options.get(tile.name, {}), text["page"])
+        shown["weighs"] = tile.fused.method.weighs
         shown["scores"] = [_score(metric, tile.scored, best[metric.name]) for metric in metrics]
+    if tile.weights:
+        shown |= {"weights": _file(tile.weights), "shares": ", ".join(f"{100 * share:.0f} %" for share in tile.shares)}
     return shown
+
+
+def _changed(options: Options, say: dict[str, str]) -> str:
+    """What was set to other than its default."""
+    return ", ".join(f"{say[f'option_{name}']} {value:g}" for name, value in options.items())
 
 
 def _title(tile: Tile, say: dict[str, str]) -> str:
@@ -190,7 +206,7 @@ def _label(tile: Tile, say: dict[str, str]) -> str:
 
 
 def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:
-    shown = {"title": titled(metric), "meaning": metric.meaning, "value": "…", "best": False}
+    shown = {"name": metric.name, "title": titled(metric), "meaning": metric.meaning, "value": "…", "best": False}
     if scored:
         value = scored.scores[metric.name]
         shown |= {"value": _number(value), "best": value == best}

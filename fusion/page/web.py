@@ -44,6 +44,13 @@ _PAGE_POLICY = (
     "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
 )
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+# A report's pages carry their scripts, and their pictures lie beside them; the page shows them in a frame.
+_REPORT_POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "sandbox allow-scripts allow-downloads allow-popups; frame-ancestors 'self' https://huggingface.co https://*.hf.space"
+)
+BENCHMARK = "/benchmark"
+"""Where a benchmark's report is served."""
 _FILE = "/gradio_api/file"
 _UPLOAD = "/gradio_api/upload"
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C: is a drive
@@ -249,7 +256,8 @@ class _Replayed:
 
 
 def _headers(path: str) -> list[tuple[bytes, bytes]]:
-    policy = _FILE_POLICY if path.startswith(_FILE) else _PAGE_POLICY
+    policies = {_FILE: _FILE_POLICY, f"{BENCHMARK}/": _REPORT_POLICY}
+    policy = next((policies[start] for start in policies if path.startswith(start)), _PAGE_POLICY)
     headers = {
         "content-security-policy": policy,
         "x-content-type-options": "nosniff",
@@ -267,11 +275,18 @@ async def _say(send: Send, status: int, body: bytes, kind: str = "text/plain; ch
     await send({"type": "http.response.body", "body": body})
 
 
-def settings(guards: list[Guard], line: Line) -> dict[str, Any]:
-    """What `launch` is given for a page that anyone may visit; `guards` gets the one that stands before it."""
+def settings(guards: list[Guard], line: Line, report: Path | None) -> dict[str, Any]:
+    """What `launch` is given for a page that anyone may visit; `guards` gets the one that stands before it.
+
+    The folder `report` is served as it is.
+    """
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
 
     @asynccontextmanager
     async def guarded(app: Any) -> AsyncGenerator[None, None]:
+        if report:  # before Gradio's routes, some of which take any path
+            app.router.routes.insert(0, Mount(BENCHMARK, StaticFiles(directory=report)))
         # Given as middleware, it would stand behind Gradio's own, and not see what those answer.
         guards.append(Guard(app.middleware_stack, line))
         app.middleware_stack = guards[-1]

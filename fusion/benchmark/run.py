@@ -1,0 +1,230 @@
+"""A benchmark from a folder of pairs to the files of `fusion.benchmark.results`.
+
+Scenes are measured one by one, by several processes where that is asked for; `measure` keeps what is finished, and what
+is written here at the end is a function of that. So a run that was killed goes on where it was, and ends with the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import fusion
+from fusion.benchmark import html, latex, published
+from fusion.benchmark.measure import Outcome, Run, Scene, finished, measure, weights_of
+from fusion.benchmark.results import (
+    ENVIRONMENT,
+    PREVIEWS,
+    SCORES,
+    SUMMARY,
+    TABLE,
+    TIMES,
+    Dataset,
+    Entrant,
+    Facts,
+    Summary,
+    scores_rows,
+    summary_json,
+)
+from fusion.benchmark.statistics import Statistics, summarise
+from fusion.datasets import PairFiles
+from fusion.errors import DatasetError, FusionError, WeightsError
+from fusion.evaluation import flops
+from fusion.metric import Metric, ReferenceMetric
+from fusion.metrics import BENCHMARK
+from fusion.metrics.reference import REFERENCE
+from fusion.pipeline import default_device, method
+from fusion.report import table_csv
+from fusion.resume import in_processes, sha256, sweep, take, write
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pillow", "scikit-image", "numba")
+_FACES = ("page", "cli.py", "benchmark")
+"""Parts of the package that decide no score, but for `measure.py`."""
+
+
+def benchmark(
+    pairs: Sequence[PairFiles],
+    run: Run,
+    name: str,
+    *,
+    jobs: int = 1,
+    done: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """Measure the methods over pairs, the dataset called `name`, and write the report into `run.out`.
+
+    `run.code_sha256` is filled in. `done` hears each scene's name. A scene or a picture that cannot be used stops
+    nothing: it is in its methods' `failures`. Raises `DatasetError` where `run.out` holds files of others;
+    `WeightsError` and `FusionError` where a method cannot be used.
+    """
+    check(run)
+    scenes = [_scene(files) for files in pairs]
+    run = Run(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
+    take(run.out)
+    outcomes: dict[str, Outcome] = {}
+    for outcome in in_processes(partial(measure, run=run), scenes, jobs, partial(_died, run=run)):
+        outcomes[outcome.scene] = outcome
+        done(outcome.scene)
+    sweep(run.out)  # after a process that outlived a killed run
+    ordered = [outcomes[scene.name] for scene in scenes]
+    summary = summarised(name, scenes, run, ordered)
+    _write(summary, run, ordered, jobs)
+    return summary
+
+
+def check(run: Run) -> None:
+    """Raise `WeightsError` or `FusionError` where a method cannot be used, or has a name that no folder may have."""
+    for name in run.methods:
+        if (why := method(name).unavailable) is not None:
+            raise WeightsError(why)
+    taken = {*PREVIEWS, *run.methods}
+    for one in run.outside:
+        if not _NAME.fullmatch(one.name):
+            raise FusionError(f"{one.name!r} cannot be a method's name; use letters, digits and . _ + - only.")
+        if one.name in taken:
+            raise FusionError(f"{one.name} is another method's or a folder's name; give its pictures another one.")
+        if not one.folder.is_dir():
+            raise FusionError(f"{one.folder} is not a folder. Give one with {one.name}'s pictures: NAME=DIR.")
+        taken.add(one.name)
+
+
+def code_sha256() -> str:
+    """Of those of the package's files that read, fuse and measure."""
+    root = Path(fusion.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root).as_posix()
+        if name.split("/")[0] not in _FACES or name == "benchmark/measure.py":
+            digest.update(f"{name} {sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def summarised(name: str, scenes: Sequence[Scene], run: Run, outcomes: Sequence[Outcome]) -> Summary:
+    """The summary of all scenes' outcomes."""
+    referenced = tuple(scene.name for scene in scenes if scene.files.reference)
+    metrics = tuple(map(_facts, BENCHMARK))
+    references = tuple(map(_facts, REFERENCE)) if referenced else ()
+    statistics = summarise(_scores(run, outcomes), (*metrics, *references))
+    entrants = [_entrant(name, run, outcomes, statistics[name], metrics) for name in run.names]
+    if published.comparable(scene.name for scene in scenes):
+        entrants += published.rows(metrics)
+    digest = hashlib.sha256("".join(f"{scene.name} {scene.sha256}\n" for scene in scenes).encode())
+    return Summary(
+        Dataset(name, tuple(scene.name for scene in scenes), referenced, digest.hexdigest()),
+        metrics,
+        references,
+        tuple(entrants),
+        run.as_mefb,
+        run.mode,
+        run.code_sha256,
+    )
+
+
+def _died(scene: Scene, run: Run) -> Outcome:
+    outcome = finished(scene, run)
+    why = "The process that measured it was ended twice, perhaps for want of memory."
+    outcome.failures.update(dict.fromkeys(outcome.due(run), why))
+    return outcome
+
+
+def _scene(files: PairFiles) -> Scene:
+    sources = [file for file in (files.under, files.over, files.reference) if file]
+    try:
+        return Scene(files, hashlib.sha256("".join(f"{f.name} {sha256(f)}\n" for f in sources).encode()).hexdigest())
+    except UnicodeEncodeError as error:
+        raise DatasetError(f"a file's or a folder's name is not text: {files.scene!r}; rename it.") from error
+    except OSError as error:
+        raise DatasetError(f"a picture of scene {files.scene} cannot be read ({error.strerror}).") from error
+
+
+def _facts(metric: Metric | ReferenceMetric) -> Facts:
+    low, high = (bound if math.isfinite(bound) else None for bound in metric.bounds)
+    mefb = metric.mefb if isinstance(metric, Metric) else None
+    return Facts(
+        metric.name,
+        metric.title,
+        metric.better.value,
+        metric.source,
+        metric.meaning,
+        metric.caution,
+        low,
+        high,
+        mefb,
+    )
+
+
+def _scores(run: Run, outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        name: {outcome.scene: outcome.records[name].scores for outcome in outcomes if name in outcome.records}
+        for name in run.names
+    }
+
+
+def _entrant(
+    name: str, run: Run, outcomes: Sequence[Outcome], statistics: Statistics, metrics: Sequence[Facts]
+) -> Entrant:
+    ours = method(name) if name in run.methods else None
+    return Entrant(
+        name,
+        ours.title if ours else name,
+        ours.paper if ours else "",
+        "ours" if ours else "outside",
+        sum(name in outcome.records for outcome in outcomes),
+        {outcome.scene: outcome.failures[name] for outcome in outcomes if name in outcome.failures},
+        weights_of(name) if ours else {},
+        ours.parameters if ours else None,
+        flops(ours) / 1e9 if ours else None,
+        statistics.means,
+        statistics.ranks,
+        statistics.mean_rank(metrics),
+        statistics.p_against_best,
+    )
+
+
+def _write(summary: Summary, run: Run, outcomes: Sequence[Outcome], jobs: int) -> None:
+    rows = scores_rows(_scores(run, outcomes), [metric.name for metric in summary.all_metrics])
+    times = [
+        [name, outcome.scene, f"{time.seconds:.4f}", "" if time.peak_mb is None else f"{time.peak_mb:.1f}"]
+        for name in run.names
+        for outcome in outcomes
+        if name in outcome.records and (time := outcome.records[name].time)
+    ]
+    write(run.out / SCORES, table_csv(rows[0], rows[1:]).encode())
+    write(run.out / TIMES, table_csv(["method", "scene", "seconds", "peak_mb"], times).encode())
+    write(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
+    write(run.out / SUMMARY, summary_json(summary))
+    write(run.out / TABLE, latex.table(summary).encode())
+    html.write(run.out)
+
+
+def environment(jobs: int) -> dict[str, object]:
+    """Where and when the report was made. Results that an earlier run had finished may be from elsewhere."""
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "scenes_at_once": jobs,
+        "threads_a_scene": 1,
+        "device": default_device(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
