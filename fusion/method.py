@@ -195,6 +195,7 @@ class Fuser:
         options: Options | None = None,
     ) -> None:
         self.method = method
+        self.options = options
         self.fast_pixels = fast_pixels
         self.device = torch.device(device)
         self.tile = tile or TILES.get(self.device.type, TILES["cuda"])
@@ -284,7 +285,7 @@ class Fuser:
         """
         tiled = self.method.halo is not None
         if self.device.type != "cpu" and not (tiled and self.tile > _LEAST_TILE_ON_GPU):
-            return Fuser(self.method, fast_pixels=self.fast_pixels)
+            return Fuser(self.method, fast_pixels=self.fast_pixels, options=self.options)
         thriftier = copy.copy(self)
         if tiled:
             grid = self.method.multiple_of

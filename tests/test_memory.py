@@ -176,6 +176,14 @@ def test_a_full_gpu_changes_no_picture(gpu: Callable[[int], None], name: str, mo
         assert sentence in said[-1]
 
 
+def test_the_visitors_options_hold_on_the_cpu_as_well(gpu: Callable[[int], None]) -> None:
+    pair, options = ExposurePair(*PAIR), {"contrast": 0.0}
+    expected = pipeline.fuse_pair(pair, "mertens", options=options)
+    assert float((pipeline.fuse_pair(pair, "mertens") - expected).abs().max()) > 1 / 255
+    gpu(1)
+    assert torch.equal(pipeline.fuse_pair(pair, "mertens", device="cuda", options=options), expected)
+
+
 def test_the_exposure_is_corrected_on_the_cpu_where_the_gpu_is_full(gpu: Callable[[int], None]) -> None:
     expected = fusion.fuse(*PAIR, "mambamef", align=False)
     gpu(1)  # the first that goes there is a luma for IAT

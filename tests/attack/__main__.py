@@ -13,6 +13,7 @@ import argparse
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,10 @@ def _tested(number: int, asked: str, files: list[str]) -> Row:
     return Row(number, asked, "tests pass", said, done.returncode == 0)
 
 
+def _end(*_: object) -> None:
+    sys.exit(143)  # by way of everything that has to end as well
+
+
 def main() -> int:
     """Print the rows as they come, then the table."""
     parser = argparse.ArgumentParser(
@@ -138,6 +143,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="a folder of hostile files")
     parser.add_argument("--nightly", action="store_true", help="an hour more, and docs/attack.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
     rows: list[Row] = []
     for row in attacks(options.url, options.corpus, nightly=options.nightly):
         rows.append(row)
