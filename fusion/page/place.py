@@ -33,9 +33,9 @@ _log = logging.getLogger(__name__)
 def take() -> Path:
     """A new folder that this user alone can read, to be Gradio's.
 
-    It lies where `GRADIO_TEMP_DIR` says, else in the user's cache; in the
-    system's temporary folder, which other programs share, only where neither can be written. It is removed when the
-    process ends, and what processes left that had no time for that is removed now.
+    It lies where `GRADIO_TEMP_DIR` says, else in the user's cache; in the system's temporary folder, which other
+    programs share, only where neither can be written. It is removed when the process ends, and what processes left that
+    had no time for that is removed now.
     """
     given, cache = os.environ.get("GRADIO_TEMP_DIR"), os.environ.get("XDG_CACHE_HOME", "~/.cache")
     places = [Path(given)] if given else [Path(cache).expanduser() / "mambamef"]
