@@ -221,6 +221,8 @@ class Line:
         with self._changed:
             if error is None and job.followers:
                 self._pace += _LEARNT * (seconds / job.methods - self._pace)
+            if not self._waiting:
+                memory.release()  # what a large pair took is for others now
             job.error, job.over = error, True
             self._running = None
             self._begin()

@@ -51,7 +51,7 @@ def attacks(url: str | None, corpus: Path | None, *, nightly: bool) -> Iterator[
         (folder / "page").mkdir()
         running = target(url) if url else stack.enter_context(served(folder / "page", "app.py"))
         process_of(running)
-        running.ask("methods")
+        kills.ask(running).rest()  # what is loaded once, is
         pair = photographs(folder)
         yield from page.library(corpus or _empty(folder), 2400 if corpus else 240)
         yield page.live(running, _live_files(corpus, folder), pair)

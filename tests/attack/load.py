@@ -45,8 +45,9 @@ def pressed(
 ) -> Iterator[str]:
     """What the page says after its button was pressed, message by message, as JSON."""
     session = secrets.token_hex(8)
-    data = [*slots, several, None, methods, [], False, True, False]
-    body = {"data": data, "fn_index": _handler(str(client.base_url)), "session_hash": session}
+    handler, held = _handler(str(client.base_url))
+    given = [*slots, several, None, methods, [], False, True, False]
+    body = {"data": given + held[len(given) :], "fn_index": handler, "session_hash": session}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
         for line in answer.iter_lines():
@@ -57,10 +58,12 @@ def pressed(
 
 
 @cache
-def _handler(url: str) -> int:
-    """The number of what the page's button calls: no other takes as many inputs."""
-    handlers = httpx.get(f"{url}config" if url.endswith("/") else f"{url}/config").json()["dependencies"]
-    return max(handlers, key=lambda one: len(one["inputs"]))["id"]
+def _handler(url: str) -> tuple[int, list[Any]]:
+    """The number of what the page's button calls, no other takes as many inputs; and what these hold at first."""
+    config = httpx.get(f"{url.rstrip('/')}/config").json()
+    handler = max(config["dependencies"], key=lambda one: len(one["inputs"]))
+    held = {one["id"]: one["props"].get("value") for one in config["components"]}
+    return handler["id"], [held[number] for number in handler["inputs"]]
 
 
 @dataclass
