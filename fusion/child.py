@@ -43,7 +43,8 @@ from fusion.errors import ImageError, Refusal
 
 CHILDREN = 2
 SECONDS = 10
-MEMORY = 1 << 30
+MEMORY = 950_000_000
+"""Beside what libraries have reserved, of which they may come to use some: 1 GB in all."""
 FILES = 200
 """That one child decodes before another takes its place: what libraries leak, goes with it."""
 

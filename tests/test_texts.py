@@ -23,7 +23,7 @@ pytestmark = quiet_server
 
 TRANSLATED = sorted(set(LANGUAGES) - {"en"})
 LOCALES = [("de-DE", "de"), ("zh-CN", "zh-CN")]
-TOOLS = ["difference", "histogram", "region", "vote", "weights"]
+TOOLS = ["difference", "histogram", "region", "weights", "vote"]
 MARKUP = {("sheet", "hint")}
 """The only sentence with tags: its template takes it as it is."""
 

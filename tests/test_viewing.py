@@ -198,8 +198,8 @@ def test_options_and_presets_on_the_page(open_page: Open, pair: tuple[Path, Path
     expect(page.locator("#pyramef-detail")).to_be_hidden()
     ticked = [box.get_attribute("name") for box in page.locator("#methods input:checked").all()]
     assert ticked == ["meflut", "mertens"]
-    for box in page.locator("#methods input:checked").all():
-        box.uncheck()
+    for name in ticked:
+        page.locator(f"#methods input[name='{name}']").uncheck()
     expect(page.locator("#options")).to_be_hidden()
 
 
