@@ -245,6 +245,7 @@ def warm_up(device: str | None = None) -> None:
     scene = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     for _ in compare(scene / 4, (1 + scene) / 2, device=device, metrics=()):
         pass
+    memory.release()
 
 
 def method(name: str) -> Method:

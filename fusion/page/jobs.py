@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import closing
 from contextvars import copy_context
@@ -72,7 +73,8 @@ class Job(Generic[T]):
     steps: Callable[[], Generator[T, None, None]]
     methods: int
     key: Hashable = None
-    followers: int = 1
+    asking: list[Callable[[], bool]] = field(default_factory=list[Callable[[], bool]])
+    """Of everyone who follows it, whether it is still wanted."""
     states: int = 0
     """How many there have been."""
     latest: T | None = None
@@ -84,7 +86,7 @@ class Job(Generic[T]):
 
     def wanted(self) -> bool:
         """Whether anyone waits for it, and may."""
-        return self.followers > 0 and time.monotonic() - self.began < JOB_SECONDS
+        return bool(self.asking) and time.monotonic() - self.began < JOB_SECONDS
 
 
 class Line:
@@ -117,7 +119,7 @@ class Line:
         `wanted()` turns False, this ends; where nobody follows a job any more, it is not begun, or stops. Raises
         `RefusedError` if the job cannot be done in reasonable time, before anything is done; and what `steps` raised.
         """
-        job = self._ask(steps, methods, key)
+        job = self._ask(steps, methods, key, wanted)
         try:
             seen, place = 0, None
             while wanted():
@@ -137,7 +139,7 @@ class Line:
             if job.over and job.error:
                 raise job.error
         finally:
-            self._leave(job)
+            self._leave(job, wanted)
 
     def close(self) -> None:
         """Take no further jobs."""
@@ -154,12 +156,14 @@ class Line:
         running = self._running
         return running is not None and time.monotonic() - running.began > JOB_SECONDS + 60
 
-    def _ask(self, steps: Callable[[], Generator[T, None, None]], methods: int, key: Hashable) -> Job[T]:
+    def _ask(
+        self, steps: Callable[[], Generator[T, None, None]], methods: int, key: Hashable, wanted: Callable[[], bool]
+    ) -> Job[T]:
         with self._changed:
             known = [self._running, *self._waiting]
             same = next((job for job in known if job and key is not None and job.key == key and job.wanted()), None)
             if same:
-                same.followers += 1
+                same.asking.append(wanted)
                 return same
             if self.closed:
                 raise RefusedError("closing", "The page is about to restart; try again in a minute.")
@@ -169,15 +173,15 @@ class Line:
             if late or len(self._waiting) >= self.longest_line:
                 minutes = "a minute" if seconds < 60 else f"{math.ceil(seconds / 60)} minutes"
                 raise RefusedError("busy", f"Too many photographs are in line at the moment; try again in {minutes}.")
-            job = Job(steps, methods, key)
+            job = Job(steps, methods, key, [wanted])
             self._waiting.append(job)
             self._begin()
             return job
 
-    def _leave(self, job: Job[Any]) -> None:
+    def _leave(self, job: Job[Any], wanted: Callable[[], bool]) -> None:
         with self._changed:
-            job.followers -= 1
-            if not job.followers and job in self._waiting:
+            job.asking.remove(wanted)
+            if not job.asking and job in self._waiting:
                 self._waiting.remove(job)
                 self._changed.notify_all()
 
@@ -192,7 +196,8 @@ class Line:
         return self._waiting.index(job) + 1 if job in self._waiting else 0
 
     def _begin(self) -> None:
-        """The next job, if it is its turn."""
+        """The next job, if it is its turn; whoever left a moment ago is passed over, and notices by itself."""
+        self._waiting = [job for job in self._waiting if any(wanted() for wanted in job.asking)]
         if self._running is None and self._waiting:
             job = self._running = self._waiting.pop(0)
             job.began = time.monotonic()
@@ -210,16 +215,17 @@ class Line:
                         self._changed.notify_all()
                     cancel.check()
         except cancel.Cancelled:
-            if job.followers:
+            if job.asking:
                 error = RefusedError("overtime", f"This took longer than {JOB_SECONDS} seconds; try fewer methods.")
         except BaseException as raised:  # noqa: BLE001  # whoever follows the job raises it
             error = raised
+            _let_go(raised)
             if isinstance(raised, ImageError) and raised.code:
                 figures.REFUSALS.labels(raised.code.value).inc()
         seconds = time.monotonic() - job.began
         figures.JOB_SECONDS.observe(seconds)
         with self._changed:
-            if error is None and job.followers:
+            if error is None and job.asking:
                 self._pace += _LEARNT * (seconds / job.methods - self._pace)
             if not self._waiting:
                 memory.release()  # what a large pair took is for others now
@@ -265,6 +271,13 @@ class Press:
     def wanted(self, here: Callable[[], bool]) -> Callable[[], bool]:
         """Whether it is neither stopped nor replaced, and its visitor is `here`."""
         return lambda: not self.stopped and not self.replaced and here()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """What the functions that an error went through still hold: photographs, for as long as the error is remembered."""
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def check_room(folder: Path) -> None:

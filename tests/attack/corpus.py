@@ -85,13 +85,15 @@ def attempt_all(files: Sequence[tuple[Path, str]]) -> list[Row]:
 
 @contextmanager
 def children_watched() -> Generator[Peak]:
-    """Linux counts the peak itself; a child that ends takes its count along, so it is read all the time."""
+    """Decoders' peak, which Linux counts itself; one that ends takes its count along, so it is read all the time."""
     peak, over = Peak(), Event()
 
     def watch() -> None:
         while not over.wait(0.005):
             for child in psutil.Process().children():
                 with suppress(OSError, StopIteration):
+                    if b"fusion import child" not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+                        continue
                     lines = Path(f"/proc/{child.pid}/status").read_text("ascii").splitlines()
                     kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
                     peak.resident = max(peak.resident, int(kilobytes) << 10)
