@@ -297,6 +297,8 @@ def settings(guards: list[Guard], line: Line, report: Path | None) -> dict[str, 
         "max_file_size": FILE_BYTES,
         # As many as may follow a job; all but a few of them wait for it.
         "max_threads": 128,
+        # Gradio keeps a copy of the page's description for each; who was not seen for longest makes room.
+        "state_session_capacity": 256,
         "show_error": False,
         "share": False,
         "allowed_paths": [],

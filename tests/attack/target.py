@@ -131,7 +131,7 @@ def watched(page: Running, every: float = 0.25) -> Generator[Watch, None, None]:
         while not over.wait(every / 2):
             with suppress(psutil.Error):
                 for child in process.children(recursive=True):
-                    if not is_decoder(child) and child.status() != psutil.STATUS_ZOMBIE:
+                    if child.cmdline() and not is_decoder(child):  # without: it begins, or has ended
                         watch.strangers.add(child.name())
                 for one in process.net_connections("inet"):
                     if one.raddr and not one.raddr[0].startswith(("127.", "::1", "::ffff:127.")):
