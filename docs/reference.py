@@ -17,10 +17,10 @@ from statistics import fmean
 
 from fusion.align import registered
 from fusion.camera import Place, as_photo
-from fusion.evaluation import likeness
 from fusion.ghost import Handling
-from fusion.image import ExposurePair, Photo
+from fusion.image import ExposurePair, Photo, to_uint8
 from fusion.methods import METHODS
+from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair
 from fusion.radiance import Options, Pair, read_map, render
 
@@ -29,6 +29,7 @@ MAPS = (
     *("city", "courtyard", "forest", "interior", "sunrise"),  # Greg Zaal
 )
 """Networks were trained on views of other maps, among them what may be the rest of Blender's."""
+MEASURES = [one.measure for name in ("reference_psnr", "reference_ssim") for one in REFERENCE if one.name == name]
 PAIRS = 2
 """Of each map."""
 SHAKE = 12.0
@@ -93,8 +94,8 @@ def _at_things(fused: Photo, made: Pair) -> tuple[float, float]:
 
 
 def _likeness(photo: Photo, reference: Photo) -> tuple[float, float]:
-    found = likeness(photo, reference)
-    return found["reference_psnr"], found["reference_ssim"]
+    psnr, ssim = (measure(to_uint8(photo), to_uint8(reference)) for measure in MEASURES)
+    return psnr, ssim
 
 
 def _part(photo: Photo, place: Place) -> Photo:
