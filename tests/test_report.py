@@ -264,7 +264,7 @@ def test_pictures_zoom_and_move_together(report: Path, read: Callable[..., Page]
     x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
     page.mouse.move(x, y)
     page.mouse.wheel(0, -400)
-    page.wait_for_function("document.querySelector('[data-zoomed]')")
+    expect(page.locator("[data-zoomed]")).to_have_count(1)
     zoom, left, top = where()
     assert zoom > 1.5
     assert left == pytest.approx(box["width"] / 4 * (1 - zoom), abs=2)  # what is under the pointer stays there

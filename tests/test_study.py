@@ -217,14 +217,23 @@ def opened(browser: Browser, made: Path, width: int = 1440, height: int = 900) -
     return page
 
 
+def shown(page: Page) -> None:
+    """Both pictures are there. Playwright's own wait evaluates strings, which the page forbids."""
+    for _ in range(1000):
+        if page.evaluate("seen > 0"):
+            return
+        page.wait_for_timeout(20)
+    pytest.fail("no picture was shown")
+
+
 def begin(page: Page, participant: str) -> None:
     page.get_by_label("A code for you").fill(participant)
     page.get_by_role("button", name="Begin").click()
-    page.wait_for_function("seen > 0")
+    shown(page)
 
 
 def choose(page: Page, key: str) -> None:
-    page.wait_for_function("seen > 0")
+    shown(page)
     page.keyboard.press(key)
 
 
@@ -243,7 +252,7 @@ def test_votes_by_keyboard_are_exported_and_analysed(browser: Browser, made: Pat
     assert one == other != "none"
     for key in "abnb":
         choose(page, key)
-    page.wait_for_function("seen > 0")
+    shown(page)
     page.keyboard.press("Backspace")
     expect(page.locator("#place")).to_have_text("4 of 6")
     page.reload()  # and on where it stopped

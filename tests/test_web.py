@@ -462,7 +462,8 @@ def test_told_twice_it_ends_at_once_and_the_next_removes_what_was_left(tmp_path:
 
 @pytest.mark.parametrize("cache", ["/proc/nowhere", "/dev/null/nowhere"])
 def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, cache: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", "HOME")}
+    others = ("GRADIO_TEMP_DIR", "HOME", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     done = subprocess.run(
         [
             sys.executable,
