@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,18 +47,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Of the page, served by this process."""
-    with warnings.catch_warnings():
-        # Gradio leaves event loops and their sockets to the garbage collector.
-        warnings.simplefilter("ignore", ResourceWarning)
-        import app
+    import app
 
-        gc.collect()
     _, url, _ = app.demo.launch(
         prevent_thread_lock=True, server_name="127.0.0.1", server_port=None, quiet=True, **app.launch_settings()
     )
     yield url
     app.demo.close(verbose=False)
-    gc.collect()  # while this module's filters are in force
 
 
 @pytest.fixture(scope="module")

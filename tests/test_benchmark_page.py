@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -12,19 +10,13 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect
 
+import app
 from fusion.benchmark import html
 from fusion.metrics import METRICS
 from fusion.page import benchmark
 from fusion.page.texts import LANGUAGES
 from tests import reports
 from tests.visitor import Open, findings, fuse, needs_chromium, quiet_server, tile
-
-with warnings.catch_warnings():
-    # Gradio leaves event loops and their sockets to the garbage collector.
-    warnings.simplefilter("ignore", ResourceWarning)
-    import app
-
-    gc.collect()
 
 pytestmark = quiet_server
 

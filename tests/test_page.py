@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 import subprocess
 import sys
 import threading
-import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +16,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
+import app
 import fusion
 from fusion.image import load, save
 from fusion.method import Mode
@@ -26,13 +25,6 @@ from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
-
-with warnings.catch_warnings():
-    # Gradio leaves event loops and their sockets to the garbage collector.
-    warnings.simplefilter("ignore", ResourceWarning)
-    import app
-
-    gc.collect()
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from playwright.sync_api import Page, expect
 
+import app
 import fusion
 from fusion.errors import ImageError
 from fusion.image import Photo, load, save
 from fusion.page import uploads
 from fusion.page.gallery import Finished
 from tests.visitor import Open, choose, fuse, needs_chromium, quiet_server, tile
-
-with warnings.catch_warnings():
-    # Gradio leaves event loops and their sockets to the garbage collector.
-    warnings.simplefilter("ignore", ResourceWarning)
-    import app
-
-    gc.collect()
 
 pytestmark = quiet_server
 

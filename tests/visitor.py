@@ -18,13 +18,8 @@ FLAGS = [
 METHODS = ["mertens", "mertens-torch"]
 HARMLESS = ("Method not implemented.",)
 
-quiet_server = [
-    # The statistics of Gradio's queue use parts of pandas that are on their way out.
-    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
-    # Gradio leaves event loops and their sockets to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
-]
+# The statistics of Gradio's queue use parts of pandas that are on their way out.
+quiet_server = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
 needs_chromium = pytest.mark.skipif(
     not CHROMIUM.exists() and os.environ.get("REQUIRE_CHROMIUM") != "1", reason="Chromium is not installed"
 )
