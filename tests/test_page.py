@@ -506,7 +506,13 @@ def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() ->
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in sorted(app.PARTS.iterdir()) if path.suffix in {".html", ".css", ".js"}]
+    "path",
+    [
+        path
+        for folder in (app.PARTS, app.SHARED)
+        for path in sorted(folder.iterdir())
+        if path.suffix in {".html", ".css", ".js"}
+    ],
 )
 def test_no_part_of_the_page_comes_from_elsewhere(path: Path) -> None:
     assert not re.search(r"(?:https?:|url\(|@import|src=\"/)", path.read_text())
