@@ -32,6 +32,7 @@ from gradio import themes
 from gradio.data_classes import ImageData
 from gradio.i18n import I18nData
 
+from fusion.benchmark.parts import FOLDER as SHARED
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.image import check_count
@@ -343,12 +344,12 @@ def measured(request: gr.Request) -> dict[str, Any]:
 
 
 @cache
-def part(name: str) -> str:
-    """One of the page's templates."""
+def part(name: str | Path) -> str:
+    """A template: one of the page's by its name, any other by its path."""
     return (PARTS / name).read_text(encoding="utf-8")
 
 
-def parts(*names: str) -> str:
+def parts(*names: str | Path) -> str:
     """Several of them, one after the other."""
     return "\n".join(map(part, names))
 
@@ -486,8 +487,17 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
     sheet = gr.HTML(
         text=texts.ENGLISH,
         html_template=part("sheet.html"),
-        css_template=parts("sheet.css", "tools.css"),
-        js_on_load=parts("tools.js", "difference.js", "histogram.js", "region.js", "vote.js", "weights.js", "sheet.js"),
+        css_template=parts(SHARED / "zoom.css", "sheet.css", "tools.css"),
+        js_on_load=parts(
+            "tools.js",
+            "difference.js",
+            "histogram.js",
+            "region.js",
+            "vote.js",
+            "weights.js",
+            SHARED / "zoom.js",
+            "sheet.js",
+        ),
         apply_default_css=False,
         elem_id="sheet",
     )

@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tifffile
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from fusion.align import registered
@@ -88,16 +89,20 @@ def _raw(photos: Sequence[Photo], place: Path) -> list[Path]:
     files: list[Path] = []
     for index, photo in enumerate((under, (under + over) / 2, over)):
         files.append(place / f"{index}.dng")
-        files[-1].write_bytes(_negative(photo))
+        files[-1].write_bytes(negative(_bayer(photo)))
     return files
 
 
-def _negative(photo: Photo) -> bytes:
-    """A DNG: a Bayer pattern of 16 bits, white balanced, sRGB's primaries."""
-    linear = torch.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4)
-    levels = (linear * 65535).round().numpy().astype(np.uint16)
-    bayer = levels[1].copy()
-    bayer[::2, ::2], bayer[1::2, 1::2] = levels[0, ::2, ::2], levels[2, 1::2, 1::2]
+def _bayer(photo: Photo) -> NDArray[np.float32]:
+    """The light behind a sensor's filters: red at the upper left of every four pixels."""
+    light = torch.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4).numpy()
+    bayer = light[1].copy()
+    bayer[::2, ::2], bayer[1::2, 1::2] = light[0, ::2, ::2], light[2, 1::2, 1::2]
+    return bayer
+
+
+def negative(light: NDArray[np.floating[Any]]) -> bytes:
+    """A DNG of the light behind a sensor's filters (H, W), 0 to 1: 16 bits, white balanced, sRGB's primaries."""
     to_camera = [3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570]
     tags = [
         (50706, "B", 4, (1, 4, 0, 0), True),
@@ -110,7 +115,8 @@ def _negative(photo: Photo) -> bytes:
         (50778, "H", 1, 21, True),
     ]
     data = io.BytesIO()
-    tifffile.imwrite(data, bayer, photometric="cfa", extratags=tags, metadata=None)
+    levels = (light * 65535).round().astype(np.uint16)
+    tifffile.imwrite(data, levels, photometric="cfa", extratags=tags, metadata=None)
     return data.getvalue()
 
 

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
@@ -99,22 +98,3 @@ def profile(red: Colorant, green: Colorant, blue: Colorant) -> bytes:
 
 ADOBE = profile((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def negative(light: NDArray[np.float64]) -> bytes:
-    """A DNG of grey light (H, W), 0 to 1: a Bayer pattern of 16 bits, white balanced, sRGB's primaries."""
-    to_camera = [3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570]
-    rational = [number for value in to_camera for number in (round(value * 10000), 10000)]
-    tags = [
-        (50706, "B", 4, (1, 4, 0, 0), True),
-        (50708, "s", 0, "Test", True),
-        (33421, "H", 2, (2, 2), True),
-        (33422, "B", 4, (0, 1, 1, 2), True),
-        (50717, "I", 1, 65535, True),
-        (50721, "2i", 9, rational, True),
-        (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
-        (50778, "H", 1, 21, True),
-    ]
-    data = io.BytesIO()
-    tifffile.imwrite(data, (light * 65535).astype(np.uint16), photometric="cfa", extratags=tags, metadata=None)
-    return data.getvalue()

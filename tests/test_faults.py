@@ -227,17 +227,7 @@ def test_the_page_greys_what_cannot_run_and_the_rest_works(
 
 def test_a_full_disk_is_said_and_leaves_nothing(pair: tuple[Path, Path], tmp_path: Path) -> None:
     """No file may grow beyond 4 KB: what the process writes ends there, as on a full disk."""
-    command = [
-        sys.executable,
-        "-m",
-        "fusion",
-        "fuse",
-        *map(str, pair),
-        "-m",
-        "mertens",
-        "-o",
-        str(tmp_path / "out.png"),
-    ]
+    command = [sys.executable, "-m", "fusion", "fuse", *map(str, pair), "-m", "mertens", "-o", f"{tmp_path}/out.png"]
     done = subprocess.run(
         command,
         capture_output=True,

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from test_image import Put, put, refusal_of
 
+from docs.large import negative
 from fusion.decode import decode
 from fusion.errors import ImageError
 from fusion.image import Origin, Picture, as_pair, load, load_pair, save, to_uint8
-from tests.pictures import ADOBE, colours, encoded, negative
+from tests.pictures import ADOBE, colours, encoded
 
 __all__ = ["put"]  # a fixture
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from playwright.sync_api import Page, expect
 
 import app
 import fusion
+from fusion.cli import main
 from fusion.image import load, save
 from fusion.method import Mode
 from fusion.metrics import METRICS
@@ -25,8 +24,6 @@ from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
-
-ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = quiet_server
 
@@ -249,18 +246,7 @@ def test_downloads(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> 
 
     save(fusion.fuse(*pair, method="mertens"), tmp_path / "api.png", bits=8)
     assert downloaded == (tmp_path / "api.png").read_bytes()
-    command = [
-        sys.executable,
-        "-m",
-        "fusion",
-        "fuse",
-        *map(str, pair),
-        "-m",
-        "mertens",
-        "-o",
-        str(tmp_path / "cli.png"),
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert main(["fuse", *map(str, pair), "-m", "mertens", "-o", str(tmp_path / "cli.png")]) == 0
     assert downloaded == (tmp_path / "cli.png").read_bytes()
 
     expect(page.locator("#csv")).to_be_enabled()
@@ -506,7 +492,13 @@ def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() ->
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in sorted(app.PARTS.iterdir()) if path.suffix in {".html", ".css", ".js"}]
+    "path",
+    [
+        path
+        for folder in (app.PARTS, app.SHARED)
+        for path in sorted(folder.iterdir())
+        if path.suffix in {".html", ".css", ".js"}
+    ],
 )
 def test_no_part_of_the_page_comes_from_elsewhere(path: Path) -> None:
     assert not re.search(r"(?:https?:|url\(|@import|src=\"/)", path.read_text())

@@ -364,7 +364,9 @@ def stored(page: Page) -> list[list[str | float]]:
 
 
 def ranking(page: Page) -> list[str]:
-    return page.locator(".ranking tbody tr").all_inner_texts()
+    """The rows' texts, read at once: every drawing puts new rows into the table, and old ones have no columns."""
+    expect(page.locator(".ranking table")).to_be_visible()
+    return page.locator(".ranking tbody").inner_text().splitlines()
 
 
 def asked_about(page: Page) -> list[str]:

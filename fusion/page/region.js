@@ -42,10 +42,11 @@
       renderTools();
     },
 
-    arrow(right, down, resize) {
-      const { x, y, width, height } = region;
-      if (resize) place({ x, y, width: width + right * STEP, height: height + down * STEP });
-      else place({ ...region, x: x + right * STEP, y: y + down * STEP });
+    keys: {
+      ArrowLeft: ({ shiftKey }) => nudge(-STEP, 0, shiftKey),
+      ArrowRight: ({ shiftKey }) => nudge(STEP, 0, shiftKey),
+      ArrowUp: ({ shiftKey }) => nudge(0, -STEP, shiftKey),
+      ArrowDown: ({ shiftKey }) => nudge(0, STEP, shiftKey),
     },
 
     draw() {
@@ -76,6 +77,13 @@
       x: clamp(Math.round((((point.x - view.x) / view.zoom - box.left) / box.width) * width), 0, width),
       y: clamp(Math.round((((point.y - view.y) / view.zoom - box.top) / box.height) * height), 0, height),
     };
+  }
+
+  /** Move the region, or its lower right corner alone. */
+  function nudge(right, down, resize) {
+    const { x, y, width, height } = region;
+    if (resize) place({ x, y, width: width + right, height: height + down });
+    else place({ ...region, x: x + right, y: y + down });
   }
 
   /** A new region, brought within the picture. */

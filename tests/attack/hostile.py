@@ -14,7 +14,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from tests.pictures import ADOBE, chunk, colours, encoded, many_scans, negative, opencv, png_header, tiff16, with_chunk
+from docs.large import negative
+from tests.pictures import ADOBE, chunk, colours, encoded, many_scans, opencv, png_header, tiff16, with_chunk
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

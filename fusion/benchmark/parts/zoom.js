@@ -1,17 +1,27 @@
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
 /** Zoom and move all `.stage img` in an element together, by wheel, drag, pinch, double click and keys. Where they lie
- * is in three CSS variables that all of them inherit: the zoom, and the corner in widths and heights of a stage. */
-function zoomable(element) {
+ * is in three CSS variables that all of them inherit: that keeps them in place while they are drawn anew.
+ *
+ * A page may add: `keyed`, a selector of what keys count in; `act(event)`, what else a key does there; `size()` of the
+ * full pictures, where previews are shown; `tool()`, which may have drag(from, to, stage) and drop() in the place of
+ * moving; and `moved()`, which is called after each change. */
+function zoomable(element, { keyed = "*", act, size, tool, moved } = {}) {
   const MAX_ZOOM = 8; // times 1:1, or times the stage for pictures that are smaller
   const STEP = 1.25;
-  const view = { zoom: 1, x: 0, y: 0 };
+  const view = { zoom: 1, x: 0, y: 0 }; // the picture's corner in widths and heights of a stage: 1 - zoom to 0
   const pointers = new Map(); // id -> { x, y }, in widths and heights of a stage
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+  let pressed = null; // { x, y } where the first pointer went down
+
+  const stageOf = (event) => event.target.closest(".stage");
+  const anyStage = () => [...element.querySelectorAll(".stage")].find((stage) => stage.clientWidth); // some are hidden
 
   /** The zoom at which one pixel of the picture is one pixel of the screen. */
   function actual() {
-    const image = element.querySelector(".stage img");
-    const { naturalWidth: width = 0, naturalHeight: height = 0, clientWidth, clientHeight } = image ?? {};
-    return Math.max(1, Math.max(width / clientWidth || 0, height / clientHeight || 0) / devicePixelRatio);
+    const stage = anyStage();
+    const { naturalWidth, naturalHeight } = stage?.querySelector("img") ?? {};
+    const { width = naturalWidth, height = naturalHeight } = size?.() ?? {};
+    return Math.max(1, Math.max(width / stage?.clientWidth || 0, height / stage?.clientHeight || 0) / devicePixelRatio);
   }
 
   /** Zoom so that the point (px, py) of the stages stays where it is. */
@@ -22,10 +32,16 @@ function zoomable(element) {
 
   function moveTo(x, y, zoom = view.zoom) {
     Object.assign(view, { zoom, x: clamp(x, 1 - zoom, 0), y: clamp(y, 1 - zoom, 0) });
+    show();
+  }
+
+  function show() {
     for (const [name, value] of Object.entries(view)) element.style.setProperty(`--${name}`, value);
-    element.toggleAttribute("data-zoomed", zoom > 1);
-    element.toggleAttribute("data-pixels", zoom > 2 * actual());
-    for (const output of element.querySelectorAll(".percent")) output.value = `${Math.round((100 * zoom) / actual())} %`;
+    element.toggleAttribute("data-zoomed", view.zoom > 1);
+    element.toggleAttribute("data-pixels", view.zoom > 2 * actual());
+    const percent = `${Math.round((100 * view.zoom) / actual())} %`;
+    for (const output of element.querySelectorAll(".percent")) output.value = percent;
+    moved?.();
   }
 
   const acts = {
@@ -37,14 +53,19 @@ function zoomable(element) {
   const keys = { "+": "in", "=": "in", "-": "out", f: "fit", z: "actual" };
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-  const stageOf = (event) => event.target.closest(".stage");
+  function zoomAct({ key }) {
+    const arrow = view.zoom > 1 && arrows[key]; // before that, they scroll the page
+    return arrow ? () => moveTo(view.x - 0.1 * arrow[0], view.y - 0.1 * arrow[1]) : acts[keys[key.toLowerCase()]];
+  }
+
   function place(event, stage) {
     const { left, top, width, height } = stage.getBoundingClientRect();
     return { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
   }
   function middle() {
     const [one, other = one] = pointers.values();
-    return { x: (one.x + other.x) / 2, y: (one.y + other.y) / 2, apart: Math.hypot(one.x - other.x, one.y - other.y) || 1 };
+    const apart = Math.hypot(one.x - other.x, one.y - other.y) || 1;
+    return { x: (one.x + other.x) / 2, y: (one.y + other.y) / 2, apart };
   }
 
   element.addEventListener("click", ({ target }) => acts[target.closest("[data-act]")?.dataset.act]?.());
@@ -56,17 +77,16 @@ function zoomable(element) {
   });
   element.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
-    const arrow = view.zoom > 1 && arrows[event.key]; // before that, they scroll the page
-    const act = arrow ? () => moveTo(view.x - 0.1 * arrow[0], view.y - 0.1 * arrow[1]) : acts[keys[event.key.toLowerCase()]];
-    if (!act) return;
+    const found = event.target.closest(keyed) && (act?.(event) ?? zoomAct(event));
+    if (!found) return;
     event.preventDefault();
-    act();
+    found(event);
   });
   element.addEventListener(
     "wheel",
     (event) => {
       const stage = stageOf(event);
-      if (!stage || event.ctrlKey || (view.zoom === 1 && event.deltaY > 0)) return; // nothing left to zoom out of: the page scrolls
+      if (!stage || (view.zoom === 1 && event.deltaY > 0)) return; // nothing left to zoom out of: the page scrolls
       event.preventDefault();
       const { x, y } = place(event, stage);
       const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 40 : 1;
@@ -79,18 +99,20 @@ function zoomable(element) {
     if (!stage || event.button !== 0) return;
     stage.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, place(event, stage));
+    if (pointers.size === 1) pressed = place(event, stage);
   });
   element.addEventListener("pointermove", (event) => {
-    const stage = stageOf(event);
+    const stage = stageOf(event) ?? anyStage(); // the one that it went down on may have been drawn anew
     if (!stage || !pointers.has(event.pointerId)) return;
     const before = middle();
     pointers.set(event.pointerId, place(event, stage));
     const now = middle();
+    if (pointers.size === 1 && tool?.()?.drag) return tool().drag(pressed, now, stage);
     moveTo(view.x + now.x - before.x, view.y + now.y - before.y);
     if (pointers.size > 1) zoomTo((view.zoom * now.apart) / before.apart, now.x, now.y);
   });
   for (const name of ["pointerup", "pointercancel"]) {
-    element.addEventListener(name, (event) => pointers.delete(event.pointerId));
+    element.addEventListener(name, (event) => pointers.delete(event.pointerId) && tool?.()?.drop?.());
   }
-  return acts;
+  return { view, actual, anyStage, fit: acts.fit, show };
 }
