@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -181,13 +182,16 @@ def _copy(photo: Photo) -> tuple[NDArray[np.uint8], float]:
 
 def _registered(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Motion | None:
     """How a copy lies on another, in their pixels, if a fit can tell."""
-    (points, descriptions), (other_points, other_descriptions) = map(_features, (one, other))
+    from scipy.spatial.distance import cdist
+
+    with ThreadPoolExecutor(2) as pool:
+        (points, descriptions), (other_points, other_descriptions) = pool.map(_features, (one, other))
     if min(len(points), len(other_points)) < _FEWEST:
         return None
     start = _agreed(points, other_points, _matches(descriptions, other_descriptions, _CLEAR))
     if start is None:
         return None
-    near = _distances(_moved(points, start), other_points) < _NEAR
+    near = cdist(_moved(points, start), other_points) < _NEAR
     pairs = _matches(descriptions, other_descriptions, _LIKELY, near)
     return _fitted(points[pairs[:, 0]], other_points[pairs[:, 1]], start, one.shape)
 
@@ -250,11 +254,6 @@ def _agreed(one: Points, other: Points, pairs: NDArray[np.int64]) -> Matrix | No
     matrix, _ = cv2.findHomography(start, end, cv2.USAC_MAGSAC, 1.5, maxIters=5000, confidence=0.9999)
     # None where no four pairs agree, whatever OpenCV's annotations say.
     return None if matrix is None else np.asarray(matrix, np.float64)  # pyright: ignore[reportUnnecessaryComparison]
-
-
-def _distances(one: Points, other: Points) -> NDArray[np.float64]:
-    """(n, m)."""
-    return np.hypot(one[:, None, 0] - other[None, :, 0], one[:, None, 1] - other[None, :, 1])
 
 
 # The six numbers: logarithm of the scale, turn in radians, shift and perspective over the longer side.

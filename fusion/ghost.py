@@ -158,7 +158,7 @@ def _off(one: Plane, other: Plane) -> Plane:
 
 def _relation(one: Plane, other: Plane) -> Relation:
     """Measured over all pixels; between levels that occur too rarely, by interpolation."""
-    levels = np.round(other * (_LEVELS - 1)).astype(np.int64).ravel()
+    levels = np.round(other * (_LEVELS - 1)).astype(np.uint16).ravel()  # of 16 bits, they are sorted by radix
     order = np.argsort(levels, kind="stable")
     values, edges = one.ravel()[order], np.searchsorted(levels[order], np.arange(_LEVELS + 1))
     known = [level for level in range(_LEVELS) if edges[level + 1] - edges[level] >= _FEWEST]
