@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+# Gradio asks matplotlib for its backend with each event; unless one is named, that imports all of pyplot.
+os.environ.setdefault("MPLBACKEND", "agg")
 # PyTorch's idle threads otherwise spin for milliseconds, in the way of the scan's own.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
