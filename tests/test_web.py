@@ -388,7 +388,8 @@ def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(client: httpx.C
     body = {"files": slots}
     jobs_ = [client.post("/gradio_api/call/v2/compare", json=body).json()["event_id"] for _ in range(2)]
     with client.stream("GET", f"/gradio_api/call/compare/{jobs_[0]}") as first:
-        next(line for line in first.iter_lines() if "data:" in line)
+        lines = first.iter_lines()  # without it, the connection is closed
+        next(line for line in lines if "data:" in line)
         with client.stream("GET", f"/gradio_api/call/compare/{jobs_[1]}"):
             assert until(lambda: figure(client, "page_jobs_waiting") == 1, 2)
         assert until(lambda: figure(client, "page_jobs_waiting") == 0, 2)

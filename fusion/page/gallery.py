@@ -183,17 +183,20 @@ class Draughtsman:
 
     folder: Path
     pool: Executor
+    at_once: list[str] = field(default_factory=list[str])
     writing: dict[str, Future[None]] = field(default_factory=dict[str, "Future[None]"])
 
     def draw(self, tile: Tile, photo: Photo) -> Tile:
         """The tile with its preview."""
         pixels = to_uint8(photo)
-        preview = self.folder / f"{tile.name}.jpg"
+        preview, picture = self.folder / f"{tile.name}.jpg", self.folder / f"{tile.name}.png"
         save_preview(pixels, preview, PREVIEW_SIDE)
-        writing = self.writing[tile.name] = self.pool.submit(save, pixels, self.folder / f"{tile.name}.png")
         if pixels.shape[0] * pixels.shape[1] <= AT_ONCE:
-            writing.result()
-        elif unwritten := [future for future in self.writing.values() if not future.done()][:-BEHIND]:
+            save(pixels, picture)
+            self.at_once.append(tile.name)
+            return replace(tile, state=State.DONE, preview=preview)
+        self.writing[tile.name] = self.pool.submit(save, pixels, picture)
+        if unwritten := [future for future in self.writing.values() if not future.done()][:-BEHIND]:
             unwritten[-1].result()
         return replace(tile, state=State.DONE, preview=preview)
 
@@ -209,7 +212,7 @@ class Draughtsman:
         ready = [name for name, future in self.writing.items() if wait or future.done()]
         for name in ready:
             self.writing[name].result()
-        return ready
+        return self.at_once + ready
 
 
 def _stand_back() -> None:

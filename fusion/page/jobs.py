@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Hashable, Iterator
@@ -25,9 +27,9 @@ from fusion.pipeline import Event, Loaded
 
 T = TypeVar("T")
 
-LONGEST_WAIT = 12.0
+LONGEST_WAIT = 10.0
 """Seconds after which a turn would come that is still promised."""
-ALWAYS = 2
+ALWAYS = 1
 """So many may wait, however long it takes: one large job must not close the page."""
 LONGEST_LINE = 16
 JOB_SECONDS = int(os.environ.get("FUSION_JOB_SECONDS", "600"))
@@ -35,10 +37,12 @@ JOB_SECONDS = int(os.environ.get("FUSION_JOB_SECONDS", "600"))
 KEPT_FREE = int(os.environ.get("FUSION_KEEP_FREE_MB", "1024")) << 20
 """Bytes of the disk that are not filled with visitors' pictures."""
 
-_FIRST_PACE = 0.6
+_FIRST_PACE = 1.2
 """Seconds for a method, as long as none has been timed."""
 _LEARNT = 0.3
 """How much the latest job changes that."""
+_TOLD = 0.03
+"""Seconds for each of those who follow a job, before they are told more."""
 _TICK = 0.25
 """Seconds between two looks at whether the visitor is still there."""
 _MEMORY_WAIT = 5.0
@@ -60,10 +64,10 @@ class RefusedError(FusionError):
 
 @dataclass(frozen=True)
 class Place:
-    """A job's turn has not come."""
+    """A job has nothing to show yet."""
 
     number: int
-    """In line; 1 comes next."""
+    """In line; 1 comes next, 0 has begun."""
 
 
 @dataclass(eq=False)
@@ -125,12 +129,13 @@ class Line:
             while wanted():
                 with self._changed:
                     number, states, state, over = self._number(job), job.states, job.latest, job.over
-                    if not over and states == seen and number in (0, place):
+                    if not over and states == seen and (seen or number == place):
                         self._changed.wait(_TICK)
                         continue
                 if states != seen:
                     seen = states
                     yield state  # pyright: ignore[reportReturnType]
+                    time.sleep(_TOLD * len(job.asking))  # or telling everyone would take the time of what is told
                 elif over:
                     break
                 else:
@@ -206,6 +211,7 @@ class Line:
             self._changed.notify_all()
 
     def _work(self, job: Job[Any]) -> None:
+        _give_way()
         error: BaseException | None = None
         try:
             with cancel.as_long_as(job.wanted), closing(job.steps()) as steps:
@@ -278,6 +284,12 @@ def _let_go(error: BaseException | None) -> None:
     while error:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
+
+
+def _give_way() -> None:
+    """Let this thread, and those that it starts, wait for whoever answers visitors: on Linux, threads may be nice."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def check_room(folder: Path) -> None:

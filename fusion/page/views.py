@@ -53,8 +53,9 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
 
 
 def waiting(place: int, text: Texts) -> dict[str, Any]:
-    """The status of one whose turn has not come."""
-    return {"kind": "busy", "text": text["status"]["line"].format(place=place), "notes": []}
+    """The status of one whose turn has not come, or has come a moment ago, where `place` is 0."""
+    said = text["status"]["line"].format(place=place) if place else text["status"]["reading"]
+    return {"kind": "busy", "text": said, "notes": []}
 
 
 def problem(sentence: str) -> dict[str, Any]:
