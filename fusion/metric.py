@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from math import inf
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,26 @@ from fusion.image import ExposurePair, Photo, to_uint8
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) sRGB, 0 to 255: what a viewer decodes from the saved 8-bit result."""
+
+
+class _Cache(Protocol):
+    def cache_clear(self) -> None: ...
+
+
+AnyCache = TypeVar("AnyCache", bound=_Cache)
+_kept: list[_Cache] = []
+
+
+def kept_for_pair(cache: AnyCache) -> AnyCache:
+    """A function that keeps what metrics make of a pair's photographs, for its next fused picture."""
+    _kept.append(cache)
+    return cache
+
+
+def forget_pair() -> None:
+    """Have all of them let go of it: hundreds of bytes a pixel."""
+    for cache in _kept:
+        cache.cache_clear()
 
 
 class Better(Enum):

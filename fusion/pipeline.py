@@ -23,7 +23,7 @@ from fusion.ghost import Ghosts, Handling, find_ghosts, without_ghosts
 from fusion.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.method import Fuser, Method, Mode, Options, Progress, Settled
 from fusion.methods import METHODS
-from fusion.metric import SCORED_PIXELS, Metric, Scorer
+from fusion.metric import SCORED_PIXELS, Metric, Scorer, forget_pair
 from fusion.metrics import METRICS
 
 Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
@@ -152,8 +152,11 @@ def compare(
 
     scorer = Scorer(pair, metrics, limit=scored_pixels)
     still = _Still.of(pair, moved) if moved and ghosts == "remove" else None
-    for m in chosen:
-        yield from _outcome(m, settled.get(m.name, ()), pair, lumas, place, scorer, mode, still)
+    try:
+        for m in chosen:
+            yield from _outcome(m, settled.get(m.name, ()), pair, lumas, place, scorer, mode, still)
+    finally:
+        forget_pair()
 
 
 def fuse(

@@ -17,6 +17,7 @@ from fusion.image import ExposurePair, Photo, as_pair, load_pair, to_uint8
 from fusion.method import Fuser, Method
 from fusion.methods import METHODS
 from fusion.methods.mertens import exposure_fusion
+from fusion.metrics import vif
 from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -103,6 +104,15 @@ def test_scores_are_against_the_photographs(files: tuple[Path, Path]) -> None:
     pair = load_pair(*files)
     expected = mef_ssim.METRIC.measure(*map(to_uint8, (scored.fused.photo, pair.under, pair.over)))
     assert scored.scores["mef_ssim"] == expected
+
+
+def test_what_metrics_keep_of_a_pair_goes_with_it(files: tuple[Path, Path]) -> None:
+    events = compare(*files, ["mertens", "mertens-torch"])
+    next(event for event in events if isinstance(event, Scored))
+    kept = vif._moments_of_source.cache_info  # pyright: ignore[reportPrivateUsage]
+    assert kept().currsize > 0
+    assert len([event for event in events if isinstance(event, Scored)]) == 1
+    assert kept().currsize == 0
 
 
 def test_files_and_arrays_give_the_same(files: tuple[Path, Path]) -> None:

@@ -28,7 +28,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Better, Metric
+from fusion.metric import Better, Metric, kept_for_pair
 from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb
 from fusion.metrics.sobel import sobel
 
@@ -60,6 +60,7 @@ def _patterns(levels: Levels) -> NDArray[np.int64]:
     return patterns
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _patterns_of_source(levels: bytes, size: tuple[int, int]) -> NDArray[np.int64]:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""

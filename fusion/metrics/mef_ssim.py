@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from fusion.metric import Better, Metric, Pixels
+from fusion.metric import Better, Metric, Pixels, kept_for_pair
 from fusion.metrics.grey import grey
 
 _WINDOW = 11
@@ -186,6 +186,7 @@ def _measure(fused: Pixels, under: Pixels, over: Pixels) -> float:
     return float(_score(level, targets))
 
 
+@kept_for_pair
 @lru_cache(maxsize=1)
 def _targets_of(under: bytes, over: bytes, size: tuple[int, int]) -> list[Target]:
     """Kept, since several results of one pair are measured one after the other, and targets take most of the time."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.metric import Better, Metric
+from fusion.metric import Better, Metric, kept_for_pair
 from fusion.metrics.gaussian import padded_sum
 from fusion.metrics.planes import Levels, Plane, mean_over_rgb, share, stretched
 from fusion.metrics.sobel import sobel
@@ -55,6 +55,7 @@ def _contrast(levels: Levels) -> Plane:
     return contrast**3 / (contrast**2 + 1e-4)
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _contrast_of_source(levels: bytes, size: tuple[int, int]) -> Plane:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""
@@ -100,6 +101,7 @@ class _Saliency(NamedTuple):
     """Sum of the fifth powers of the Sobel magnitude, the border being of zeros."""
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _saliency_of_source(levels: bytes, size: tuple[int, int]) -> _Saliency:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""

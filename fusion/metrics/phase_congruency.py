@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Better, Metric, Pixels
+from fusion.metric import Better, Metric, Pixels, kept_for_pair
 from fusion.metrics.gaussian import gaussian, padded_sum
 from fusion.metrics.planes import Levels, Plane
 
@@ -64,6 +64,7 @@ class _Filters(NamedTuple):
     """By orientation: the energy of all scales' response to noise, over that of the shortest scale's."""
 
 
+@kept_for_pair
 @lru_cache(maxsize=1)
 def _filters(height: int, width: int) -> _Filters:
     """Kept for the pictures of one pair."""
@@ -161,6 +162,7 @@ def _features(levels: Levels) -> _Features:
     return _Features(energies / (amplitudes + _EPS), middle + reach, middle - reach)
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _features_of_source(levels: bytes, size: tuple[int, int]) -> _Features:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fusion.metric import Better, Metric
+from fusion.metric import Better, Metric, kept_for_pair
 from fusion.metrics.planes import Levels, Plane, mean_over_rgb
 from fusion.metrics.sobel import sobel
 
@@ -37,6 +37,7 @@ def _edges(levels: Levels) -> tuple[Plane, Plane]:
     return np.sqrt(sx * sx + sy * sy), np.arctan(slope)  # the squares are whole: exact, and faster than hypot
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _edges_of_source(levels: bytes, size: tuple[int, int]) -> tuple[Plane, Plane]:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.metric import Better, Metric
+from fusion.metric import Better, Metric, kept_for_pair
 from fusion.metrics.gaussian import gaussian_mean
 from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb, share
 
@@ -72,6 +72,7 @@ def _edges(levels: Levels) -> _Moments:
     return _moments(np.asarray(cv2.magnitude(gx, gy), np.float64), _EDGE_WINDOW)
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _edges_of_source(levels: bytes, size: tuple[int, int]) -> _Moments:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""
@@ -116,6 +117,7 @@ def _windows(fused: Levels, under: Levels, over: Levels) -> _Windows:
     return _Windows(a, b, between, f, _covariance(f, a, _WINDOW), _covariance(f, b, _WINDOW))
 
 
+@kept_for_pair
 @lru_cache(maxsize=3)
 def _windows_of_sources(under: bytes, over: bytes, size: tuple[int, int]) -> tuple[_Moments, _Moments, Plane]:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""
@@ -185,6 +187,7 @@ def _raw_covariance(x: _Moments, y: _Moments) -> Plane:
     return _ordered_mean(x.plane * y.plane) - x.mean * y.mean
 
 
+@kept_for_pair
 @lru_cache(maxsize=3)
 def _raw_windows_of_sources(under: bytes, over: bytes, size: tuple[int, int]) -> tuple[_Moments, _Moments, Plane]:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""
@@ -192,6 +195,7 @@ def _raw_windows_of_sources(under: bytes, over: bytes, size: tuple[int, int]) ->
     return a, b, _raw_covariance(a, b)
 
 
+@kept_for_pair
 @lru_cache(maxsize=3)
 def _raw_windows(fused: bytes, under: bytes, over: bytes, size: tuple[int, int]) -> _Windows:
     """Kept for the planes of one result, since two metrics are made of them."""

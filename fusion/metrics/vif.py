@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.metric import Better, Metric
+from fusion.metric import Better, Metric, kept_for_pair
 from fusion.metrics.gaussian import gaussian_mean
 from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb
 
@@ -70,6 +70,7 @@ def _moments(levels: Levels) -> list[Moments | None]:
     return scales
 
 
+@kept_for_pair
 @lru_cache(maxsize=6)
 def _moments_of_source(levels: bytes, size: tuple[int, int]) -> list[Moments | None]:
     """Kept for the planes of one pair, since several results of it are measured one after the other."""
