@@ -223,6 +223,8 @@ class Line:
         except cancel.Cancelled:
             if job.asking:
                 error = RefusedError("overtime", f"This took longer than {JOB_SECONDS} seconds; try fewer methods.")
+            else:
+                time.sleep(_TICK)  # who waits may have left in the same moment, which shows a little later
         except BaseException as raised:  # noqa: BLE001  # whoever follows the job raises it
             error = raised
             _let_go(raised)
