@@ -277,10 +277,11 @@ def _fuse(options: argparse.Namespace) -> int:
             progress=lambda share: _move(bar, round(100 * share)),
             say=_say,
         )
-    origin = pair.origin if options.keep_metadata or options.keep_place else None
+    origin, notes = pair.origin if options.keep_metadata or options.keep_place else None, pair.notes
+    del pair  # which may take more than a gigabyte
     save(photo, options.out, bits=options.bits, quality=options.quality, origin=origin, place=options.keep_place)
     if options.json:
-        print(json.dumps({"method": options.method, "out": str(options.out), "notes": pair.notes}))
+        print(json.dumps({"method": options.method, "out": str(options.out), "notes": notes}))
     return 0
 
 
