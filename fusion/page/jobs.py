@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Hashable, Iterator
@@ -17,7 +16,7 @@ from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Thread, get_native_id
 from typing import Any, Generic, TypeVar
 
 from fusion import cancel, memory
@@ -291,7 +290,7 @@ def _let_go(error: BaseException | None) -> None:
 def _give_way() -> None:
     """Let this thread, and those that it starts, wait for whoever answers visitors: on Linux, threads may be nice."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
 
 
 def check_room(folder: Path) -> None:
