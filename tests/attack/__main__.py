@@ -150,7 +150,8 @@ def main() -> int:
         print(f"row {row.number}: {'met' if row.met else 'NOT MET'}: {row.measured}", file=sys.stderr, flush=True)
     print(table(rows))
     if options.nightly:
-        head = "# The last attack\n\n`python -m tests.attack --nightly`; see [SECURITY.md](../SECURITY.md).\n\n"
+        command = f"python -m tests.attack{' --corpus DIR' if options.corpus else ''} --nightly"
+        head = f"# The last attack\n\n`{command}`; see [SECURITY.md](../SECURITY.md).\n\n"
         (ROOT / "docs" / "attack.md").write_text(f"{head}{table(rows)}\n", encoding="utf-8")
     return not all(row.met for row in rows)
 
