@@ -25,7 +25,7 @@ from fusion.image import ExposurePair, Photo, load_pair
 from fusion.pipeline import fuse_pair
 
 METHODS = ("mertens", "pyramef")
-SEEDS = (5, 6)
+SEEDS = range(1, 9)
 SIDES = (0.04, 0.06, 0.08)
 """Of the shorter side: smaller things, for what is found."""
 

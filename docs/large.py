@@ -59,8 +59,7 @@ def main(kind: str, example: Path) -> None:
 def _time_the_start(files: Sequence[Path]) -> None:
     pair = _timed("reading", partial(load_pair, *files))
     pair = _timed("aligning", partial(registered, pair)).pair
-    if not pair.between:
-        _timed("looking for ghosts", partial(find_ghosts, pair))
+    _timed("looking for ghosts", partial(find_ghosts, pair))
 
 
 def _timed(what: str, work: Callable[[], _T]) -> _T:

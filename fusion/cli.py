@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--no-align", action="store_false", dest="align", help="the camera stood on a tripod")
 
     def deghost(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--deghost", action="store_true", help="take out what moved between two exposures")
+        made.add_argument("--deghost", action="store_true", help="take out what moved between the exposures")
 
     def exposures(made: argparse.ArgumentParser) -> None:
         pair(made)
@@ -251,7 +251,7 @@ def _methods(options: argparse.Namespace) -> int:
 def _fuse(options: argparse.Namespace) -> int:
     from fusion.align import registered
     from fusion.image import load_pair, save
-    from fusion.pipeline import ONLY_TWO, fuse_pair, method, weight_maps
+    from fusion.pipeline import fuse_pair, method, weight_maps
     from fusion.report import draw_weights
 
     chosen = dict(options.option or ())
@@ -262,8 +262,6 @@ def _fuse(options: argparse.Namespace) -> int:
         pair = registered(pair).pair
     for note in pair.notes:
         _say(note)
-    if options.deghost and pair.between:
-        _say(ONLY_TWO)
     if options.weights:  # first: where the method has none, nothing is written
         maps = weight_maps(pair, options.method, mode=options.mode, options=chosen)
         save(draw_weights(maps), options.weights)

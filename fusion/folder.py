@@ -55,7 +55,7 @@ class Settings:
     align: bool = True
     """Hand-held exposures are registered first."""
     deghost: bool = False
-    """What moved between two exposures is taken out."""
+    """What moved between the exposures is taken out."""
     options: Options = field(default_factory=dict[str, float])
     """The method's own; what is not named has its default."""
 

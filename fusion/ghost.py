@@ -1,18 +1,21 @@
-"""Ghosts: where the scene moved between two exposures, and a pair in which it did not.
+"""Ghosts: where the scene moved between the exposures, and exposures of it in which it did not.
 
-What one exposure shows where nothing moved follows from the other: in each channel, a level of the one goes with a
+What one exposure shows where nothing moved follows from another: in each channel, a level of the one goes with a
 narrow range of levels of the other (the comparametric relation of Mann, 2000; here as measured, a median and a spread
-for each level). Where that fails, in either direction and in most channels, something moved.
+for each level). Where that fails between neighbours, in either direction, something moved. The relations are measured
+a second time without these places, which would bend them.
 
-There the better exposed photograph wins: the other one is given what the relation makes of it, so that any method that
-follows sees one scene. Only the places that moved, with a soft rim, are taken from the picture that is fused so;
-everywhere else nothing changes.
+In each place, the exposure wins from which the others follow with the least spread: it is neither clipped nor drowned
+there. The others are given what the relations make of it, so that any method that follows sees one scene. Only the
+places that moved, with a soft rim, are taken from the picture that is fused so; everywhere else nothing changes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise, permutations
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,95 +38,106 @@ _SMOOTH = 1.5
 _LEVELS = 64
 _FEWEST = 50
 """Pixels of a level from which its median and spread are known."""
-_FLOOR = 0.02
+_FLOOR = 0.03
 """The least spread."""
-_CERTAIN = 5.0
-"""How many spreads off are no accident."""
-_BEYOND_DOUBT = 12.0
+_CERTAIN, _LIKELY = 6.5, 3.25
+"""How many spreads off, root mean square over the channels, are no accident; and how many are none beside such a place:
+less than `_BESIDE` of the longer side away."""
+_BESIDE = 0.03
+_BEYOND_DOUBT = 14.0
 """And to be sure of it, in half of the smallest place or more. Waves, flames, reflections and what alignment leaves
 stay below this in the examples, and what is moved in them does not: `docs.ghost` prints both."""
 _SMALLEST = 0.0004
 """Of the picture: smaller places are noise, or leaves."""
 _JOINED = 0.01
 """Of the longer side: parts of one thing that are as near as this are joined."""
-_NEAR_THE_END = 0.1
 _RIM = 0.008
 """Of the longer side: how far around a place its rim reaches."""
 
 
-@dataclass(frozen=True, eq=False)
-class Ghosts:
-    """Where the scene moved between the exposures of a pair."""
-
-    mask: Tensor
-    """(1, H, W): 1 where it moved, down to 0 over a soft rim."""
-    share: float
-    """Of the picture that moved."""
-    under_wins: Tensor
-    """(1, H, W), 1 where the under-exposed photograph is the better exposed one, else 0; of the places that moved."""
-    certain: bool
-    """Whether some of it is beyond doubt, and so to be told unasked."""
-
-
 class Relation(NamedTuple):
-    """What one exposure shows for each level of the other, in one channel."""
+    """What one exposure shows for each level of another, in one channel."""
 
     median: NDArray[np.float64]
     spread: NDArray[np.float64]
 
     def of(self, plane: Plane) -> Plane:
         """What the one should show where the other shows `plane`."""
-        return np.interp(plane, np.linspace(0, 1, _LEVELS), self.median).astype(np.float32)
+        return _by_level(self.median, plane)
 
     def off(self, one: Plane, other: Plane) -> Plane:
         """By how many spreads `one` is not what goes with `other`."""
-        spread = np.interp(other, np.linspace(0, 1, _LEVELS), self.spread)
-        return (np.abs(one - self.of(other)) / spread).astype(np.float32)
+        return (np.abs(one - self.of(other)) / _by_level(self.spread, other)).astype(np.float32)
+
+
+Relations: TypeAlias = Mapping[tuple[int, int], tuple[Relation, ...]]
+"""By (one, other), which are places among the exposures from dark to bright: a relation for each channel."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ghosts:
+    """Where the scene moved between the exposures."""
+
+    mask: Tensor
+    """(1, H, W): 1 where it moved, down to 0 over a soft rim."""
+    share: float
+    """Of the picture that moved."""
+    winner: Tensor
+    """(1, H, W), uint8: which exposure, from dark to bright, wins; of the places that moved."""
+    relations: Relations
+    """Of each exposure to those that win somewhere."""
+    certain: bool
+    """Whether some of it is beyond doubt, and so to be told unasked."""
 
 
 def find_ghosts(pair: ExposurePair) -> Ghosts | None:
-    """Where the darkest and the brightest exposure show different things; None where they nowhere do."""
+    """Where neighbours among the exposures show different things; None where they nowhere do."""
     import cv2
 
     height, width = pair.size
-    under, over = (_copy(photo) for photo in (pair.under, pair.over))
-    off = np.maximum(*(np.sort(x, axis=0)[1] for x in (_off(under, over), _off(over, under))))
-    off = np.asarray(cv2.erode(off, np.ones((3, 3))))  # a shift of less than a pixel is no movement of the scene
-    moved = (off > _CERTAIN).astype(np.uint8)
-    side = max(moved.shape)
-    moved = cv2.morphologyEx(moved, cv2.MORPH_CLOSE, _disc(_JOINED * side))
-    outlines, _ = cv2.findContours(moved, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    moved = cv2.drawContours(np.zeros_like(moved), outlines, -1, 1, cv2.FILLED)  # what lies within moved as well
-    _, labels, found, _ = cv2.connectedComponentsWithStats(moved)
-    areas = np.asarray(found)[:, cv2.CC_STAT_AREA]
-    places = [label for label in range(1, len(areas)) if areas[label] >= max(_FEWEST, _SMALLEST * moved.size)]
-    if not places:
+    frames = [_copy(photo) for photo in pair.frames]
+    moved, off = _moved(frames, np.ones(frames[0].shape[1:], bool))
+    if not moved.any():
         return None
-    labels = np.asarray(labels)
-    mask, wins = np.zeros(moved.shape, np.float32), np.zeros(moved.shape, np.float32)
-    exposed = [_exposedness(frame) for frame in (under, over)]
-    for label in places:
-        here = labels == label
-        grown = cv2.dilate(here.astype(np.uint8), _disc(2 * _RIM * side)) > 0
-        mask[grown] = 1
-        wins[grown] = float(exposed[0][here].mean() > exposed[1][here].mean())
-    mask = cv2.GaussianBlur(mask, (0, 0), _RIM * side / 2)
-    size = width, height
-    mask = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR).clip(0, 1)
-    wins = cv2.resize(wins, size, interpolation=cv2.INTER_LINEAR)
-    share = float(np.isin(labels, places).mean())
-    certain = float(((off > _BEYOND_DOUBT) & np.isin(labels, places)).mean()) >= _SMALLEST / 2
-    return Ghosts(torch.from_numpy(mask)[None], share, torch.from_numpy(wins)[None], certain)
+    certain = float(((off > _BEYOND_DOUBT) & (moved > 0)).mean()) >= _SMALLEST / 2
+    moved, _ = _moved(frames, cv2.dilate(moved, _rim(moved)) == 0)
+    places, labels = cv2.connectedComponents(moved)
+    still = cv2.dilate(moved, _rim(moved)) == 0
+    every = permutations(range(len(frames)), 2)
+    relations = {(one, other): _relations(frames[one], frames[other], still) for one, other in every}
+    mask, winner = np.zeros(moved.shape, np.float32), np.zeros(moved.shape, np.uint8)
+    for place in range(1, places):
+        grown = cv2.dilate((np.asarray(labels) == place).astype(np.uint8), _rim(moved))
+        mask[grown > 0] = 1
+        wins = _winner(frames, relations, grown > 0)
+        winner[cv2.dilate(grown, _rim(moved)) > 0] = wins  # as far as the mask is soft
+    mask = cv2.GaussianBlur(mask, (0, 0), _RIM * max(moved.shape) / 2)
+    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
+    winner = cv2.resize(winner, (width, height), interpolation=cv2.INTER_NEAREST)
+    return Ghosts(
+        torch.from_numpy(mask)[None],
+        float((moved > 0).mean()),
+        torch.from_numpy(np.asarray(winner))[None],
+        relations,
+        certain,
+    )
 
 
 def without_ghosts(pair: ExposurePair, ghosts: Ghosts) -> ExposurePair:
-    """The pair as if the scene had not moved: where it did, both show what the better exposed photograph shows."""
-    under, over = _told(pair.under, pair.over), _told(pair.over, pair.under)
-    return replace(
-        pair,
-        under=torch.lerp(pair.under, under, ghosts.mask * (1 - ghosts.under_wins)),
-        over=torch.lerp(pair.over, over, ghosts.mask * ghosts.under_wins),
-    )
+    """The pair as if the scene had not moved: where it did, all exposures show what the winning one shows."""
+    frames = [frame.clone() for frame in pair.frames]
+    for other, winning in enumerate(pair.frames):
+        here = (ghosts.mask[0] > 0) & (ghosts.winner[0] == other)
+        if not here.any():
+            continue
+        shown, share = winning[:, here].numpy(), ghosts.mask[0, here]
+        for one in set(range(len(frames))) - {other}:
+            told = np.stack(
+                [relation.of(plane) for relation, plane in zip(ghosts.relations[one, other], shown, strict=True)]
+            )
+            frames[one][:, here] = torch.lerp(frames[one][:, here], torch.from_numpy(told), share)
+    under, *between, over = frames
+    return replace(pair, under=under, between=tuple(between), over=over)
 
 
 def overlay(pair: ExposurePair, ghosts: Ghosts) -> Photo:
@@ -131,13 +145,6 @@ def overlay(pair: ExposurePair, ghosts: Ghosts) -> Photo:
     grey = (luma(pair.under) + luma(pair.over)) / 2
     red = torch.tensor([0.9, 0.2, 0.15])[:, None, None]
     return torch.lerp(grey.expand(3, -1, -1), 0.4 * grey + 0.6 * red, ghosts.mask)
-
-
-def _told(one: Photo, other: Photo) -> Photo:
-    """What `one` should show, by what `other` shows, where nothing moved."""
-    relations = map(_relation, _copy(one), _copy(other))
-    planes = [relation.of(plane.numpy()) for relation, plane in zip(relations, other, strict=True)]
-    return torch.from_numpy(np.stack(planes))
 
 
 def _copy(photo: Photo) -> Plane:
@@ -151,28 +158,79 @@ def _copy(photo: Photo) -> Plane:
     return np.stack([cv2.GaussianBlur(plane, (0, 0), _SMOOTH) for plane in small])
 
 
-def _off(one: Plane, other: Plane) -> Plane:
-    """(3, h, w): how far each channel of the one is from what goes with the other."""
-    return np.stack([_relation(a, b).off(a, b) for a, b in zip(one, other, strict=True)])
+def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], Plane]:
+    """1 where the scene moved, else 0, and how far off the exposures are, (h, w) each.
+
+    Relations are measured where it is known to have been `still`.
+    """
+    import cv2
+
+    off = np.zeros(still.shape, np.float32)
+    for one, other in pairwise(frames):
+        off = np.maximum(off, np.maximum(_off(one, other, still), _off(other, one, still)))
+    off = np.asarray(cv2.erode(off, np.ones((3, 3))), np.float32)  # a shift of less than a pixel is no movement
+    side = max(off.shape)
+    joined = cv2.morphologyEx((off > _CERTAIN).astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
+    _, labels, found, _ = cv2.connectedComponentsWithStats(joined)
+    large = np.asarray(found)[:, cv2.CC_STAT_AREA] >= max(_FEWEST, _SMALLEST * off.size)
+    large[0] = False  # what is around them
+    certain = large[np.asarray(labels, np.intp)].astype(np.uint8)
+    likely = (off > _LIKELY) & (cv2.dilate(certain, _disc(_BESIDE * side)) > 0)
+    joined = cv2.morphologyEx(certain | likely.astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
+    _, labels = cv2.connectedComponents(joined)
+    touched = np.isin(labels, np.unique(np.asarray(labels)[certain > 0])).astype(np.uint8)
+    outlines, _ = cv2.findContours(touched, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    moved = cv2.drawContours(np.zeros_like(touched), outlines, -1, 1, cv2.FILLED)  # what lies within moved as well
+    return np.asarray(moved, np.uint8), off
+
+
+def _off(one: Plane, other: Plane, still: NDArray[np.bool_]) -> Plane:
+    """(h, w): how far the one is from what goes with the other, root mean square over the channels."""
+    relations = zip(_relations(one, other, still), one, other, strict=True)
+    return np.sqrt(np.mean([relation.off(a, b) ** 2 for relation, a, b in relations], 0, dtype=np.float32))
+
+
+def _relations(one: Plane, other: Plane, still: NDArray[np.bool_]) -> tuple[Relation, ...]:
+    return tuple(_relation(a[still], b[still]) for a, b in zip(one, other, strict=True))
 
 
 def _relation(one: Plane, other: Plane) -> Relation:
-    """Measured over all pixels; between levels that occur too rarely, by interpolation."""
-    levels = np.round(other * (_LEVELS - 1)).astype(np.uint16).ravel()  # of 16 bits, they are sorted by radix
+    """Measured over pixels, (n,) each; between levels that occur too rarely, by interpolation."""
+    levels = np.round(other * (_LEVELS - 1)).astype(np.uint16)  # of 16 bits, they are sorted by radix
     order = np.argsort(levels, kind="stable")
-    values, edges = one.ravel()[order], np.searchsorted(levels[order], np.arange(_LEVELS + 1))
+    values, edges = one[order], np.searchsorted(levels[order], np.arange(_LEVELS + 1))
     known = [level for level in range(_LEVELS) if edges[level + 1] - edges[level] >= _FEWEST]
     low, median, high = np.transpose(
         [np.quantile(values[edges[level] : edges[level + 1]], (0.16, 0.5, 0.84)) for level in known] or [(0, 0.5, 1)]
     )
     at, everywhere = known or [0], np.arange(_LEVELS)
     spread = np.interp(everywhere, at, (high - low) / 2)
-    return Relation(np.interp(everywhere, at, median), np.maximum(spread, _FLOOR))
+    median = np.interp(everywhere, [-1, *at, _LEVELS], [0, *median, 1])  # black stays black, and white stays white
+    return Relation(median, np.maximum(spread, _FLOOR))
 
 
-def _exposedness(frame: Plane) -> Plane:
-    """1 where no channel is near black or white, down to 0 where one is, (h, w)."""
-    return (np.minimum(frame.min(0), 1 - frame.max(0)) / _NEAR_THE_END).clip(0, 1)
+def _winner(frames: Sequence[Plane], relations: Relations, here: NDArray[np.bool_]) -> int:
+    """The exposure from which the others follow best, by the mean of the spreads."""
+
+    def doubt(winning: int) -> float:
+        others = (relations[one, winning] for one in range(len(frames)) if one != winning)
+        shown = frames[winning][:, here]
+        return sum(
+            float(_by_level(relation.spread, plane).mean())
+            for channels in others
+            for relation, plane in zip(channels, shown, strict=True)
+        )
+
+    return min(range(len(frames)), key=doubt)
+
+
+def _by_level(values: NDArray[np.float64], plane: Plane) -> Plane:
+    """What `values` say for each pixel's level, between two of them by interpolation."""
+    return np.interp(plane, np.linspace(0, 1, _LEVELS), values).astype(np.float32)
+
+
+def _rim(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return _disc(2 * _RIM * max(picture.shape))
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:

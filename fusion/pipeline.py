@@ -34,8 +34,6 @@ _T = TypeVar("_T")
 RETRIES = 3
 """How often a method that ran out of memory is tried again, with less each time."""
 
-ONLY_TWO = "Ghosts are looked for between two exposures only: of more, nothing was taken out."
-
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +44,7 @@ class Loaded:
     pair: ExposurePair
     seconds: float = 0.0
     ghosts: Ghosts | None = None
-    """Where the scene moved between the two, where that was looked for."""
+    """Where the scene moved between the exposures, where that was looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +119,7 @@ def compare(
     """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running`, `Fused` and `Scored`.
 
     `more` are further exposures of the scene, up to nine in all; all may come in any order. With `align`, hand-held
-    ones are registered first. Where two show different things, `ghosts` says what is done. `methods` are names, in any
+    ones are registered first. Where they show different things, `ghosts` says what is done. `methods` are names, in any
     order; None takes all that are available. A method that fails gives `Failed` and stops nothing else. `corrected`
     False leaves `Corrected` out. `options` are each method's own, by its name. Raises `ImageError` for a pair that
     cannot be used, `NotEnoughMemoryError` for one too large for this computer and `FusionError` for an unknown method
@@ -175,7 +173,7 @@ def fuse(
     """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair and, where there are, of `more` exposures.
 
     With `align`, hand-held exposures are registered first, and cropped to what all of them show; where `ghosts` is
-    "remove", what moved between two is taken out. `options` are what the method's `Method.options` declare.
+    "remove", what moved between them is taken out. `options` are what the method's `Method.options` declare.
 
     Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method or option, `WeightsError`
     for a method without usable weights, `NotEnoughMemoryError` where smaller tiles, the CPU and a smaller copy do not
@@ -202,7 +200,7 @@ def fuse_pair(
     place = device or default_device()
     fuser = _loaded(name, place, method(name).settled(options or {}))
     with memory.said():
-        moved = find_ghosts(pair) if ghosts == "remove" and not pair.between else None
+        moved = find_ghosts(pair) if ghosts == "remove" else None
         still = _Still.of(pair, moved) if moved else None
         made = _fused(fuser, pair, place, mode=mode, progress=progress, still=still)
     if made.note:
@@ -428,15 +426,12 @@ def _corrector(device: str) -> Corrector:
 
 
 def _marked(pair: ExposurePair, handling: Handling) -> tuple[ExposurePair, Ghosts | None]:
-    """Where two exposures show different things, and the pair with a note on it."""
-    if pair.between:
-        said = (ONLY_TWO,) if handling == "remove" else ()
-        return replace(pair, notes=(*pair.notes, *said)), None
+    """Where the exposures show different things, and the pair with a note on it."""
     moved = find_ghosts(pair)
     if moved is None or (handling == "mark" and not moved.certain):
         return pair, None
     note = f"Something moved between the exposures, in {100 * moved.share:.1f} % of the picture"
-    what = "there the better exposed photograph was taken" if handling == "remove" else "it may show twice"
+    what = "there the best exposed photograph was taken" if handling == "remove" else "it may show twice"
     return replace(pair, notes=(*pair.notes, f"{note}; {what}.")), moved
 
 
