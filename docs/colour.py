@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
         under, over = to_uint8(pair.under), to_uint8(pair.over)
         most = max(colourfulness(photo) for photo in (under, over))
         for name, merge in MERGES.items():
-            fused = to_uint8(merge(pair.under[None], pair.over[None], luma)[0].clamp(0, 1))
+            fused = to_uint8(merge((pair.under[None], pair.over[None]), luma)[0].clamp(0, 1))
             errors[name].append(hue_error(fused, better_shown(under, over)))
             shares[name].append(colourfulness(fused) / most)
     print("| merge of the chroma | hue error, degrees | colourfulness, of the sources' |")

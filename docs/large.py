@@ -88,11 +88,11 @@ def _raw(photos: Sequence[Photo], place: Path) -> list[Path]:
     files: list[Path] = []
     for index, photo in enumerate((under, (under + over) / 2, over)):
         files.append(place / f"{index}.dng")
-        files[-1].write_bytes(negative(_bayer(photo)))
+        files[-1].write_bytes(negative(bayer(photo)))
     return files
 
 
-def _bayer(photo: Photo) -> NDArray[np.float32]:
+def bayer(photo: Photo) -> NDArray[np.float32]:
     """The light behind a sensor's filters: red at the upper left of every four pixels."""
     light = torch.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4).numpy()
     bayer = light[1].copy()

@@ -7,6 +7,8 @@ a network's 0-to-1 output partly outside the colour solid, so this project uses 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -48,23 +50,25 @@ def fit_gamut(y: Tensor, cbcr: Tensor) -> Tensor:
     return y + share * difference
 
 
-def merge_chroma(under: Tensor, over: Tensor) -> Tensor:
-    """The fused chroma of two CbCr planes (..., 2, H, W): each weighted by its distance from neutral.
+def merge_chroma(*planes: Tensor) -> Tensor:
+    """The fused chroma of the exposures' CbCr planes (..., 2, H, W): each weighted by its distance from neutral.
 
     C = (C1 |C1 - t| + C2 |C2 - t|) / (|C1 - t| + |C2 - t|), and t where both are neutral.
     Source: Prabhakar et al., DeepFuse, ICCV 2017, eq. 2. Known weakness: the weight is colourfulness
     alone, so the chroma of a clipped or noisy picture counts as much as that of a clean one.
     """
-    a, b = under - 0.5, over - 0.5
-    weight = a.abs() + b.abs()
-    merged = (a * a.abs() + b * b.abs()) / weight.clamp_min(1e-8)
-    return 0.5 + torch.where(weight > 1e-8, merged, torch.zeros_like(merged))
+    merged = total = torch.zeros_like(planes[0])
+    for plane in planes:
+        colour = plane - 0.5
+        weight = colour.abs()
+        merged, total = merged + colour * weight, total + weight
+    return 0.5 + torch.where(total > 1e-8, merged / total.clamp_min(1e-8), torch.zeros_like(merged))
 
 
-def by_colourfulness(under: Tensor, over: Tensor, y: Tensor) -> Tensor:
-    """RGB (..., 3, H, W) of a fused Y (..., 1, H, W), with both photographs' chroma merged as `merge_chroma` does.
+def by_colourfulness(photos: Sequence[Tensor], y: Tensor) -> Tensor:
+    """RGB (..., 3, H, W) of a fused Y (..., 1, H, W), with the photographs' chroma merged as `merge_chroma` does.
 
     A colour that does not fit is desaturated, not clipped channel by channel, which would change the luma that was
     fused.
     """
-    return fit_gamut(y, merge_chroma(chroma(under), chroma(over)))
+    return fit_gamut(y, merge_chroma(*map(chroma, photos)))

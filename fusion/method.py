@@ -62,8 +62,8 @@ class Recipe:
 class Colour(NamedTuple):
     """How a fused luma gets its colour back."""
 
-    merge: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """(under, over, luma) -> RGB (B, 3, H, W)."""
+    merge: Callable[[Sequence[Tensor], Tensor], Tensor]
+    """Photographs, (B, 3, H, W) each, and a luma (B, 1, H, W) -> RGB (B, 3, H, W)."""
     reach: int = 0
     """How far, in pixels, a result depends on its surroundings."""
 
@@ -231,7 +231,7 @@ class Fuser:
             raise ValueError(f"{self.method.name} fuses lumas corrected by IAT: pass them as `corrected`")
         photos = pair.frames if self.method.many else (pair.under, pair.over)
         photos = [photo.to(self.device) for photo in photos]
-        scale = self._scale(*pair.size, mode)
+        scale = self._scale(*pair.size, mode, len(photos))
         own = [self._read(shrink(photo[None], scale)) for photo in photos]  # (1, C, h, w) each
         seen = own
         if corrected:
@@ -244,7 +244,7 @@ class Fuser:
         if scale == 1 and self.method.planes is Planes.RGB:
             return fused.clamp_(0, 1).cpu()
         affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
-        return self._at_full_size(photos[0], photos[-1], fused, affine).cpu()
+        return self._at_full_size(photos, fused, affine).cpu()
 
     @torch.inference_mode()
     def weight_maps(self, pair: ExposurePair, *, mode: Mode = "auto") -> Tensor:
@@ -255,24 +255,27 @@ class Fuser:
         if not self.method.weighs:
             raise FusionError(f"{self.method.title} does not blend by weight maps.")
         photos = pair.frames if self.method.many else (pair.under, pair.over)
-        scale = self._scale(*pair.size, mode)
+        scale = self._scale(*pair.size, mode, len(photos))
         seen = (self._read(shrink(photo[None].to(self.device), scale)) for photo in photos)
         return self.network.weight_maps(*seen)[:, 0].cpu()  # pyright: ignore[reportCallIssue]
 
-    def _at_full_size(self, under: Tensor, over: Tensor, fused: Tensor, affine: Tensor | None) -> Photo:
-        """In colour, what was fused at full size, (C, H, W), or what `affine` (C, 3, h, w) says of a smaller copy."""
-        size = under.shape[-2:]
+    def _at_full_size(self, photos: Sequence[Tensor], fused: Tensor, affine: Tensor | None) -> Photo:
+        """In colour, what was fused at full size, (C, H, W), or what `affine` says of a smaller copy.
+
+        `photos` are N of (3, H, W), and `affine` is (C, N + 1, h, w).
+        """
+        size = photos[0].shape[-2:]
 
         def finished(rows: slice, seen: slice) -> Tensor:
-            photos = under[None, :, seen], over[None, :, seen]
+            here = [photo[None, :, seen] for photo in photos]
             if affine is None:
                 strip = fused[:, seen]
             else:
-                guides = torch.cat([self._read(photo) for photo in photos]).transpose(0, 1)
+                guides = torch.cat([self._read(photo) for photo in here]).transpose(0, 1)
                 strip = apply_affine(affine, guides, seen.start, size[0])[:, 0]
             strip = strip.clamp(0, 1)
             if self.method.planes is Planes.LUMA:
-                strip = self.method.colour.merge(*photos, strip[None])[0].clamp_(0, 1)
+                strip = self.method.colour.merge(here, strip[None])[0].clamp_(0, 1)
             return strip[:, rows.start - seen.start : rows.stop - seen.start]
 
         return by_strips(finished, size, self.device, self.method.colour.reach)
@@ -294,14 +297,14 @@ class Fuser:
             thriftier.share = self.share / 2
         return thriftier
 
-    def seen(self, height: int, width: int, mode: Mode = "auto") -> tuple[int, int]:
-        """Height and width of what the network sees of a pair of this size."""
-        return scaled(height, width, self._scale(height, width, mode))
+    def seen(self, height: int, width: int, mode: Mode = "auto", count: int = 2) -> tuple[int, int]:
+        """Height and width of what the network sees of `count` exposures of this size."""
+        return scaled(height, width, self._scale(height, width, mode, count))
 
-    def _scale(self, height: int, width: int, mode: Mode) -> float:
+    def _scale(self, height: int, width: int, mode: Mode, count: int) -> float:
         pixels, limit = height * width, self.method.largest or math.inf
         if self.method.working_bytes and self.device.type == "cpu":
-            limit = min(limit, memory.budget() / self.method.working_bytes)
+            limit = min(limit, memory.budget() / (self.method.working_bytes * (count - 1 if self.method.many else 1)))
         fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 1.5 * self.fast_pixels)
         if fast and not self.method.cheap:
             limit = min(limit, self.fast_pixels)

@@ -218,22 +218,24 @@ def weight_maps(
 ) -> Tensor:
     """What each exposure counts in each pixel of a method's picture: (N, 1, h, w) from dark to bright, of sum 1.
 
-    They are as large as what the method sees in this mode. Where a method for two fuses more, step by step, they are
+    They are as large as what the method sees in this mode. Where a method for two fuses more, half by half, they are
     the products of its steps' maps. Raises `FusionError` for a method that does not blend by weight maps, and where
     `fuse_pair` does.
     """
     place = device or default_device()
     fuser = _loaded(name, place, method(name).settled(options or {}))
-    if not pair.between or fuser.method.many:
+    if fuser.method.many:
         return fuser.weight_maps(pair, mode=mode)
-    *darker, fused = pair.frames
-    maps: list[Tensor] = []
-    for frame in reversed(darker):
-        step = ExposurePair(frame, fused)
-        under, over = fuser.weight_maps(step, mode=mode)
-        maps = [under, *(over * each for each in maps or [torch.ones_like(over)])]
-        fused = _fused(fuser, step, place, mode=mode).photo
-    return torch.stack(maps)
+
+    def maps(frames: Sequence[Photo]) -> Tensor:
+        if len(frames) == 1:
+            return torch.ones(1, 1, 1, 1)
+        halves = _halves(frames)
+        dark, bright = (_by_halves(fuser, half, place, mode, lambda: None).photo for half in halves)
+        shares = fuser.weight_maps(ExposurePair(dark, bright), mode=mode)
+        return torch.cat([share * maps(half) for share, half in zip(shares, halves, strict=True)])
+
+    return maps(pair.frames)
 
 
 def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
@@ -331,8 +333,8 @@ def _fused(
 
     With `still`, places that moved are of a second photograph, of a pair in which they did not.
 
-    A method for two makes one of the brightest exposure and the next darker one, another of that and the next, and so
-    on to the darkest, in whatever order they came.
+    A method for two makes one picture of the darker half of more, one of the brighter half, and the result of these, in
+    whatever order they came: so each exposure goes through few fusions, and all through about as many.
     """
     cancel.check()
     if still:
@@ -343,19 +345,30 @@ def _fused(
         if fuser.method.enhanced and lumas is None:
             lumas = _corrected(pair, device)
         return _tried(fuser, pair, lumas, mode, progress)
-    *darker, brightest = pair.frames
-    fused = _Made(brightest, pair.size)
-    for done, frame in enumerate(reversed(darker), start=1):
-        one = _fused(fuser, ExposurePair(frame, fused.photo), device, mode=mode)
-        fused = _Made(one.photo, *_worse(fused, one))
-        if progress:
-            progress(done / len(darker))
-    return fused
+    steps = len(pair.frames) - 1
+    shares = ((done + 1) / steps for done in range(steps))
+    return _by_halves(fuser, pair.frames, device, mode, lambda: progress(next(shares)) if progress else None)
 
 
-def _worse(one: _Made, other: _Made) -> tuple[tuple[int, int], str]:
-    """What is to be told of a picture that both went into."""
-    return min(one.seen, other.seen), one.note or other.note
+def _by_halves(fuser: Fuser, frames: Sequence[Photo], device: str, mode: Mode, done: Callable[[], None]) -> _Made:
+    """The photograph that a method for two makes of one exposure or more; `done` is called after each fusion."""
+    if len(frames) == 1:
+        return _Made(frames[0], (frames[0].shape[-2], frames[0].shape[-1]))
+    dark, bright = (_by_halves(fuser, half, device, mode, done) for half in _halves(frames))
+    made = _fused(fuser, ExposurePair(dark.photo, bright.photo), device, mode=mode)
+    done()
+    return _Made(made.photo, *_worse(dark, bright, made))
+
+
+def _halves(frames: Sequence[Photo]) -> tuple[Sequence[Photo], Sequence[Photo]]:
+    """The darker half and the brighter one, which has the one in the middle."""
+    middle = len(frames) // 2
+    return frames[:middle], frames[middle:]
+
+
+def _worse(*parts: _Made) -> tuple[tuple[int, int], str]:
+    """What is to be told of a picture that all of these went into."""
+    return min(part.seen for part in parts), next((part.note for part in parts if part.note), "")
 
 
 def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:

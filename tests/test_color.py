@@ -39,6 +39,12 @@ def test_merged_chroma(a: float, b: float, merged: float) -> None:
     assert planes.flatten().tolist() == pytest.approx([merged, merged], abs=1e-6)
 
 
+def test_merged_chroma_of_three() -> None:
+    planes = [torch.full((2, 1, 1), level) for level in (0.4, 0.7, 0.9)]
+    wanted = 0.5 + (-(0.1**2) + 0.2**2 + 0.4**2) / 0.7
+    assert merge_chroma(*planes).flatten().tolist() == pytest.approx([wanted, wanted], abs=1e-6)
+
+
 def test_colours_that_do_not_fit_lose_saturation_not_luma() -> None:
     rng = torch.Generator().manual_seed(0)
     y, cbcr = torch.rand(1, 20, 30, generator=rng), torch.rand(2, 20, 30, generator=rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from fusion.blocks.guided_filter import affine_of_guides, apply_affine, fast_guided_filter, shrink
@@ -33,6 +34,16 @@ def test_a_linear_map_of_two_guides_is_carried_exactly() -> None:
     low = 0.7 * low_guides[:, :1] - 0.3 * low_guides[:, 1:] + 0.25
     carried = apply_affine(affine_of_guides(low, low_guides, epsilon=1e-9), guides)
     assert float((carried - (0.7 * guides[:, :1] - 0.3 * guides[:, 1:] + 0.25)).abs().max()) < 2e-3
+
+
+def test_the_least_squares_of_many_guides_are_those_of_a_solver() -> None:
+    guides, low = smooth(4, 64, 80), smooth(5, 64, 80)[:, 4:]
+    a = affine_of_guides(low, guides, radius=32, epsilon=1e-5)[..., 32, 40]  # the window holds rows 0 to 63, all but 15
+    samples = torch.cat((guides, low), 1)[..., :65, 8:73].flatten(2)[0].double()
+    covariance = torch.cov(samples, correction=0)
+    wanted = torch.linalg.solve(covariance[:4, :4] + 1e-5 * torch.eye(4), covariance[:4, 4])
+    assert torch.allclose(a[0, :4].double(), wanted, atol=1e-3)
+    assert float(a[0, 4]) == pytest.approx(float(samples[4].mean() - wanted @ samples[:4].mean(1)), abs=1e-3)
 
 
 def test_detail_that_only_the_guide_has_is_carried() -> None:

@@ -177,12 +177,14 @@ def test_the_order_of_three_does_not_matter(method: Method) -> None:
 
 
 @available
-def test_a_method_for_two_takes_the_bright_ones_first(method: Method) -> None:
+def test_a_method_for_two_fuses_half_by_half(method: Method) -> None:
     if method.many:
         pytest.skip("takes all at once")
-    darkest, dark, bright, brightest = exposures(-3, -1.5, 0, 1)
-    expected = alone(method, darkest, alone(method, dark, alone(method, bright, brightest)))
-    assert torch.equal(fusion.fuse(dark, brightest, method.name, more=[darkest, bright], align=False), expected)
+    darkest, dark, middle, bright, brightest = exposures(-3, -1.5, -0.5, 0, 1)
+    brighter_half = alone(method, middle, alone(method, bright, brightest))
+    expected = alone(method, alone(method, darkest, dark), brighter_half)
+    more = [darkest, bright, middle]
+    assert torch.equal(fusion.fuse(dark, brightest, method.name, more=more, align=False), expected)
 
 
 @available

@@ -7,7 +7,7 @@ function of the guides, by least squares; its coefficients are enlarged bilinear
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -32,24 +32,41 @@ def fast_guided_filter(low: Tensor, low_guide: Tensor, guide: Tensor, radius: in
 
 
 def affine_of_guides(low: Tensor, low_guides: Tensor, radius: int = 2, epsilon: float = 1e-5) -> Tensor:
-    """(B, 3, h, w): a_1, a_2 and b of `low` = a_1 g_1 + a_2 g_2 + b in a window, by least squares.
+    """(B, N + 1, h, w): a_1 to a_N and b of `low` = sum_k a_k g_k + b in a window, by least squares.
 
-    `low` (B, 1, h, w), `low_guides` (B, 2, h, w); `radius` and `epsilon` as in `fast_guided_filter`.
+    `low` (B, 1, h, w), `low_guides` (B, N, h, w); `radius` and `epsilon` as in `fast_guided_filter`.
     """
+    count = low_guides.shape[1]
     mean = partial(_mean, radius=radius)
     mean_guides, mean_low = mean(low_guides), mean(low)
     towards_low = mean(low_guides * low) - mean_guides * mean_low
-    variance = mean(low_guides**2) - mean_guides**2 + epsilon
-    covariance = mean(low_guides.prod(1, keepdim=True)) - mean_guides.prod(1, keepdim=True)
-    # Cramer's rule for the two equations [variance_1 covariance; covariance variance_2] a = towards_low.
-    a = (variance.flip(1) * towards_low - covariance * towards_low.flip(1)) / (
-        variance.prod(1, keepdim=True) - covariance**2
-    )
+    rows = [  # of the covariance matrix, from its diagonal on: (B, count - k, h, w)
+        mean(low_guides[:, k : k + 1] * low_guides[:, k:]) - mean_guides[:, k : k + 1] * mean_guides[:, k:]
+        for k in range(count)
+    ]
+    for row in rows:
+        row[:, 0] += epsilon
+    a = _solved(rows, list(towards_low.split(1, 1)))
     return torch.cat((a, mean_low - (a * mean_guides).sum(1, keepdim=True)), 1)
 
 
+def _solved(rows: Sequence[Tensor], right: list[Tensor]) -> Tensor:
+    """(B, N, h, w): x of A x = `right`, in each pixel, for a symmetric positive definite A; by elimination.
+
+    `rows` are A's, from the diagonal on: (B, N, h, w), (B, N - 1, h, w), ...; `right` holds N planes (B, 1, h, w).
+    """
+    if len(rows) == 1:
+        return right[0] / rows[0]
+    first, *below = rows
+    pivot, beside = first[:, :1], first[:, 1:]
+    factors = (beside / pivot).split(1, 1)
+    less = [row - factor * beside[:, k:] for k, (row, factor) in enumerate(zip(below, factors, strict=True))]
+    x = _solved(less, [plane - factor * right[0] for plane, factor in zip(right[1:], factors, strict=True)])
+    return torch.cat(((right[0] - (beside * x).sum(1, keepdim=True)) / pivot, x), 1)
+
+
 def apply_affine(affine: Tensor, guides: Tensor, top: int = 0, height: int | None = None) -> Tensor:
-    """a_1 g_1 + a_2 g_2 + b, (B, 1, rows, W), for guides (B, 2, rows, W), the coefficients (B, 3, h, w) enlarged.
+    """sum_k a_k g_k + b, (B, 1, rows, W), for guides (B, N, rows, W), the coefficients (B, N + 1, h, w) enlarged.
 
     The guides may be the rows from `top` on of a picture that is `height` rows high: strips of it give what the whole
     gives.
@@ -61,7 +78,7 @@ def apply_affine(affine: Tensor, guides: Tensor, top: int = 0, height: int | Non
     below = (above + 1).clamp_max(affine.shape[-2] - 1)
     affine = torch.lerp(affine[..., above, :], affine[..., below, :], (position - above)[:, None])
     affine = F.interpolate(affine.flatten(0, 1), width, mode="linear").unflatten(0, affine.shape[:2])
-    return (affine[:, :2] * guides).sum(1, keepdim=True) + affine[:, 2:]
+    return (affine[:, :-1] * guides).sum(1, keepdim=True) + affine[:, -1:]
 
 
 def _mean(planes: Tensor, radius: int) -> Tensor:

@@ -1,9 +1,9 @@
-"""PyraMEF: every level of a pyramid is brought to the structure both exposures ask for; a network corrects it.
+"""PyraMEF: every level of a pyramid is brought to the structure the exposures ask for; a network corrects it.
 
 Ours. What a patch of the ideal fusion looks like is known in closed form (Ma, Zeng, Wang, TIP 2015, eqs. 4 to 9, on
-which MEF-SSIM rests): it is gain_1 (x_1 - mu_1) + gain_2 (x_2 - mu_2), of the strongest contrast, about any mean. That
-every patch, of every size, is so at once is asked from the coarsest level of a pyramid to the second finest. With G the
-Gaussian mean over a patch, the pixel that is the mean of what all patches around it want obeys
+which MEF-SSIM rests): it is sum_k gain_k (x_k - mu_k), of the strongest contrast, about any mean. That every patch, of
+every size, is so at once is asked from the coarsest level of a pyramid to the second finest. With G the Gaussian mean
+over a patch, the pixel that is the mean of what all patches around it want obeys
 
     F = G G F + S,   S = sum_k G(gain_k) y_k - G(gain_k mu_k)
 
@@ -14,6 +14,10 @@ every place see the whole picture. The finest level copies the gains of the one 
 pixel.
 
     lumas -> pyramid of 2x2 means -> coarsest: network blends -> twice the size, detail by gains, relax, correct -> ...
+
+The network was trained on pairs. Of more exposures it sees every two neighbours, from dark to bright; what it says of
+one exposure twice, and of the result several times, is averaged. The formula takes all of them at once. What that is
+worth, `python -m docs.brackets FOLDER` prints.
 
 Colour is carried as follows: each exposure's chroma counts by how well its pixel is exposed and little where a channel
 is clipped, and grows or shrinks with the root of what its luma does. Where a colour does not fit into the range, it is
@@ -36,6 +40,7 @@ off by 3.81 degrees, not 4.90; 0.884 of the sources' colourfulness, not 0.966.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,7 +53,7 @@ from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.vision_mamba import ScanMixer
 from fusion.losses import structure_and_luminance
 from fusion.method import Colour, Method, Option, Planes, Recipe
-from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, structure_gains
+from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, products, structure_gains
 
 _COARSEST = 8
 """The pyramid ends before its shorter side falls below this, in pixels."""
@@ -58,22 +63,25 @@ _FLOOR = 0.25**2  # squared levels of 0 to 255: contrast below the step of 8 bit
 
 
 class Statistics(NamedTuple):
-    """What the patches of both lumas are like; planes (B, n, h, w)."""
+    """What the patches of n lumas are like."""
 
     log_gains: Tensor
+    """(B, n, h, w), as are the contrasts."""
     log_contrasts: Tensor
     correlation: Tensor
+    """(B, n (n - 1) / 2, h, w), of every two."""
 
 
 @torch.no_grad()
 def patch_statistics(lumas: Tensor) -> Statistics:
-    """Of lumas (B, 2, h, w) from 0 to 1, over patches of 11 x 11 pixels, clipped at the border."""
+    """Of lumas (B, n, h, w) from 0 to 1, over patches of 11 x 11 pixels, clipped at the border."""
     levels = (lumas - 0.5) * 255
-    mean, square, product = box(torch.cat((levels, levels**2, levels.prod(1, keepdim=True)), 1)).split((2, 2, 1), 1)
+    planes = levels, levels**2, products(levels)
+    mean, square, product = box(torch.cat(planes, 1)).split([part.shape[1] for part in planes], 1)
     variance = (square - mean**2).clamp_min(_FLOOR)
     deviation = variance.sqrt()
-    limit = deviation.prod(1, keepdim=True)
-    covariance = (product - mean.prod(1, keepdim=True)).clamp(-limit, limit)
+    limit = products(deviation)
+    covariance = (product - products(mean)).clamp(-limit, limit)
     gains = structure_gains(variance, covariance).clamp_min(1e-4)
     return Statistics(gains.log(), (deviation / 255).log(), covariance / limit)
 
@@ -132,6 +140,16 @@ def enlarge(planes: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(planes, scale_factor=2, mode="bilinear")[..., :height, :width]
 
 
+def pairs(planes: Tensor) -> Tensor:
+    """Every two neighbours of N exposures: (B, N, h, w) -> (B (N - 1), 2, h, w)."""
+    return torch.stack((planes[:, :-1], planes[:, 1:]), 2).flatten(0, 1)
+
+
+def of_pairs(planes: Tensor, batch: int) -> Tensor:
+    """(B (N - 1), C, h, w) -> (B, N - 1, C, h, w)."""
+    return planes.unflatten(0, (batch, -1))
+
+
 class Residual(nn.Module):
     """x plus two 3 x 3 convolutions of it."""
 
@@ -167,12 +185,13 @@ class State:
 
     fused: Tensor
     features: Tensor
+    """(B (N - 1), C, h, w): of every two neighbours."""
     log_gains: Tensor
-    """(B, 2, h, w), corrected for the finer level."""
+    """(B, N, h, w), corrected for the finer level."""
 
 
 class PyraMEF(nn.Module):
-    """Two lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 53,895 parameters at width 32.
+    """N lumas (B, 1, H, W), from dark to bright, to the fused luma (B, 1, H, W). 53,895 parameters at width 32.
 
     `relaxations` of every level, and of the finest that is relaxed, which has most pixels and least to do. `correction`
     is the share of the network's corrections that is heeded, `detail` what all gains are multiplied with.
@@ -196,53 +215,65 @@ class PyraMEF(nn.Module):
             nn.init.normal_(head.weight, std=1e-3)  # untrained, it is the formula
             nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+    def forward(self, *exposures: Tensor) -> Tensor:
         """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
-        levels = pyramid(torch.cat((under, over), 1))
+        levels = pyramid(torch.cat(exposures, 1))
         state = self.start(levels[-1])
         for depth in range(len(levels) - 2, 0, -1):
             state = self.refine(levels[depth], levels[depth + 1], state, scan=depth == len(levels) - 2, finer=depth > 1)
         return finish(levels[0], levels[1], state) if len(levels) > 1 else state.fused
 
     def start(self, lumas: Tensor) -> State:
-        """The coarsest level: both lumas, blended."""
-        mean = lumas.mean(1, keepdim=True)
-        nothing = lumas.new_zeros(len(lumas), self.width, *lumas.shape[-2:])
+        """The coarsest level: all lumas, blended."""
+        mean, neighbours = lumas.mean(1, keepdim=True), pairs(lumas)
+        nothing = lumas.new_zeros(len(neighbours), self.width, *lumas.shape[-2:])
         features, log_gains = self.look(lumas, torch.zeros_like(lumas), mean, nothing, scan=True)
-        share, lift = (self.correction * self.blend(F.relu(features)).float()).split(1, 1)
-        share = torch.sigmoid(share)
-        fused = share * lumas[:, :1] + (1 - share) * lumas[:, 1:] + 0.1 * lift
-        return State(fused, features, log_gains + self._bounded(self.correct_finest(features)))
+        share, lift = of_pairs(self.correction * self.blend(F.relu(features)).float(), len(lumas)).unbind(2)
+        # By how much each exposure counts more than the next brighter one, in logarithms; the brightest last.
+        shares = F.pad(share.flip(1).cumsum(1).flip(1), (0, 0, 0, 0, 0, 1)).softmax(1)
+        fused = (shares * lumas).sum(1, keepdim=True) + 0.1 * lift.mean(1, keepdim=True)
+        return State(fused, features, log_gains + self._bounded(self.correct_finest(features), len(lumas)))
 
     def refine(self, lumas: Tensor, coarser: Tensor, state: State, *, scan: bool, finer: bool) -> State:
         """A level between: detail joins what is fused so far, and both are relaxed to what the patches want."""
         detail, fused = lumas - enlarge(coarser, lumas), enlarge(state.fused, lumas)
         features, log_gains = self.look(lumas, detail, fused, enlarge(state.features, lumas), scan=scan)
         correction, lift = self.correct(F.relu(features)).split((2, 1), 1)
-        gains = torch.exp(log_gains + self._bounded(correction))
+        gains = torch.exp(log_gains + self._bounded(correction, len(lumas)))
         smooth_gains = gaussian(gains)
         wanted = (smooth_gains * lumas - gaussian(gains * gaussian(lumas))).sum(1, keepdim=True)
         fused = fused + (smooth_gains * detail).sum(1, keepdim=True)
         for _ in range(self.relaxations[0 if finer else 1]):
             fused = (gaussian(fused, _SIGMA * 2**0.5, 6) + wanted).clamp(0, 1)
-        fused = fused + 0.1 * self.correction * lift.float()
-        return State(fused, features, log_gains + self._bounded(self.correct_finest(features)))
+        fused = fused + 0.1 * self.correction * of_pairs(lift.float(), len(lumas)).mean(1)
+        return State(fused, features, log_gains + self._bounded(self.correct_finest(features), len(lumas)))
 
     def look(
         self, lumas: Tensor, detail: Tensor, fused: Tensor, features: Tensor, *, scan: bool
     ) -> tuple[Tensor, Tensor]:
-        """The level's features, and the logarithms of its gains by the formula."""
-        patches = patch_statistics(lumas)
+        """The level's features, of every pair, and the logarithms of its gains by the formula, of every exposure."""
+        patches, neighbours = patch_statistics(lumas), pairs(lumas)
+        seen = patches if lumas.shape[1] == 2 else patch_statistics(neighbours)
         missing = log_contrast(fused) - patches.log_contrasts.amax(1, keepdim=True)
-        room = lumas.amax(1, keepdim=True) - fused
-        planes = (lumas - 0.5, 4 * detail, patches.log_contrasts / 2 + 2, patches.log_gains / 3, patches.correlation)
-        x = torch.cat((*planes, fused - 0.5, missing, room, features), 1)
-        x = F.relu(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        shared = torch.cat((fused - 0.5, missing, lumas.amax(1, keepdim=True) - fused), 1)
+        shared = shared.repeat_interleave(lumas.shape[1] - 1, 0)
+        planes = (
+            *(neighbours - 0.5, 4 * pairs(detail), seen.log_contrasts / 2 + 2, seen.log_gains / 3, seen.correlation),
+            *(shared, features),
+        )
+        x = F.relu(self.stem(torch.cat(planes, 1).contiguous(memory_format=torch.channels_last)))
         return self.body(self.context(x) if scan else x), patches.log_gains + self.log_detail
 
-    def _bounded(self, correction: Tensor) -> Tensor:
-        """To a factor of at most e^2 either way."""
-        return 2 * self.correction * torch.tanh(correction.float() / 2)
+    def _bounded(self, correction: Tensor, batch: int) -> Tensor:
+        """Of every pair (B (N - 1), 2, h, w), to a factor of at most e^2 either way; of every exposure (B, N, h, w).
+
+        What an exposure is told as the darker and as the brighter one of two is averaged.
+        """
+        darker, brighter = of_pairs(2 * self.correction * torch.tanh(correction.float() / 2), batch).unbind(2)
+        if darker.shape[1] == 1:
+            return torch.cat((darker, brighter), 1)
+        inner = (darker[:, 1:] + brighter[:, :-1]) / 2
+        return torch.cat((darker[:, :1], inner, brighter[:, -1:]), 1)
 
 
 def finish(lumas: Tensor, coarser: Tensor, state: State) -> Tensor:
@@ -258,10 +289,10 @@ _AROUND = 9
 """Side, in pixels, of the squares over which the weights of the colours are averaged."""
 
 
-def carry_colour(under: Tensor, over: Tensor, luma: Tensor) -> Tensor:
-    """RGB of a fused luma (B, 1, H, W), with the colour of both photographs (B, 3, H, W)."""
-    chroma, total = torch.zeros_like(under[:, :2]), torch.zeros_like(luma)
-    for photo in (under, over):
+def carry_colour(photos: Sequence[Tensor], luma: Tensor) -> Tensor:
+    """RGB of a fused luma (B, 1, H, W), with the colour of the photographs, (B, 3, H, W) each."""
+    chroma, total = torch.zeros_like(photos[0][:, :2]), torch.zeros_like(luma)
+    for photo in photos:
         y = color.luma(photo)
         low, high = _CLIPPED
         clipped = ((photo.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
@@ -285,6 +316,7 @@ METHOD = Method(
     planes=Planes.LUMA,
     colour=Colour(carry_colour, reach=_AROUND // 2),
     working_bytes=280,
+    many=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, zoom=3.0),
     options=(
         Option("correction", 0, 1, 1, "How much the trained network corrects the formula; 0: the formula alone."),

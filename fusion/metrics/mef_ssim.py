@@ -14,9 +14,9 @@ and the score of the patch is (2 cov(target, fused) + C) / (var(target) + var(fu
 with Gaussian (sigma 1.5) moments, averaged over all patches that lie inside the picture; the scales' means
 are multiplied, each to the power of its weight.
 
-The target is a combination a (x_1 - mu_1) + b (x_2 - mu_2) of the sources, so every moment follows from
-window means of products: no loop over patches. A patch that is flat in a source adds nothing, a patch flat
-in both asks for a flat result. Taking variances as E[x^2] - mu^2 loses flat patches to rounding: levels are
+The target is a combination sum_k a_k (x_k - mu_k) of the sources, so every moment follows from window means
+of products: no loop over patches. A patch that is flat in a source adds nothing, a patch flat in all asks
+for a flat result. Taking variances as E[x^2] - mu^2 loses flat patches to rounding: levels are
 centred on 128, the target is computed in float64, and variances below 1e-6 count as zero.
 """
 
@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -82,26 +83,31 @@ def halve(planes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Target:
-    """What the ideal fusion looks like at one scale; all planes (B, 1, h, w) but the sources (B, 2, H, W)."""
+    """What the ideal fusion looks like at one scale; all planes (B, 1, h, w) but the sources (B, N, H, W)."""
 
     sources: Tensor
     means: Tensor
-    """Gaussian means of both sources, (B, 2, h, w)."""
+    """Gaussian means of the sources, (B, N, h, w)."""
     gains: Tensor
-    """(B, 2, h, w): target = gains_1 (x_1 - mu_1) + gains_2 (x_2 - mu_2) in each patch."""
+    """(B, N, h, w): target = sum_k gains_k (x_k - mu_k) in each patch."""
     variance: Tensor
 
 
-def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
-    """Gains (B, 2, h, w) of the sources' patches in their target, of the patches' moments over 11 x 11 pixels.
+def products(planes: Tensor) -> Tensor:
+    """Of planes (B, N, H, W), the products of every two: (B, N (N - 1) / 2, H, W)."""
+    return torch.cat([one * other for one, other in combinations(planes.split(1, 1), 2)], 1)
 
-    `variance` (B, 2, h, w) and `covariance` (B, 1, h, w) in squared levels of 0 to 255. Eqs. 6 to 9.
+
+def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
+    """Gains (B, N, h, w) of the sources' patches in their target, of the patches' moments over 11 x 11 pixels.
+
+    `variance` (B, N, h, w) and `covariance`, of every two as `products` orders them, in squared levels of 0 to 255.
+    Eqs. 6 to 9.
     """
 
     def norm(gain: Tensor) -> Tensor:
-        """|gain_1 (x_1 - mu_1) + gain_2 (x_2 - mu_2)| over a patch."""
-        squares = (gain**2 * variance).sum(1, keepdim=True) + 2 * gain.prod(1, keepdim=True) * covariance
-        return _WINDOW * squares.clamp_min(0).sqrt()
+        """|sum_k gain_k (x_k - mu_k)| over a patch."""
+        return _WINDOW * _combined(gain, variance, covariance).clamp_min(0).sqrt()
 
     norms = _WINDOW * variance.sqrt()
     agreement = norm(torch.ones_like(variance)) / norms.sum(1, keepdim=True).clamp_min(_EPS)
@@ -113,25 +119,28 @@ def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
     return structure * torch.where(length > 0, contrast.amax(1, keepdim=True) / length.clamp_min(1e-30), 0.0)
 
 
+def _combined(gain: Tensor, variance: Tensor, covariance: Tensor) -> Tensor:
+    """The variance of sum_k gain_k x_k, (B, 1, h, w)."""
+    return (gain**2 * variance).sum(1, keepdim=True) + 2 * (products(gain) * covariance).sum(1, keepdim=True)
+
+
 def _target(sources: Tensor) -> Target:
-    """The target of two sources (B, 2, H, W), 0 to 255 less 128, in float64."""
+    """The target of sources (B, N, H, W), 0 to 255 less 128, in float64."""
     box = torch.full((_WINDOW,), 1 / _WINDOW, dtype=sources.dtype, device=sources.device)
     gauss = gaussian_window(_WINDOW, _SIGMA, sources)
 
     def moments(window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean = filter_valid(sources, window)
         variance = filter_valid(sources**2, window) - mean**2
-        product = filter_valid(sources[:, :1] * sources[:, 1:], window)
-        return mean, variance, product - mean[:, :1] * mean[:, 1:]
+        return mean, variance, filter_valid(products(sources), window) - products(mean)
 
     _, variance, covariance = moments(box)
     variance = torch.where(variance < _FLAT, 0.0, variance)
-    covariance = torch.where((variance == 0).any(1, keepdim=True), 0.0, covariance)
+    covariance = torch.where(products(variance) == 0, 0.0, covariance)
 
     gains = structure_gains(variance, covariance)
     means, variance, covariance = moments(gauss)
-    target_variance = (gains**2 * variance).sum(1, keepdim=True) + 2 * gains.prod(1, keepdim=True) * covariance
-    return Target(sources, means, gains, target_variance)
+    return Target(sources, means, gains, _combined(gains, variance, covariance))
 
 
 def _quality(target: Target, fused: Tensor) -> Tensor:
@@ -146,7 +155,7 @@ def _quality(target: Target, fused: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _targets(sources: Tensor) -> list[Target]:
-    """The targets of the scales at which a window fits, of sources (B, 2, H, W), 0 to 255 less 128, in float64.
+    """The targets of the scales at which a window fits, of sources (B, N, H, W), 0 to 255 less 128, in float64.
 
     They need no gradient.
     """
@@ -157,13 +166,13 @@ def _targets(sources: Tensor) -> list[Target]:
     return targets
 
 
-def mef_ssim(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
+def mef_ssim(fused: Tensor, *exposures: Tensor) -> Tensor:
     """MEF-SSIM of lumas (B, 1, H, W) from 0 to 1, one value a picture: (B,). Sides of 44 or more give all scales.
 
     Differentiable in `fused`. Computed in the dtype of `fused`; the target in float64 whatever that is. Smaller
     pictures use the scales at which an 11x11 window still fits; below 11 pixels there is none: ValueError.
     """
-    return _score(fused * 255 - 128, _targets(torch.cat((under, over), 1).double() * 255 - 128))
+    return _score(fused * 255 - 128, _targets(torch.cat(exposures, 1).double() * 255 - 128))
 
 
 def _score(level: Tensor, targets: Sequence[Target]) -> Tensor:
