@@ -85,7 +85,7 @@ class Ghosts:
     winner: Tensor
     """(1, H, W), uint8: which exposure, from dark to bright, wins; of the places that moved."""
     relations: Relations
-    """Of each exposure to those that win somewhere."""
+    """Of every two exposures."""
     certain: bool
     """Whether some of it is beyond doubt, and so to be told unasked."""
 
@@ -97,20 +97,21 @@ def find_ghosts(pair: ExposurePair) -> Ghosts | None:
     height, width = pair.size
     frames = [_copy(photo) for photo in pair.frames]
     moved, off = _moved(frames, np.ones(frames[0].shape[1:], bool))
+    certain = float(((off > _BEYOND_DOUBT) & (moved > 0)).mean()) >= _SMALLEST / 2
+    if moved.any():
+        moved, _ = _moved(frames, cv2.dilate(moved, _rim(moved)) == 0)
     if not moved.any():
         return None
-    certain = float(((off > _BEYOND_DOUBT) & (moved > 0)).mean()) >= _SMALLEST / 2
-    moved, _ = _moved(frames, cv2.dilate(moved, _rim(moved)) == 0)
-    places, labels = cv2.connectedComponents(moved)
     still = cv2.dilate(moved, _rim(moved)) == 0
+    places, labels = cv2.connectedComponents(moved)
     every = permutations(range(len(frames)), 2)
     relations = {(one, other): _relations(frames[one], frames[other], still) for one, other in every}
     mask, winner = np.zeros(moved.shape, np.float32), np.zeros(moved.shape, np.uint8)
     for place in range(1, places):
         grown = cv2.dilate((np.asarray(labels) == place).astype(np.uint8), _rim(moved))
         mask[grown > 0] = 1
-        wins = _winner(frames, relations, grown > 0)
-        winner[cv2.dilate(grown, _rim(moved)) > 0] = wins  # as far as the mask is soft
+        as_far_as_it_is_soft = cv2.dilate(grown, _rim(moved)) > 0
+        winner[as_far_as_it_is_soft] = _winner(frames, relations, grown > 0)
     mask = cv2.GaussianBlur(mask, (0, 0), _RIM * max(moved.shape) / 2)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
     winner = cv2.resize(winner, (width, height), interpolation=cv2.INTER_NEAREST)
