@@ -375,7 +375,7 @@ def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, pr
     """What a method makes of two exposures, with less and less where memory runs out."""
     first, left = fuser, RETRIES
     while True:
-        seen = fuser.seen(*pair.size, mode)  # before there is less memory
+        seen = fuser.seen(*pair.size, mode, len(pair.frames))  # before there is less memory
         try:
             return _Made(fuser(pair, lumas, mode=mode, progress=progress), seen, _note(first, fuser))
         except Exception as error:

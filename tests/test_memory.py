@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -16,7 +16,7 @@ from torch import Tensor
 import fusion
 from fusion import memory, pipeline
 from fusion.errors import NotEnoughMemoryError
-from fusion.image import ExposurePair, save
+from fusion.image import ExposurePair, Photo, save
 from fusion.method import Fuser, Mode
 from fusion.methods import METHODS
 from fusion.pipeline import Failed, Fused, compare
@@ -56,6 +56,18 @@ def test_a_network_sees_no_more_than_the_budget_allows(monkeypatch: pytest.Monke
     assert 3500 < height * width <= 4200
     scene = torch.rand(3, 100, 80, generator=torch.Generator().manual_seed(0))
     assert fuser(ExposurePair(scene / 3, (1 + scene) / 2), mode="exact").shape == (3, 100, 80)
+
+
+def test_of_more_exposures_a_network_for_many_sees_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(memory.BUDGET, "4")
+    scene = torch.rand(3, 200, 160, generator=torch.Generator().manual_seed(0))
+    pair = ExposurePair(scene / 3, (1 + scene) / 2, between=(scene / 2, (scene + 0.5) / 2))
+
+    def pixels(more: Sequence[Photo]) -> int:
+        events = compare(pair.under, pair.over, ["pyramef"], more=more, align=False, metrics=(), mode="exact")
+        return next(event.seen[0] * event.seen[1] for event in events if isinstance(event, Fused))
+
+    assert pixels(()) == pytest.approx(3 * pixels(pair.between), rel=0.1)
 
 
 # Where it runs out.
