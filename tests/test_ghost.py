@@ -108,7 +108,7 @@ def walk(count: int, places: Sequence[Box] | None = None) -> tuple[list[torch.Te
     frames: list[torch.Tensor] = []
     for k, place in enumerate(places):
         with_thing = light.copy()
-        with_thing[place] = 0.05
+        with_thing[place] = 0.02
         shot = with_thing * 2.0 ** (k - count // 2) + rng.normal(0, 0.002, light.shape)
         frames.append(torch.from_numpy(shot.clip(0, 1).astype(np.float32)) ** (1 / 2.2))
     return frames, places

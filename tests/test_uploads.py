@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Page, expect
+from test_ghost import walk
 
 import app
 import fusion
@@ -231,6 +232,25 @@ def test_align_is_the_visitors_choice(open_page: Open, tmp_path: Path, align: bo
     assert ("Aligned: moved" in notes) == align
     assert ("align" in notes.lower()) == align
     assert downloaded(page) == written(fusion.fuse(*paths, method="mertens", align=align), tmp_path / "api.png")
+
+
+@needs_chromium
+@pytest.mark.parametrize("count", [2, 3])
+def test_what_moved_is_shown_and_taken_out_on_request(open_page: Open, tmp_path: Path, count: int) -> None:
+    files = [save_of(frame, tmp_path / f"{index}.png") for index, frame in enumerate(walk(count)[0])]
+    page = open_page()
+    choose(page, *files) if count == 2 else several(page, *files)
+    page.locator("#fuse").click()
+    page.locator(".status.done").wait_for()
+    expect(page.locator(".status")).to_contain_text("it may show twice")
+    expect(tile(page, "moved")).to_contain_text("What moved")
+    first, second, *more = files
+    plain, clean = (fusion.fuse(first, second, "mertens", more=more, ghosts=how) for how in ("ignore", "remove"))
+    assert downloaded(page) == written(plain, tmp_path / "plain.png")
+    page.get_by_label("Remove ghosts").check()
+    page.locator("#fuse").click()
+    expect(page.locator(".status.done")).to_contain_text("the best exposed photograph was taken")
+    assert downloaded(page) == written(clean, tmp_path / "clean.png")
 
 
 @needs_chromium
