@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,26 @@ def test_sixteen_bits(page: Server, pair: tuple[Path, Path], files: list[dict[st
     assert httpx.get(made["file"]["url"]).content == png(pair, "mertens", tmp_path, bits=16)
 
 
+def test_alignment_and_ghosts_are_the_programs_choice(page: Server, tmp_path: Path) -> None:
+    """The camera moves, and a thing as well."""
+    under, over = (load(ROOT / "examples" / "courtyard" / f"{name}.png").photo for name in ("under", "over"))
+    under[:, 100:180, 100:180] = over[:, 100:180, 300:380] = 0.5
+    paths = tmp_path / "under.png", tmp_path / "over.png"
+    save(under, paths[0])
+    save(over.roll((6, 9), (1, 2)), paths[1])
+    files = [page.upload(path) for path in paths]
+    pictures: set[bytes] = set()
+    for align, deghost in product((True, False), repeat=2):
+        wanted = fusion.fuse(*paths, method="mertens", align=align, ghosts="remove" if deghost else "ignore")
+        save(wanted, tmp_path / "wanted.png")
+        pictures.add((tmp_path / "wanted.png").read_bytes())
+        made = page.ask("fuse", files=files, method="mertens", align=align, deghost=deghost)
+        assert httpx.get(made["file"]["url"]).content == (tmp_path / "wanted.png").read_bytes()
+        row = page.ask("compare", files=files, methods=["mertens"], align=align, deghost=deghost)[0]
+        assert row["notes"] == made["notes"]
+    assert len(pictures) == 4
+
+
 def test_what_was_changed_on_the_way_in_is_said(page: Server, files: list[dict[str, Any]]) -> None:
     made = page.ask("fuse", files=files[::-1], method="mertens")
     assert made["notes"] == ["The first picture was the brighter one, so it is used as the over-exposed one."]
@@ -126,8 +147,8 @@ def test_methods(page: Server) -> None:
 
 
 def test_a_method_that_fails_says_why_and_leaves_the_others(tmp_path: Path, pair: tuple[Path, Path]) -> None:
-    def events(files: list[str], methods: list[str], mode: Mode, *, corrected: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, mode=mode, corrected=corrected):
+    def events(files: list[str], methods: list[str], mode: Mode, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, mode=mode):
             if isinstance(event, Fused) and event.method.name == "meflut":
                 yield Failed(event.method, "There was not enough memory.")
             elif not (isinstance(event, Scored) and event.method.name == "meflut"):
@@ -154,6 +175,8 @@ UPLOADED = "Give each photograph as an uploaded file"
         ({"method": "mertns"}, "There is no method called mertns; choose from pyramef, "),
         ({"mode": "best"}, "There is no mode best; choose from auto, exact, fast."),
         ({"bits": 12}, "There is no number of bits 12; choose from 8, 16."),
+        ({"align": "no"}, "There is no way to align no; choose from True, False."),
+        ({"deghost": 2}, "There is no way to remove ghosts 2; choose from True, False."),
         ({"files": []}, "0 pictures were given"),
         ({"files": 5}, "Give the photographs as a list."),
         ({"files": [{"path": PATH}] * 2}, UPLOADED),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 from urllib.parse import unquote
 
 from gradio import Error, FileData
@@ -34,6 +34,26 @@ Given: TypeAlias = FileData | str
 
 _SERVED = "/gradio_api/file="
 """What begins the addresses of Gradio's cache."""
+
+
+class Wishes(NamedTuple):
+    """How a request wants its pictures, as it gave it."""
+
+    mode: Mode
+    align: bool
+    deghost: bool
+    bits: Bits = 8
+
+    def check(self) -> None:
+        """Gradio tells programs what to choose from, and does not look at what they chose: refuse what is none."""
+        for choices, value, what in (
+            (get_args(Mode), self.mode, "mode"),
+            (get_args(Bits), self.bits, "number of bits"),
+            ((True, False), self.align, "way to align"),
+            ((True, False), self.deghost, "way to remove ghosts"),
+        ):
+            if value not in choices:
+                raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
 
 
 class Fusion(TypedDict):
@@ -65,7 +85,15 @@ class Api:
     follow: Callable[[Callable[[], Generator[Any, None, None]], int], Iterator[Any]] = lambda steps, _: steps()
     """What is made step by step, of so many methods, when its turn has come."""
 
-    def fuse(self, files: list[Given], method: str = "pyramef", mode: Mode = "auto", bits: Bits = 8) -> Fusion:
+    def fuse(
+        self,
+        files: list[Given],
+        method: str = "pyramef",
+        mode: Mode = "auto",
+        bits: Bits = 8,
+        align: bool = True,
+        deghost: bool = False,
+    ) -> Fusion:
         """Fuse two to nine exposures of one scene into a photograph that shows what each of them lost.
 
         Args:
@@ -73,6 +101,8 @@ class Api:
             method: A name that the tool "methods" lists.
             mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
             bits: Bits a channel of the PNG.
+            align: Whether hand-held exposures are registered first.
+            deghost: Whether what moved between the exposures is taken out.
 
         Returns:
             method: its name
@@ -81,7 +111,8 @@ class Api:
             notes: sentences on what was changed on the way
         """
         with _refusals():
-            made = next((some[0] for some in self._outcomes(files, [method], mode, bits) if some), None)
+            wishes = Wishes(mode, align, deghost, bits)
+            made = next((some[0] for some in self._outcomes(files, [method], wishes) if some), None)
             if made is None:
                 raise FusionError("The program that asked for it has left.")
             if made["failure"]:
@@ -89,7 +120,12 @@ class Api:
             return Fusion(method=made["method"], file=made["file"], seconds=made["seconds"], notes=made["notes"])
 
     def compare(
-        self, files: list[Given], methods: list[str] | None = None, mode: Mode = "auto"
+        self,
+        files: list[Given],
+        methods: list[str] | None = None,
+        mode: Mode = "auto",
+        align: bool = True,
+        deghost: bool = False,
     ) -> Iterator[list[Outcome]]:
         """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
@@ -97,6 +133,8 @@ class Api:
             files: Two to nine exposures of one scene, in any order, of equal size.
             methods: Names that the tool "methods" lists; without it, all that are available.
             mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
+            align: Whether hand-held exposures are registered first.
+            deghost: Whether what moved between the exposures is taken out.
 
         Returns:
             a list, which grows until all are done, of
@@ -109,7 +147,7 @@ class Api:
         """
         chosen = [m.name for m in METHODS if not m.unavailable] if methods is None else list(dict.fromkeys(methods))
         with _refusals():
-            yield from self._outcomes(files, chosen, mode, 8)
+            yield from self._outcomes(files, chosen, Wishes(mode, align, deghost))
 
     def methods(self) -> list[Row]:
         """List the methods that can fuse photographs.
@@ -145,32 +183,30 @@ class Api:
         with _refusals():
             return next(self._followed(measured, 1), {})
 
-    def _outcomes(
-        self, files: Sequence[Given], methods: Sequence[str], mode: Mode, bits: Bits
-    ) -> Iterator[list[Outcome]]:
+    def _outcomes(self, files: Sequence[Given], methods: Sequence[str], wishes: Wishes) -> Iterator[list[Outcome]]:
         """What there is after each event, once it is this request's turn."""
-        return self._followed(lambda: self._steps(files, methods, mode, bits), len(methods))
+        return self._followed(lambda: self._steps(files, methods, wishes), len(methods))
 
     def _followed(self, steps: Callable[[], Generator[Any, None, None]], methods: int) -> Iterator[Any]:
         return (state for state in self.follow(steps, methods) if not isinstance(state, Place))
 
     def _steps(
-        self, files: Sequence[Given], methods: Sequence[str], mode: Mode, bits: Bits
+        self, files: Sequence[Given], methods: Sequence[str], wishes: Wishes
     ) -> Generator[list[Outcome], None, None]:
-        _one_of(get_args(Mode), mode, "mode")
-        _one_of(get_args(Bits), bits, "number of bits")
+        wishes.check()
         with self._paths(files) as paths:
             folder = new_folder(self.folder, "run")
             notes: list[str] = []
             size = 0, 0
             made: dict[str, Outcome] = {}
-            for event in self.events(paths, methods, mode, corrected=False):
+            how = {"align": wishes.align, "deghost": wishes.deghost}
+            for event in self.events(paths, methods, wishes.mode, corrected=False, **how):
                 match event:
                     case Loaded(pair):
                         notes, size = list(pair.notes), pair.size
                     case Fused(method, photo, seconds, seen, note):
                         path = folder / f"{method.name}.png"
-                        save(photo, path, bits=bits)
+                        save(photo, path, bits=wishes.bits)
                         said = [*notes, *([_copy_of(*seen)] if seen != size else ()), *filter(None, [note])]
                         made[method.name] = _outcome(method, path=path, seconds=seconds, notes=said)
                     case Scored(fused, scores):
@@ -227,12 +263,6 @@ def _refusals() -> Generator[None, None, None]:
         yield
     except FusionError as error:
         raise Error(str(error), print_exception=False) from error
-
-
-def _one_of(choices: Sequence[object], value: object, what: str) -> None:
-    """Gradio tells programs what to choose from, and does not look at what they chose."""
-    if value not in choices:
-        raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
 
 
 def _copy_of(height: int, width: int) -> str:
