@@ -270,8 +270,6 @@ class PyraMEF(nn.Module):
         What an exposure is told as the darker and as the brighter one of two is averaged.
         """
         darker, brighter = of_pairs(2 * self.correction * torch.tanh(correction.float() / 2), batch).unbind(2)
-        if darker.shape[1] == 1:
-            return torch.cat((darker, brighter), 1)
         inner = (darker[:, 1:] + brighter[:, :-1]) / 2
         return torch.cat((darker[:, :1], inner, brighter[:, -1:]), 1)
 
