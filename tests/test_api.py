@@ -120,7 +120,8 @@ def test_sixteen_bits(page: Server, pair: tuple[Path, Path], files: list[dict[st
 def test_alignment_and_ghosts_are_the_programs_choice(page: Server, tmp_path: Path) -> None:
     """The camera moves, and a thing as well."""
     under, over = (load(ROOT / "examples" / "courtyard" / f"{name}.png").photo for name in ("under", "over"))
-    under[:, 100:180, 100:180] = over[:, 100:180, 300:380] = 0.5
+    under, over = under[:, 100:340, 100:420].clone(), over[:, 100:340, 100:420].clone()
+    under[:, 40:100, 40:100] = over[:, 40:100, 200:260] = 0.5
     paths = tmp_path / "under.png", tmp_path / "over.png"
     save(under, paths[0])
     save(over.roll((6, 9), (1, 2)), paths[1])
