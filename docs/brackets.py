@@ -21,7 +21,7 @@ from fusion.image import ExposurePair, Photo, as_pair, to_uint8
 from fusion.methods import METHODS
 from fusion.metrics.mef_ssim import mef_ssim
 from fusion.metrics.reference import REFERENCE
-from fusion.pipeline import fuse_pair
+from fusion.pipeline import fuse_pair, halves
 from fusion.radiance import Options, read_map, render
 
 COUNTS = 3, 5, 9
@@ -73,8 +73,7 @@ def _two_by_two(frames: Sequence[Photo], method: str) -> Photo:
     """As `fusion.pipeline` does with a method for two."""
     if len(frames) == 1:
         return frames[0]
-    middle = len(frames) // 2
-    dark, bright = (_two_by_two(half, method) for half in (frames[:middle], frames[middle:]))
+    dark, bright = (_two_by_two(half, method) for half in halves(frames))
     return fuse_pair(ExposurePair(dark, bright), method)
 
 

@@ -106,10 +106,10 @@ def _tifffile(picture: Pixels) -> bytes:
     return data.getvalue()
 
 
-def _heif(extension: str, bits: int, *options: str) -> Callable[[Pixels], bytes]:
+def _heif(bits: int, *options: str) -> Callable[[Pixels], bytes]:
     def write(picture: Pixels) -> bytes:
         with tempfile.TemporaryDirectory() as place:
-            source, made = Path(place) / "a.png", Path(place) / f"a{extension}"
+            source, made = Path(place) / "a.png", Path(place) / "a.heic"
             # It takes the upper bits of 16.
             held = _rounded(picture, bits).astype(np.uint16) << (16 - bits) if bits > 8 else _rounded(picture, 8)
             cv2.imwrite(str(source), held[..., ::-1])
@@ -134,10 +134,10 @@ CASES = (
     Case("TIFF, floating point", "tifffile", 32, _tifffile),
     Case("WebP, lossless", "Pillow", 8, _pillow("WEBP", lossless=True)),
     Case("BMP", "Pillow", 8, _pillow("BMP")),
-    Case("HEIC, lossless", "heif-enc", 8, _heif(".heic", 8, *LOSSLESS)),
-    Case("HEIC, lossless", "heif-enc", 10, _heif(".heic", 10, *LOSSLESS)),
-    Case("HEIC, lossless", "heif-enc", 12, _heif(".heic", 12, *LOSSLESS)),
-    Case("HEIC, quality 90", "heif-enc", 8, _heif(".heic", 8, "-q", "90")),
+    Case("HEIC, lossless", "heif-enc", 8, _heif(8, *LOSSLESS)),
+    Case("HEIC, lossless", "heif-enc", 10, _heif(10, *LOSSLESS)),
+    Case("HEIC, lossless", "heif-enc", 12, _heif(12, *LOSSLESS)),
+    Case("HEIC, quality 90", "heif-enc", 8, _heif(8, "-q", "90")),
     Case("AVIF, quality 100", "Pillow", 8, _pillow("AVIF", quality=100, subsampling="4:4:4")),
     Case("RAW (DNG)", "docs.large", 16, _dng),
 )

@@ -230,10 +230,10 @@ def weight_maps(
     def maps(frames: Sequence[Photo]) -> Tensor:
         if len(frames) == 1:
             return torch.ones(1, 1, 1, 1)
-        halves = _halves(frames)
-        dark, bright = (_by_halves(fuser, half, place, mode, lambda: None).photo for half in halves)
+        parts = halves(frames)
+        dark, bright = (_by_halves(fuser, half, place, mode, lambda: None).photo for half in parts)
         shares = fuser.weight_maps(ExposurePair(dark, bright), mode=mode)
-        return torch.cat([share * maps(half) for share, half in zip(shares, halves, strict=True)])
+        return torch.cat([share * maps(half) for share, half in zip(shares, parts, strict=True)])
 
     return maps(pair.frames)
 
@@ -354,13 +354,13 @@ def _by_halves(fuser: Fuser, frames: Sequence[Photo], device: str, mode: Mode, d
     """The photograph that a method for two makes of one exposure or more; `done` is called after each fusion."""
     if len(frames) == 1:
         return _Made(frames[0], (frames[0].shape[-2], frames[0].shape[-1]))
-    dark, bright = (_by_halves(fuser, half, device, mode, done) for half in _halves(frames))
+    dark, bright = (_by_halves(fuser, half, device, mode, done) for half in halves(frames))
     made = _fused(fuser, ExposurePair(dark.photo, bright.photo), device, mode=mode)
     done()
     return _Made(made.photo, *_worse(dark, bright, made))
 
 
-def _halves(frames: Sequence[Photo]) -> tuple[Sequence[Photo], Sequence[Photo]]:
+def halves(frames: Sequence[Photo]) -> tuple[Sequence[Photo], Sequence[Photo]]:
     """The darker half and the brighter one, which has the one in the middle."""
     middle = len(frames) // 2
     return frames[:middle], frames[middle:]
