@@ -427,7 +427,7 @@ def test_told_to_end_the_page_delivers_what_runs(tmp_path: Path, scene: list[byt
         heard = [next(one for one in said if '"msg":"process_generating"' in one)]
         server.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        assert until(lambda: client.get("/healthz").status_code == 503, 10)
+        assert until(lambda: client.get("/healthz").status_code == 503, 2)
         refused = "".join(pressed(client, slots[::-1], ["mertens"]))
         assert "The page is about to restart" in refused
         heard += said
@@ -445,7 +445,7 @@ def test_told_twice_it_ends_at_once_and_the_next_removes_what_was_left(tmp_path:
         said = pressed(client, uploaded(client, *scene))
         next(one for one in said if '"msg":"process_generating"' in one)
         server.process.send_signal(signal.SIGTERM)
-        assert until(lambda: client.get("/healthz").status_code == 503, 10)
+        assert until(lambda: client.get("/healthz").status_code == 503, 2)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(2) == 143
         left = server.place

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any, TypeAlias
 
 from fusion.page import figures
@@ -35,6 +34,9 @@ PATIENCE = 20
 SLOWEST = 20_000
 DRAIN = 20
 """Seconds that running jobs, and what is on its way to visitors, are given when the process is told to end."""
+
+_TICK = 0.25
+"""Seconds between two looks at whether the process is told to end, and then at whether all is done."""
 
 # Gradio writes scripts into its page, and builds functions of our templates. Hugging Face shows the page in a frame.
 _PAGE_POLICY = (
@@ -312,23 +314,23 @@ def settings(guards: list[Guard], line: Line, report: Path | None) -> dict[str, 
 
 def serve(launch: Callable[..., Any], close: Callable[[], Any], guards: list[Guard], line: Line) -> None:
     """Serve until told to end by SIGTERM, then finish what runs, for `DRAIN` seconds; a second SIGTERM ends at once."""
-    told = Event()
 
     def end(*_: object) -> None:
-        if told.is_set():
+        if line.closed:
             os._exit(143)
         line.close()
-        told.set()
 
     signal.signal(signal.SIGTERM, end)
     launch(prevent_thread_lock=True)
     try:
-        told.wait()
+        # The system may hand a signal to any thread, but Python calls `end` in this one, once it wakes.
+        while not line.closed:
+            time.sleep(_TICK)
         until = time.monotonic() + DRAIN
         quiet = 0
         # Browsers ask for the pictures a moment after they are told of them.
         while time.monotonic() < until and quiet < 4:
-            time.sleep(0.25)
+            time.sleep(_TICK)
             quiet = quiet + 1 if line.idle and not any(guard.loading for guard in guards) else 0
     except KeyboardInterrupt:
         pass
