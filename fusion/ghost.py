@@ -82,12 +82,10 @@ class Ghosts:
     """(1, H, W): 1 where it moved, down to 0 over a soft rim."""
     share: float
     """Of the picture that moved."""
-    winner: Tensor
-    """(1, H, W), uint8: which exposure, from dark to bright, wins; of the places that moved."""
-    relations: Relations
-    """Of every two exposures."""
     certain: bool
     """Whether some of it is beyond doubt, and so to be told unasked."""
+    places: NDArray[np.uint8]
+    """(h, w): 1 where it moved, else 0, in the copies that were looked at."""
 
 
 def find_ghosts(pair: ExposurePair) -> Ghosts | None:
@@ -102,40 +100,25 @@ def find_ghosts(pair: ExposurePair) -> Ghosts | None:
         moved, _ = _moved(frames, cv2.dilate(moved, _rim(moved)) == 0)
     if not moved.any():
         return None
-    still = cv2.dilate(moved, _rim(moved)) == 0
-    places, labels = cv2.connectedComponents(moved)
-    every = permutations(range(len(frames)), 2)
-    relations = {(one, other): _relations(frames[one], frames[other], still) for one, other in every}
-    mask, winner = np.zeros(moved.shape, np.float32), np.zeros(moved.shape, np.uint8)
-    for place in range(1, places):
-        grown = cv2.dilate((np.asarray(labels) == place).astype(np.uint8), _rim(moved))
-        mask[grown > 0] = 1
-        as_far_as_it_is_soft = cv2.dilate(grown, _rim(moved)) > 0
-        winner[as_far_as_it_is_soft] = _winner(frames, relations, grown > 0)
+    mask = cv2.dilate(moved, _rim(moved)).astype(np.float32)
     mask = cv2.GaussianBlur(mask, (0, 0), _RIM * max(moved.shape) / 2)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
-    winner = cv2.resize(winner, (width, height), interpolation=cv2.INTER_NEAREST)
-    return Ghosts(
-        torch.from_numpy(mask)[None],
-        float((moved > 0).mean()),
-        torch.from_numpy(np.asarray(winner))[None],
-        relations,
-        certain,
-    )
+    return Ghosts(torch.from_numpy(mask)[None], float(moved.mean()), certain, moved)
 
 
 def without_ghosts(pair: ExposurePair, ghosts: Ghosts) -> ExposurePair:
     """The pair as if the scene had not moved: where it did, all exposures show what the winning one shows."""
+    copies = [_copy(photo) for photo in pair.frames]
+    relations = _all_relations(copies, ghosts.places)
+    winner = _winners(copies, relations, ghosts.places, pair.size)
     frames = [frame.clone() for frame in pair.frames]
     for other, winning in enumerate(pair.frames):
-        here = (ghosts.mask[0] > 0) & (ghosts.winner[0] == other)
+        here = (ghosts.mask[0] > 0) & (winner == other)
         if not here.any():
             continue
         shown, share = winning[:, here].numpy(), ghosts.mask[0, here]
         for one in set(range(len(frames))) - {other}:
-            told = np.stack(
-                [relation.of(plane) for relation, plane in zip(ghosts.relations[one, other], shown, strict=True)]
-            )
+            told = np.stack([relation.of(plane) for relation, plane in zip(relations[one, other], shown, strict=True)])
             frames[one][:, here] = torch.lerp(frames[one][:, here], torch.from_numpy(told), share)
     under, *between, over = frames
     return replace(pair, under=under, between=tuple(between), over=over)
@@ -208,6 +191,29 @@ def _relation(one: Plane, other: Plane) -> Relation:
     spread = np.interp(everywhere, at, (high - low) / 2)
     median = np.interp(everywhere, [-1, *at, _LEVELS], [0, *median, 1])  # black stays black, and white stays white
     return Relation(median, np.maximum(spread, _FLOOR))
+
+
+def _all_relations(frames: Sequence[Plane], places: NDArray[np.uint8]) -> Relations:
+    """Of every two exposures, measured where the scene did not move."""
+    import cv2
+
+    still = cv2.dilate(places, _rim(places)) == 0
+    every = permutations(range(len(frames)), 2)
+    return {(one, other): _relations(frames[one], frames[other], still) for one, other in every}
+
+
+def _winners(frames: Sequence[Plane], relations: Relations, places: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+    """(H, W), uint8, for `size`: which exposure, from dark to bright, wins; in each of the places and on its rim."""
+    import cv2
+
+    height, width = size
+    winner = np.zeros(places.shape, np.uint8)
+    count, labels = cv2.connectedComponents(places)
+    for place in range(1, count):
+        grown = cv2.dilate((np.asarray(labels) == place).astype(np.uint8), _rim(places))
+        as_far_as_it_is_soft = cv2.dilate(grown, _rim(places)) > 0
+        winner[as_far_as_it_is_soft] = _winner(frames, relations, grown > 0)
+    return torch.from_numpy(np.asarray(cv2.resize(winner, (width, height), interpolation=cv2.INTER_NEAREST)))
 
 
 def _winner(frames: Sequence[Plane], relations: Relations, here: NDArray[np.bool_]) -> int:

@@ -178,19 +178,8 @@ def test_a_picture_that_cannot_be_used_exits_with_1(
 
 
 def test_messages_go_to_stderr_and_nothing_is_a_traceback(pair: list[str], tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "fusion",
-        "compare",
-        pair[1],
-        pair[0],
-        "-m",
-        "mertens",
-        "-o",
-        str(tmp_path),
-        "--json",
-    ]
+    arguments = ["compare", pair[1], pair[0], "-m", "mertens", "-o", str(tmp_path), "--json"]
+    command = [sys.executable, "-m", "fusion", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0
     json.loads(done.stdout)

@@ -42,7 +42,7 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
 def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
     """One line on how far the run is, and what the visitor should know about it."""
     if not run.tiles:
-        return {"kind": "busy", "text": text["status"]["reading"], "notes": []}
+        return waiting(0, text)
     height, width = run.size
     notes = [_harmless(note) for note in run.notes]
     notes += [f"{fused.method.title}: {fused.note}" for fused in run.fused if fused.note]
