@@ -63,7 +63,7 @@ def browser() -> Iterator[Browser]:
     from tests.visitor import CHROMIUM, FLAGS
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 

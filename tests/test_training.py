@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,8 @@ def test_two_processes_equal_one_with_twice_the_batch(dataset: Path, tmp_path: P
         subprocess.run(arguments, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=240)
         return load_file(tmp_path / folder / "checkpoint.safetensors")
 
-    one, two = run("one", 1, 4), run("two", 2, 2)
+    with ThreadPoolExecutor() as both:
+        one, two = both.map(run, ("one", "two"), (1, 2), (4, 2))
     assert losses(tmp_path / "one") == pytest.approx(losses(tmp_path / "two"), rel=1e-4)
     start = trainee("deepfuse").network.state_dict()
     moved, apart = 0.0, 0.0

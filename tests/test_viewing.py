@@ -324,8 +324,14 @@ def test_a_figure_that_no_phone_could_hold_is_refused(open_page: Open, pair: tup
     fuse(page, *pair)
     keys(page, "r", *["Shift+ArrowRight", "Shift+ArrowDown"] * 20)
     expect(page.locator(".progress")).to_contain_text("320 × 240 pixels from (0, 0).")
-    page.evaluate("document.querySelector('.grid').dataset.width = 32000")
-    keys(page, *["Shift+ArrowRight"] * 200)
+    page.evaluate(
+        """() => {
+            const grid = document.querySelector(".grid");
+            grid.dataset.width = 32000;
+            const wider = { key: "ArrowRight", shiftKey: true, bubbles: true };
+            for (let times = 0; times < 200; times++) grid.dispatchEvent(new KeyboardEvent("keydown", wider));
+        }"""
+    )
     expect(page.locator(".progress")).to_have_text(re.compile("That is too large for one figure"))
 
 
