@@ -169,7 +169,7 @@ def fuse(
         return
     opened: bool | None = None
     run: Run | None = None
-    press = presses.new(request.session_hash)
+    press = presses.new(request.session_hash, metrics)
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
         mode: Mode = "exact" if every_pixel else "auto"
@@ -182,7 +182,7 @@ def fuse(
                 yield {status: views.waiting(made.number, text)}
                 continue
             run = made
-            changes = {state: run, sheet: _sheet(run, metrics, text), status: views.status(run, text)}
+            changes = {state: run, sheet: _sheet(run, press.metrics, text), status: views.status(run, text)}
             if run.fused:
                 changes |= _details(run, text) if opened else _opened_details(run, text)
                 opened = True
@@ -194,13 +194,13 @@ def fuse(
             run = run and run.ended(Stage.STOPPED)
             yield {
                 state: run,
-                sheet: run and _sheet(run, metrics, text),
+                sheet: run and _sheet(run, press.metrics, text),
                 status: views.status(run, text) if run else {},
             }
     except FusionError as error:
         if run and run.fused:  # what there is stays
             run = run.ended(Stage.STOPPED)
-            yield {state: run, sheet: _sheet(run, metrics, text), status: views.problem(str(error))}
+            yield {state: run, sheet: _sheet(run, press.metrics, text), status: views.problem(str(error))}
         else:
             yield {status: views.problem(str(error)), sheet: None, state: None, details: gr.Column(visible=False)}
     finally:
@@ -248,7 +248,8 @@ def slide(run: Run | None, left: str | None, right: str | None) -> tuple[str, st
 
 
 def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str, Any] | None:
-    """The sheet with other metrics under its tiles."""
+    """The sheet with other metrics under its tiles, from now on."""
+    presses.show(request.session_hash, metrics)
     return _sheet(run, metrics, spoken(request)) if run else None
 
 

@@ -49,8 +49,10 @@ _LONGEST = 60.0
 
 _LETTER = re.compile(r"(.+)[ _-]([AB])", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"(?:(.*)[ _-])?(under|middle|normal|over)(?:[ _-]?exposed)?", re.IGNORECASE | re.DOTALL)
+_NUMBER = r"\d{1,2}(?:[.,]\d{1,2})?"
 _STOPS = re.compile(
-    r"(.*?)[ _-]??([+-]\d{1,2}(?:[.,]\d{1,2})?|(?:(?<=[ _-])|^)0) ?(EV)?", re.IGNORECASE | re.DOTALL | re.ASCII
+    rf"(.*?)[ _-]??([+-]{_NUMBER}|(?:(?<=[ _-])|^)(?:0(?:[.,]0{{1,2}})?|{_NUMBER}(?= ?EV))) ?(EV)?",
+    re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 _ORDER = {"a": 0.0, "b": 1.0, "under": 0.0, "middle": 1.0, "normal": 1.0, "over": 2.0}
 
@@ -113,12 +115,13 @@ def shown(name: str | Path) -> str:
 
 
 def _is_ours(folder: Path) -> bool:
-    return (folder / OURS).is_dir()
+    return os.path.isdir(folder / OURS)  # noqa: PTH112  # a Path raises where nobody may look
 
 
 def _is_exposure(file: Path) -> bool:
     hidden, reference = file.name.startswith("."), file.stem.upper().endswith("_GT")
-    return file.suffix.lower() in SUFFIXES | RAW_SUFFIXES and not hidden and not reference and file.is_file()
+    named = file.suffix.lower() in SUFFIXES | RAW_SUFFIXES and not hidden and not reference
+    return named and os.path.isfile(file)  # noqa: PTH113  # the same
 
 
 def _distinct(found: Iterable[Bracket], skipped: list[Skipped]) -> tuple[list[Bracket], list[Skipped]]:
@@ -199,8 +202,11 @@ class _Folder:
         left = self._left()
         if not self.leaf or len(left) != len(self.pictures) or not FEWEST <= len(left) <= MOST:
             return
-        if any((named := _named(file.stem)) and named[1] in {"letter", "word"} for file in left):
+        named = [name for file in left if (name := _named(file.stem))]
+        if any(kind in {"letter", "word"} for _, kind, _ in named):
             return  # half of a pair, whose other half is missing
+        if 1 < len({scene.casefold() for scene, _, _ in named}) <= len(left) / FEWEST:
+            return  # several scenes
         sizes = {_from_header(file, lambda image: image.size) for file in left} - {None}
         if len(sizes) > 1:
             self.alone |= dict.fromkeys(left, "the pictures of its folder differ in size.")

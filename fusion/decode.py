@@ -218,8 +218,7 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     # First, since OpenCV holds pixels twice meanwhile.
     words = _words(data) if depth == 16 and image.mode in _COLOUR else None
     image.load()
-    # Both libraries turn a TIFF; Pillow turns AVIF; neither turns anything else.
-    turned = orientation is not None or image.format == "AVIF"
+    turned = orientation is not None  # both libraries turn a TIFF, and nothing else
     if orientation is None:
         orientation = _exif_orientation(image)
     if image.mode in _GREY:
@@ -419,15 +418,17 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
         notes.append(f"{name} has transparency, which is ignored.")
     said: dict[str, Any] = file.info
     depth = int(said.get("bit_depth", 8))
-    pixels = np.array(file)[..., :3]  # a copy: the file's memory goes with it
+    pixels, mode = np.array(file), "L" if file.mode.startswith("L") else "RGB"  # a copy: the file's memory goes with it
+    if pixels.ndim == 3:  # what may come last is transparency
+        pixels = pixels[..., 0] if mode == "L" else pixels[..., :3]
     profile = said.get("icc_profile") or b""
-    conversion = _conversion(profile, "RGB", notes, name)
+    conversion = _conversion(profile, mode, notes, name)
     table = None
     if depth > 8:
         pixels >>= 16 - depth  # libheif shifts them up
         table = conversion.table() if conversion else None
     elif conversion:
-        pixels = _pixels8(Image.fromarray(pixels[..., :3]), "RGB", conversion)
+        pixels = _pixels8(Image.fromarray(pixels), mode, conversion)
     return Decoded(pixels, depth, notes, said.get("exif") or b"", profile, table)
 
 

@@ -59,7 +59,7 @@ def _tiff(pixels: NDArray[Any], exif: bytes, profile: bytes) -> bytes:
 
     said = Exif()
     said.load(exif)
-    texts = [(tag, "s", 0, str(said[tag]), True) for tag in _MAIN if tag in said]
+    texts = [(tag, "s", 0, _bytes(str(said[tag])), True) for tag in _MAIN if tag in said]
     data = BytesIO()
     tifffile.imwrite(
         data,
@@ -85,7 +85,7 @@ def kept_exif(exif: bytes, *, place: bool = False) -> bytes:
     said, kept = Exif(), Exif()
     try:
         said.load(exif)
-        kept.update({tag: said[tag] for tag in _MAIN if tag in said})
+        kept.update({tag: _bytes(said[tag]) for tag in _MAIN if tag in said})
         taken = said.get_ifd(_EXIF)
         kept.get_ifd(_EXIF).update({tag: taken[tag] for tag in _OF_EXPOSURE if tag in taken})
         if place:
@@ -93,3 +93,8 @@ def kept_exif(exif: bytes, *, place: bool = False) -> bytes:
         return kept.tobytes()
     except Exception:  # noqa: BLE001  # Pillow fails on odd data in many ways; a picture is worth more than its camera's name
         return b""
+
+
+def _bytes(value: Any) -> Any:
+    """A text's bytes as they were in the file, mostly UTF-8: Pillow reads them as Latin-1, and writes ASCII."""
+    return value.encode("latin-1") if isinstance(value, str) else value

@@ -200,6 +200,7 @@ def _identity(bracket: Bracket, run: Run) -> str:
         "settings": asdict(run.settings) | {"options": method(run.settings.method).settled(run.settings.options)},
         "metrics": [metric.name for metric in METRICS],
         "weights": {name: entry["sha256"] for name, entry in weights.entries().items() if name in used},
+        "memory": os.environ.get(memory.BUDGET, ""),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -204,6 +204,11 @@ def test_refusals_are_sentences(
     assert said not in page.log
 
 
+def test_no_method_at_all_is_refused_and_stops_nobody(page: Server, files: list[dict[str, Any]]) -> None:
+    assert "name at least one" in str(page.refusal("compare", files=files, methods=[]))
+    assert page.ask("fuse", files=files, method="mertens")["file"]
+
+
 def test_pictures_that_do_not_belong_together_are_refused(
     page: Server, files: list[dict[str, Any]], example: list[dict[str, Any]]
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -70,6 +72,9 @@ def touch(folder: Path, names: Iterable[str]) -> None:
         ("sky-2.jpg", "sky_0.jpg", "sky+2.jpg"),
         ("sky_-0.7EV.webp", "sky_0EV.webp", "sky_+0,7ev.webp"),
         ("sky_-3EV.jpg", "sky_-1.5EV.jpg"),
+        ("sky_-1.0EV.jpg", "sky_0.0EV.jpg", "sky_+1.0EV.jpg"),
+        ("sky_-2EV.jpg", "sky_0EV.jpg", "sky_2EV.jpg"),
+        ("sky -1,5.jpg", "sky 0,0.jpg", "sky +1,5.jpg"),
         tuple(f"sky_{stops:+d}.jpg" for stops in range(-4, 5)),
     ],
 )
@@ -124,6 +129,33 @@ def test_a_folder_of_two_to_nine_pictures_of_one_size(tmp_path: Path) -> None:
     assert {name: len(files) for name, files in found(tmp_path).items()} == {"broken": 2, "nine": 9}
     assert reasons(tmp_path)["sizes/1.png"] == "the pictures of its folder differ in size."
     assert len(reasons(tmp_path)) == 10 + 1 + 2 + 3
+
+
+def test_a_folder_of_several_scenes_is_no_scene(tmp_path: Path) -> None:
+    for name in ("x_-1", "x_1", "y_-1", "y_1"):
+        picture(tmp_path / "several" / f"{name}.png")
+    for name in ("dark-1", "bright-2"):
+        picture(tmp_path / "one" / f"{name}.png")
+    assert found(tmp_path) == {"one": ["one/bright-2.png", "one/dark-1.png"]}
+    assert len(reasons(tmp_path)) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have other permissions")
+def test_a_folder_that_nobody_may_open_is_said_and_stops_nothing() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        touch(folder, ["sky/x_A.jpg", "sky/x_B.jpg", "shut/x_A.jpg", "shut/x_B.jpg"])
+        (folder / "shut").chmod(0)
+        try:
+            if user == 0:  # who may open everything
+                os.seteuid(65534)
+            assert found(folder) == {"sky": ["sky/x_A.jpg", "sky/x_B.jpg"]}
+            assert reasons(folder) == {"shut": "the folder cannot be opened."}
+        finally:
+            os.seteuid(user)
+            (folder / "shut").chmod(0o700)
 
 
 def test_brackets_by_camera_data(tmp_path: Path) -> None:

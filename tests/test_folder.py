@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from fusion import folder as folder_module
-from fusion import weights
+from fusion import memory, weights
 from fusion.brackets import Bracket, find_brackets
 from fusion.cli import main
 from fusion.datasets import find_pairs
@@ -109,7 +109,7 @@ def test_what_is_found_is_listed_and_a_dry_run_does_nothing_else(
     assert not (tmp_path / "out").exists()
 
 
-def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
+def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(dataset / "scene0", tmp_path / "in" / "scene0")
     bracket = first(tmp_path / "in")
 
@@ -133,6 +133,10 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
     for settings in (Settings("mertens", bits=16), Settings("mertens", mode="exact"), Settings("mertens-torch")):
         assert made(settings)
         assert not made(settings)
+    assert made()
+    monkeypatch.setenv(memory.BUDGET, "4000")
+    assert made()
+    assert not made()
     save(torch.zeros(3, 96, 80), source)
     assert made()
     assert result.read_bytes() != whole

@@ -50,6 +50,11 @@ def test_heic_values_are_exact(bits: int) -> None:
     assert off.max() <= 1  # colours: libheif goes through YCbCr
 
 
+def test_heic_of_greys() -> None:
+    picture = load(GOLDEN / "greys-8.heic")  # the grid's left half
+    assert torch.equal(picture.photo, load(GOLDEN / "grid-8.heic").photo[..., :32])
+
+
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
 @pytest.mark.parametrize("name", ["grid-8.heic", "grid-10.heic"])
 def test_truncated_heic_is_refused(put: Put, name: str, share: float) -> None:
@@ -206,6 +211,18 @@ def camera_data() -> bytes:
 def exif_of(path: Path) -> Image.Exif:
     with Image.open(path) as image:
         return image.getexif()
+
+
+@pytest.mark.parametrize("extension", ["png", "tif", "jpg"])
+def test_names_keep_their_letters(tmp_path: Path, extension: str) -> None:
+    said, source = Image.Exif(), tmp_path / "source.jpg"
+    said[315], said[33432] = "Jörg Müller".encode(), "© 2024 渚".encode()
+    source.write_bytes(encoded(Image.fromarray(colours()), "JPEG", exif=said.tobytes()))
+    picture = load(source)
+    path = tmp_path / f"result.{extension}"
+    save(picture.photo, path, origin=picture.origin)
+    kept = exif_of(path)
+    assert [kept[tag].encode("latin-1").decode() for tag in (315, 33432)] == ["Jörg Müller", "© 2024 渚"]
 
 
 @pytest.mark.parametrize("extension", ["png", "tif", "jpg"])

@@ -164,7 +164,7 @@ UPRIGHT: dict[int, Callable[[Array], Array]] = {
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PNG 16", "WEBP", "TIFF", "TIFF lzw", "TIFF 16"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PNG 16", "WEBP", "AVIF", "TIFF", "TIFF lzw", "TIFF 16"])
 def test_orientation(put: Put, kind: str, orientation: int) -> None:
     tag = Image.Exif()
     tag[274] = orientation
@@ -178,14 +178,19 @@ def test_orientation(put: Put, kind: str, orientation: int) -> None:
     elif kind == "PNG 16":
         data = with_chunk(opencv(stored, ".png"), b"eXIf", tag.tobytes().removeprefix(b"Exif\0\0"))
     else:
-        options: dict[str, Any] = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+        options: dict[str, Any] = {
+            "JPEG": {"quality": 100, "subsampling": 0},
+            "WEBP": {"lossless": True},
+            "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+        }.get(kind, {})
         if kind == "TIFF lzw":
             options = {"compression": "tiff_lzw"}
         data = encoded(Image.fromarray(stored), kind.split(maxsplit=1)[0], exif=tag, **options)
     picture = load(put(data))
     expected = UPRIGHT[orientation](stored).astype(float) / np.iinfo(dtype).max
     assert picture.photo.shape[1:] == expected.shape[:2]
-    assert np.abs(picture.photo.permute(1, 2, 0).numpy() - expected).max() < (0.02 if kind == "JPEG" else 1e-6)
+    lossy = kind in ("JPEG", "AVIF")
+    assert np.abs(picture.photo.permute(1, 2, 0).numpy() - expected).max() < (0.02 if lossy else 1e-6)
     assert picture.bits == (16 if dtype is np.uint16 else 8)
     upright = () if orientation == 1 else ("The picture was turned upright, as its camera data say.",)
     assert picture.notes == upright

@@ -70,6 +70,14 @@ def test_jobs_are_served_one_at_a_time_and_told_their_place(line: Line) -> None:
     assert line.idle
 
 
+def test_a_job_without_methods_is_one_like_others(line: Line) -> None:
+    for _ in range(2):
+        job = Slow()
+        job.gate.set()
+        assert list(line.follow(job.steps, methods=0))[-1] == 2
+        assert line.idle
+
+
 def test_the_same_is_made_once_for_all_who_ask(line: Line) -> None:
     job = Slow()
     _, one = following(line, job, key="example")
@@ -219,11 +227,13 @@ def test_a_cancellation_is_no_defect() -> None:
 
 def test_the_latest_press_of_a_page_counts() -> None:
     presses = jobs.Presses()
-    first, elsewhere = presses.new("one"), presses.new("other")
+    first, elsewhere = presses.new("one", []), presses.new("other", ["ssim"])
     wanted = first.wanted(lambda: True)
     assert wanted()
-    second = presses.new("one")
+    second = presses.new("one", [])
     assert not wanted()
+    presses.show("one", ["vif"])
+    assert (first.metrics, second.metrics, elsewhere.metrics) == ([], ["vif"], ["ssim"])
     presses.over(first)
     presses.stop("one")
     assert (first.stopped, second.stopped, elsewhere.stopped) == (False, True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from fusion.methods import METHODS
 from fusion.methods.mertens import exposure_fusion
 from fusion.methods.pyramef import PyraMEF
 from fusion.page import examples, views
-from fusion.page.gallery import Run, follow, weighed
+from fusion.page.gallery import Finished, Run, follow, weighed
 from fusion.page.presets import PRESETS
 from fusion.page.texts import ENGLISH
 from fusion.pipeline import by_method, compare, fuse_pair, method, weight_maps
@@ -199,6 +200,20 @@ def test_a_bracket_is_weighed_with_its_middle_exposure(pair: Pair, tmp_path: Pat
     assert tile
     assert len(tile.shares) == 3
     assert sum(tile.shares) == pytest.approx(1, abs=1e-4)
+    kept = Finished()
+    kept.put(("key",), run)
+    os.utime(run.between[0], (0, 0))
+    assert kept.get(("key",)) is run
+    assert run.between[0].stat().st_mtime > 0  # none of it goes before the rest
+    run.between[0].unlink()
+    assert kept.get(("key",)) is None
+    with pytest.raises(FusionError, match="fuse once more"):
+        weighed(run)
+
+
+def test_photographs_that_are_gone_are_asked_for_again(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match="choose them again"):
+        Finished.key([str(pair[0]), str(tmp_path / "swept.png")], [])
 
 
 # On the page, without a browser.

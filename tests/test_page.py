@@ -46,6 +46,21 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 @needs_chromium
+def test_a_metric_ticked_meanwhile_stays(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Metrics").first.click()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens")).to_contain_text("MEF-SSIM")
+    page.locator("#metrics").get_by_label("Cross entropy").check()
+    expect(tile(page, "mertens")).to_contain_text("Cross entropy")
+    gate.set()
+    page.locator(".status.done").wait_for()
+    for name in METHODS:
+        expect(tile(page, name)).to_contain_text("Cross entropy")
+
+
+@needs_chromium
 def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
     page = open_page()
     choose(page, *pair)

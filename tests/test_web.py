@@ -490,13 +490,17 @@ def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, ca
     assert re.fullmatch(r"page-[0-9a-f]{32}", Path(taken).name)
 
 
-def test_what_is_old_or_too_much_is_swept(tmp_path: Path) -> None:
+def test_what_is_old_or_too_much_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(4):
         folder = tmp_path / f"run-{index}"
         folder.mkdir()
         (folder / "a.png").write_bytes(bytes(1000))
-        touched = time.time() - 100 * (4 - index)
-        os.utime(folder / "a.png", (touched, touched))
+        os.utime(folder / "a.png", (index, index))  # as Gradio copies examples: what counts is when they came
+        time.sleep(0.2)
+    came = (tmp_path / "run-0" / "a.png").stat().st_ctime
+    place.sweep(tmp_path, kept=350)
+    assert len([*tmp_path.rglob("*.png")]) == 4
+    monkeypatch.setattr(place.time, "time", lambda: came + 350.1)
     place.sweep(tmp_path, kept=350)
     assert sorted(path.parent.name for path in tmp_path.rglob("*.png")) == ["run-1", "run-2", "run-3"]
     place.sweep(tmp_path, kept=1e6, most=1500)

@@ -147,6 +147,8 @@ class Api:
         """
         chosen = [m.name for m in METHODS if not m.unavailable] if methods is None else list(dict.fromkeys(methods))
         with _refusals():
+            if not chosen:
+                raise FusionError("There is no method to compare; name at least one.")
             yield from self._outcomes(files, chosen, Wishes(mode, align, deghost))
 
     def methods(self) -> list[Row]:

@@ -92,6 +92,8 @@ class Run:
     tiles: tuple[Tile, ...] = ()
     size: tuple[int, int] = (0, 0)
     """Height and width in pixels."""
+    between: tuple[Path, ...] = ()
+    """Exposures that no tile shows, as large as previews."""
     notes: tuple[str, ...] = ()
     """What was changed on the way in, as sentences."""
     stage: Stage = Stage.CORRECTING
@@ -136,7 +138,8 @@ class Run:
                 moved = ()
                 if ghosts:
                     moved = (draw(Tile("moved", share=ghosts.share), overlay(pair, ghosts)),)
-                return replace(self, tiles=sources + moved + waiting, size=pair.size, notes=pair.notes)
+                between = tuple(self.folder / f"between-{index}.png" for index in range(len(pair.between)))
+                return replace(self, tiles=sources + moved + waiting, size=pair.size, between=between, notes=pair.notes)
             case Corrected(under, over):
                 corrected = (
                     draw(Tile("under-iat"), under),
@@ -200,12 +203,10 @@ class Draughtsman:
             unwritten[-1].result()
         return replace(tile, state=State.DONE, preview=preview)
 
-    def keep(self, between: Sequence[Photo]) -> None:
-        """Exposures that no tile shows, as large as previews: `weighed` reads them."""
-        for index, photo in enumerate(between):
-            pixels = to_uint8(_reduced(photo))
-            name = f"between-{index}"
-            self.writing[name] = self.pool.submit(save, pixels, self.folder / f"{name}.png")
+    def keep(self, between: Mapping[Path, Photo]) -> None:
+        """Write exposures that no tile shows, as large as previews: `weighed` reads them."""
+        for path, photo in between.items():
+            self.writing[path.stem] = self.pool.submit(save, to_uint8(_reduced(photo)), path)
 
     def written(self, *, wait: bool = False) -> list[str]:
         """The tiles whose lossless pictures are written; all of them with `wait`. Raises what writing raised."""
@@ -234,9 +235,10 @@ def follow(
     try:
         pictures = Draughtsman(run.folder, pool)
         for event in events:
+            run = run.after(event, pictures.draw)
             if isinstance(event, Loaded):
-                pictures.keep(event.pair.between)
-            run = run.after(event, pictures.draw).written(pictures.written())
+                pictures.keep(dict(zip(run.between, event.pair.between, strict=True)))
+            run = run.written(pictures.written())
             yield run
         yield run.written(pictures.written(wait=True)).ended(Stage.DONE)
     finally:
@@ -250,7 +252,7 @@ def weighed(run: Run) -> Run:
     They are those of a copy of that size, on the processor. Raises `FusionError` where the exposures are not in the
     run's folder: not yet, or no more.
     """
-    files = [run.folder / "under.png", *sorted(run.folder.glob("between-*.png")), run.folder / "over.png"]
+    files = [run.folder / "under.png", *run.between, run.folder / "over.png"]
     if not all(file.exists() for file in files):
         raise FusionError("The photographs of this run are not here any more: fuse once more.")
     under, *between, over = (_reduced(load(file).photo) for file in files)
@@ -286,15 +288,22 @@ class Finished:
 
     @staticmethod
     def key(files: Sequence[str], choices: Sequence[str]) -> Key:
-        """By what the files hold, not by where they lie: every upload lies elsewhere; and by the visitor's choices."""
-        return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files), *choices)
+        """By what the files hold, not by where they lie: every upload lies elsewhere; and by the visitor's choices.
+
+        Raises `FusionError` where a file is not there any more.
+        """
+        try:
+            return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files), *choices)
+        except FileNotFoundError:
+            raise FusionError("The photographs are not here any more; choose them again.") from None
 
     def get(self, key: Key) -> Run | None:
         """The run, if all its files are still there; their hour then begins anew."""
         if (run := self._runs.get(key)) is None:
             return None
+        shown = [file for tile in run.finished for file in (tile.picture, tile.preview) if file]
         try:
-            for path in [file for tile in run.finished for file in (tile.picture, tile.preview) if file]:
+            for path in (*run.between, *shown):
                 os.utime(path)
         except FileNotFoundError:
             del self._runs[key]

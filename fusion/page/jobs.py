@@ -232,12 +232,12 @@ class Line:
         seconds = time.monotonic() - job.began
         figures.JOB_SECONDS.observe(seconds)
         with self._changed:
-            if error is None and job.asking:
-                self._pace += _LEARNT * (seconds / job.methods - self._pace)
-            if not self._waiting:
-                memory.release()  # what a large pair took is for others now
             job.error, job.over = error, True
             self._running = None
+            if error is None and job.asking:
+                self._pace += _LEARNT * (seconds / max(1, job.methods) - self._pace)
+            if not self._waiting:
+                memory.release()  # what a large pair took is for others now
             self._begin()
             self._changed.notify_all()
 
@@ -248,18 +248,23 @@ class Presses:
     def __init__(self) -> None:
         self._latest: dict[str | None, Press] = {}
 
-    def new(self, session: str | None) -> Press:
-        """One more, of the page that Gradio calls `session`."""
+    def new(self, session: str | None, metrics: list[str]) -> Press:
+        """One more, of the page that Gradio calls `session`, on which these metrics are ticked."""
         before = self._latest.get(session)
         if before:
             before.replaced = True
-        press = self._latest[session] = Press(session)
+        press = self._latest[session] = Press(session, metrics)
         return press
 
     def stop(self, session: str | None) -> None:
         """Tell what that page does to end."""
         if press := self._latest.get(session):
             press.stopped = True
+
+    def show(self, session: str | None, metrics: list[str]) -> None:
+        """Tell what that page does which metrics to show from now on."""
+        if press := self._latest.get(session):
+            press.metrics = metrics
 
     def over(self, press: Press) -> None:
         """Forget one that has ended."""
@@ -272,6 +277,8 @@ class Press:
     """One of them."""
 
     session: str | None
+    metrics: list[str]
+    """That are ticked by now."""
     stopped: bool = False
     replaced: bool = False
 

@@ -74,7 +74,8 @@ def sweep(folder: Path, kept: float = KEPT, most: int = MAX_BYTES) -> None:
         with suppress(OSError):  # another may have removed it
             stat = path.lstat()
             if not path.is_dir():
-                files.append((stat.st_mtime, stat.st_size, path))
+                # Gradio copies an example with the time of its making, which is long ago.
+                files.append((max(stat.st_mtime, stat.st_ctime), stat.st_size, path))
             elif time.time() - stat.st_mtime > kept:
                 path.rmdir()  # where it is empty
     total = sum(size for _, size, _ in files)
