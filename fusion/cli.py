@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -40,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout left: nothing more to say, not even at interpreter exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _say(f"{error.filename}: {error.strerror}.")
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         made.add_argument("--json", action="store_true", help="print JSON")
         meaning = "what a network may use on the CPU (default: half of what is free)"
-        made.add_argument("--memory-mb", type=int, metavar="MB", help=meaning)
+        made.add_argument("--memory-mb", type=_count, metavar="MB", help=meaning)
         return made
 
     def pair(made: argparse.ArgumentParser) -> None:
@@ -139,17 +147,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("name", metavar="NAME|all", help="iat, or a method; all: one after the other")
     train.add_argument("--data", type=Path, required=True, metavar="DIR")
     train.add_argument("-o", "--out", type=Path, dest="folder", metavar="RUN", help="default: runs/NAME")
-    train.add_argument("--minutes", type=float, help="each run's time budget")
-    train.add_argument("--steps", type=int, help="each run's steps")
+    train.add_argument("--minutes", type=_amount, help="each run's time budget")
+    train.add_argument("--steps", type=_count, help="each run's steps")
     train.add_argument("--resume", action="store_true", help="go on from the run's checkpoint, if there is one")
-    train.add_argument("--save-every", type=float, default=60, metavar="SECONDS", help="default: 60")
+    train.add_argument("--save-every", type=_amount, default=60, metavar="SECONDS", help="default: 60")
     train.add_argument("--full-precision", action="store_true", help="float32 where bfloat16 would be used")
     train.add_argument("--shipped", action="store_true", help="start from the repository's weights, to improve them")
-    train.add_argument("--seed", type=int, default=3407)
+    train.add_argument("--seed", type=_whole, default=3407)
     train.add_argument("--loss", choices=("structure", "paper"), help="instead of the recipe's")
-    train.add_argument("--crop", type=int, help="pixels a side, instead of the recipe's")
-    train.add_argument("--batch", type=int, help="pairs a step, instead of the recipe's")
-    train.add_argument("--rate", type=float, help="peak learning rate, instead of the recipe's")
+    train.add_argument("--crop", type=_count, help="pixels a side, instead of the recipe's")
+    train.add_argument("--batch", type=_count, help="pairs a step, instead of the recipe's")
+    train.add_argument("--rate", type=_amount, help="peak learning rate, instead of the recipe's")
 
     ship = command("ship", _ship, "Put a training run's best network into weights/ and its manifest.")
     ship.add_argument("name", metavar="NAME")
@@ -171,10 +179,10 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--jpeg", type=int, nargs=2, metavar=("MIN", "MAX"), help="quality (default: lossless PNG)")
     pairs.add_argument("--shake", type=float, default=0, metavar="PIXELS", help="how far OVER may move (default: 0)")
     pairs.add_argument("--move", action="store_true", help="a thing of the scene is elsewhere in OVER")
-    pairs.add_argument("--seed", type=int, default=3407)
+    pairs.add_argument("--seed", type=_whole, default=3407)
 
     speed = command("speed", _speed, "Time every method beside OpenCV's exposure fusion, or the selective scan.")
-    speed.add_argument("--megapixels", type=float, nargs="+", default=(0.26, 1, 6, 24), metavar="MP")
+    speed.add_argument("--megapixels", type=_amount, nargs="+", default=(0.26, 1, 6, 24), metavar="MP")
     speed.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     mode(speed)
     speed.add_argument("-o", "--out", type=Path, metavar="OUT.png", help="a picture of seconds over megapixels")
@@ -190,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check-gpu", _check_gpu, "Compare the GPU's pictures with the CPU's, and time it.")
     check.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
-    check.add_argument("--megapixels", type=float, nargs="+", default=(1, 8.3, 24), metavar="MP")
+    check.add_argument("--megapixels", type=_amount, nargs="+", default=(1, 8.3, 24), metavar="MP")
     return parser
 
 
@@ -226,11 +234,22 @@ def _setting(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"give {what}, not {text}") from None
 
 
-def _count(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("give a whole number, 1 or more")
+def _whole(text: str, least: int = 0) -> int:
+    """A whole number from `least`."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"give a whole number, {least} or more")
     return int(text)
+
+
+_count = partial(_whole, least=1)
+
+
+def _amount(text: str) -> float:
+    """A number above 0."""
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError("give a number above 0")
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:

@@ -206,7 +206,7 @@ class Corrector:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, luma: Tensor) -> Tensor:
         """(1, H, W) -> (1, H, W), 0 to 1, on the CPU; any size, in tiles."""
         gamma = self.network.gamma(luma[None].to(self.device))
@@ -240,7 +240,7 @@ def recolour(photo: Photo, luma: Tensor) -> Photo:
     return color.to_rgb(luma, (color.chroma(photo) - 0.5) * gain + 0.5).clamp(0, 1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def recolour_pair(pair: ExposurePair, lumas: Lumas) -> tuple[Photo, Photo]:
     """Both photographs recoloured, at full size or, for larger ones, on copies of at most `SHOWN_PIXELS`.
 

@@ -102,6 +102,8 @@ def _status_mb(what: str) -> float:
 BUDGET = "FUSION_MEMORY_MB"
 """The environment's variable that sets the budget."""
 _SHARE = 0.5
+_LEAST = 64 << 20
+"""With less, a picture would be of no use; where even that is not there, it is said."""
 _UNKNOWN = 4 << 30
 _NEEDED_AT_ONCE, _NEEDED_EACH = 100 << 20, 110
 """Bytes, and bytes a pixel."""
@@ -109,9 +111,9 @@ _NEEDED_AT_ONCE, _NEEDED_EACH = 100 << 20, 110
 
 def budget() -> int:
     """Bytes that one network may use on the CPU: `FUSION_MEMORY_MB`, or half of what is free at the moment."""
-    if (megabytes := os.environ.get(BUDGET, "")).isdigit():
+    if (megabytes := os.environ.get(BUDGET, "")).isdecimal() and int(megabytes):
         return int(megabytes) << 20
-    return int(_SHARE * free())
+    return max(_LEAST, int(_SHARE * free()))
 
 
 def needed(height: int, width: int) -> int:
@@ -136,15 +138,20 @@ def _free_in_machine() -> int:
 
 
 _CGROUPS = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
-"""A container's limit and use, in the second and the first version of control groups."""
+"""A container's limit, its use, and what of that is files the system would forget, in both versions of control groups:
+the second, the first."""
 
 
 def _free_in_container(group: Path = Path("/sys/fs/cgroup")) -> int:
-    for limit, used in _CGROUPS:
+    for limit, used, parts, files in _CGROUPS:
         if (group / limit).exists():
-            text = (group / limit).read_text(encoding="ascii").strip()
-            return sys.maxsize if text == "max" else max(0, int(text) - int((group / used).read_text(encoding="ascii")))
+            most = (group / limit).read_text(encoding="ascii").strip()
+            if most == "max":
+                return sys.maxsize
+            told = (group / parts).read_text(encoding="ascii") if (group / parts).exists() else ""
+            forgettable = int(dict(line.split() for line in told.splitlines()).get(files, 0))
+            return max(0, int(most) - int((group / used).read_text(encoding="ascii")) + forgettable)
     return sys.maxsize

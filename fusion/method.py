@@ -211,7 +211,7 @@ class Fuser:
                 module.register_forward_pre_hook(_check)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(
         self,
         pair: ExposurePair,
@@ -246,7 +246,7 @@ class Fuser:
         affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
         return self._at_full_size(photos, fused, affine).cpu()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def weight_maps(self, pair: ExposurePair, *, mode: Mode = "auto") -> Tensor:
         """What each exposure counts where: (N, 1, h, w) from dark to bright, of sum 1, as large as the network sees.
 

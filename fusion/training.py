@@ -344,8 +344,8 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 def _spent(step: int, steps: int | None, seconds: float, minutes: float | None) -> float:
     """The share of the budget that is used up."""
-    if steps is None and minutes is None:
-        raise ValueError("give steps or minutes")
+    if not (steps or minutes) or min(steps or 1, minutes or 1) <= 0:
+        raise ValueError("give steps or minutes, above 0")
     by_steps = step / steps if steps else 0.0
     by_time = seconds / (60 * minutes) if minutes else 0.0
     return max(by_steps, by_time)

@@ -145,6 +145,11 @@ WRONG_USE = [
     (["compare", "a.png", "b.png", "-m", "nonsense", "-o", "c"], "there is no method called nonsense"),
     (["compare", "a.png", "b.png", "-m", ",", "-o", "c"], "name at least one method"),
     (["train", "mertens", "--data", "nowhere", "--steps", "1"], "mertens cannot be trained"),
+    (["train", "meflut", "--data", "x", "--steps", "0"], "give a whole number, 1 or more"),
+    (["train", "meflut", "--data", "x", "--minutes", "0"], "give a number above 0"),
+    (["train", "meflut", "--data", "x", "--steps", "1", "--rate", "nan"], "give a number above 0"),
+    (["speed", "--megapixels", "-1"], "give a number above 0"),
+    (["fuse", "a.png", "b.png", "-o", "c.png", "--memory-mb", "0"], "give a whole number, 1 or more"),
     (["train", "iat", "--data", "nowhere"], "Say how long to train"),
     (["fuse", "a.png"], "the following arguments are required"),
     (["fuse", "a.png", "b.png", "-o", "c.png", "--mode", "slow"], "invalid choice: 'slow'"),
@@ -175,6 +180,15 @@ def test_a_picture_that_cannot_be_used_exits_with_1(
     save(torch.zeros(3, 20, 20), tmp_path / "small.png")
     assert main(["metrics", *pair, str(tmp_path / "small.png")]) == 1
     assert "differs in size" in capsys.readouterr().err
+
+
+def test_a_file_where_a_folder_should_be_exits_with_2(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    assert main(["compare", *pair, "-m", "mertens", "-o", str(taken)]) == 2
+    assert f"{taken}: File exists." in capsys.readouterr().err
 
 
 def test_messages_go_to_stderr_and_nothing_is_a_traceback(pair: list[str], tmp_path: Path) -> None:

@@ -24,21 +24,47 @@ from fusion.pipeline import Failed, Fused, compare
 
 def test_the_budget_is_half_of_what_is_free_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(memory.BUDGET, raising=False)
-    monkeypatch.setattr(memory, "free", lambda: 1000)
-    assert memory.budget() == 500
+    monkeypatch.setattr(memory, "free", lambda: 1000 << 20)
+    assert memory.budget() == 500 << 20
+    monkeypatch.setenv(memory.BUDGET, "0")
+    assert memory.budget() == 500 << 20
     monkeypatch.setenv(memory.BUDGET, "3")
     assert memory.budget() == 3 << 20
+
+
+def test_where_nothing_is_free_networks_still_see_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(memory.BUDGET, raising=False)
+    monkeypatch.setattr(memory, "free", lambda: 0)
+    for method in METHODS:
+        if not method.unavailable:
+            assert min(Fuser(method).seen(1000, 1500)) >= 100, method.name
 
 
 @pytest.mark.parametrize(
     ("files", "free"),
     [
         ({"memory.max": "5000", "memory.current": "2000"}, 3000),
+        ({"memory.max": "5000", "memory.current": "4000", "memory.stat": "anon 90\ninactive_file 3000\n"}, 4000),
+        (
+            {
+                "memory/memory.limit_in_bytes": "5000",
+                "memory/memory.usage_in_bytes": "4000",
+                "memory/memory.stat": "cache 9\ntotal_inactive_file 3000\n",
+            },
+            4000,
+        ),
         ({"memory.max": "max", "memory.current": "2000"}, None),
         ({"memory/memory.limit_in_bytes": "700", "memory/memory.usage_in_bytes": "900"}, 0),
         ({}, None),
     ],
-    ids=["second version", "no limit", "first version, exceeded", "none"],
+    ids=[
+        "second version",
+        "files in memory",
+        "files in memory, first version",
+        "no limit",
+        "first version, exceeded",
+        "none",
+    ],
 )
 def test_a_containers_limit_is_read(tmp_path: Path, files: dict[str, str], free: int | None) -> None:
     for name, text in files.items():

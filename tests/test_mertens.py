@@ -82,6 +82,20 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(bent, (burst,))
 
 
+def test_the_ports_gradients_are_finite_where_nothing_weighs() -> None:
+    burst = torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    burst[:, :, :12] = burst[:, :1, :12]  # grey: no saturation, so that all weights are 0
+    burst.requires_grad_()
+    exposure_fusion(burst, variant="torch").square().sum().backward()
+    assert burst.grad is not None
+    assert torch.isfinite(burst.grad).all()
+
+
+def test_half_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="half precision"):
+        exposure_fusion(torch.rand(2, 3, 20, 24).half())
+
+
 def test_gradients_are_finite_on_flat_grey() -> None:
     burst = torch.tensor([0.2, 0.9]).view(2, 1, 1, 1).expand(2, 3, 8, 8).clone().requires_grad_()
     exposure_fusion(burst).sum().backward()

@@ -144,6 +144,19 @@ def test_a_file_and_an_array_do_not_mix(files: tuple[Path, Path]) -> None:
         fusion.fuse(files[0], torch.zeros(3, 96, 80))
 
 
+@pytest.mark.parametrize("name", ["mertens", "pyramef"])
+def test_a_fused_picture_is_a_tensor_like_others(name: str) -> None:
+    under, over = (
+        torch.rand(2, 3, 40, 50, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([0.4, 1])[:, None, None, None]
+    )
+    fused = fusion.fuse(under, over, name, align=False)
+    weight = torch.ones(3, 1, 1, requires_grad=True)
+    (fused.clamp_(0.1, 0.9) * weight).sum().backward()
+    assert weight.grad is not None
+    assert fused.requires_grad_().is_leaf
+
+
 def test_fusers_are_loaded_once() -> None:
     loaded = pipeline._fuser("mertens", "cpu")  # pyright: ignore[reportPrivateUsage]
     assert pipeline._fuser("mertens", "cpu") is loaded  # pyright: ignore[reportPrivateUsage]

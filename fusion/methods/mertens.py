@@ -61,7 +61,7 @@ def exposure_fusion(
     `contrast`, `saturation` and `exposedness` are the exponents of the three weights (section 3.1, eq. 1); `sigma` is
     the width of good exposure around 0.5, `grey` the weights of red, green and blue. `roll_off` is the distance from
     black and white at which values begin to be bent into range; 0 clamps. Sides of 2 pixels or more. Raises ValueError
-    for other shapes.
+    for other shapes, and for half precision, in which the weights would vanish.
     """
     frames, port = tuple(burst), variant == "torch"
     weights = weight_maps(
@@ -97,6 +97,8 @@ def weight_maps(
         raise ValueError(f"expected a burst (N, C, H, W) with C of 1 or 3 and sides >= 2, got frames {tuple(shape)}")
     if any(frame.shape != shape for frame in frames):
         raise ValueError("the frames of a burst must be of one shape")
+    if frames[0].dtype == torch.float16:
+        raise ValueError("half precision is too coarse for the weights: give frames of float32")
     port = variant == "torch"
 
     def weigh(frame: Tensor) -> Tensor:
@@ -110,9 +112,10 @@ def weight_maps(
 
     def shares(rows: slice, seen: slice) -> Tensor:
         weights = torch.stack([weigh(frame[..., seen, :]) for frame in frames])
-        weights = weights / weights.sum(0)
-        if port:
-            weights = torch.nan_to_num(weights, nan=1 / len(frames))
+        total = weights.sum(0)
+        if port:  # where all are 0, all count the same
+            weights, total = torch.where(total > 0, weights, 1), torch.where(total > 0, total, len(frames))
+        weights = weights / total
         return weights.narrow(-2, rows.start - seen.start, rows.stop - rows.start)
 
     return by_strips(shares, shape[-2:], frames[0].device, margin=1)

@@ -109,14 +109,15 @@ def _window_sums(planes: Tensor, side: int, axis: int) -> Tensor:
     length, margin = planes.shape[axis], (side // 2, side // 2)
     powers = F.pad(planes, margin if axis == -1 else (0, 0, *margin))
     total, start, width = torch.zeros(()), 0, 1
-    while width <= side:
+    while True:
         if side & width:
             total = total + powers.narrow(axis, start, length)
             start += width
+        if 2 * width > side:
+            return total
         count = powers.shape[axis] - width
         powers = powers.narrow(axis, 0, count) + powers.narrow(axis, width, count)
         width *= 2
-    return total
 
 
 def gaussian(planes: Tensor, sigma: float = _SIGMA, radius: int = _PATCH // 2) -> Tensor:
