@@ -191,12 +191,11 @@ def fuse(
                 opened = False
             yield changes
         if press.stopped and not press.replaced and not (run and run.stage is Stage.DONE):
-            run = run and run.ended(Stage.STOPPED)
-            yield {
-                state: run,
-                sheet: run and _sheet(run, press.metrics, text),
-                status: views.status(run, text) if run else {},
-            }
+            if run is None:  # what is shown is of an earlier press
+                yield {status: {}}
+            else:
+                run = run.ended(Stage.STOPPED)
+                yield {state: run, sheet: _sheet(run, press.metrics, text), status: views.status(run, text)}
     except FusionError as error:
         if run and run.fused:  # what there is stays
             run = run.ended(Stage.STOPPED)
@@ -247,21 +246,28 @@ def slide(run: Run | None, left: str | None, right: str | None) -> tuple[str, st
     return (str(first.picture), str(second.picture)) if whole else (str(first.preview), str(second.preview))
 
 
-def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str, Any] | None:
+def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str, Any]:
     """The sheet with other metrics under its tiles, from now on."""
     presses.show(request.session_hash, metrics)
-    return _sheet(run, metrics, spoken(request)) if run else None
+    return _sheet(run, metrics, spoken(request)) if run else gr.skip()
 
 
-def weigh(run: Run | None, metrics: list[str], request: gr.Request) -> tuple[Any, ...]:
-    """The sheet with the methods' weight maps, which take a moment: made when a visitor first looks at them."""
-    if run is None:
-        return gr.skip(), gr.skip(), gr.skip()
+def weigh(run: Run | None) -> tuple[Run | None, Any]:
+    """The run with the methods' weight maps, which take a moment: made when a visitor first looks at them."""
     try:
-        run = weighed(run)
+        made = run and weighed(run)
     except FusionError as error:
-        return gr.skip(), gr.skip(), views.problem(str(error))
-    return run, _sheet(run, metrics, spoken(request)), gr.skip()
+        return None, views.problem(str(error))
+    if made:
+        finished.renew(made)
+    return made, gr.skip()
+
+
+def take_weighed(run: Run | None, made: Run | None, metrics: list[str], request: gr.Request) -> tuple[Any, Any]:
+    """The run and the sheet with weight maps, unless the visitor has gone on to another run meanwhile."""
+    if run is None or made is None or run.folder != made.folder:
+        return gr.skip(), gr.skip()
+    return made, _sheet(made, metrics, spoken(request))
 
 
 def stop(request: gr.Request) -> None:
@@ -394,7 +400,7 @@ groups: dict[str, gr.Column] = {}
 """A method's sliders."""
 
 with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, place.KEPT)) as demo:
-    state = gr.State(time_to_live=place.KEPT)
+    state, with_maps = gr.State(time_to_live=place.KEPT), gr.State(time_to_live=place.KEPT)
     gr.HTML(
         i18n("page.tagline"),
         label=i18n("page.language"),
@@ -415,7 +421,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
                     file_types=uploads.SEVERAL,
                     elem_id="several",
                 )
-            originals = gr.State({}, time_to_live=place.KEPT)
+            originals = gr.State({})  # as long as the slots: without it, a preview would be taken for the photograph
         with gr.Column(scale=2, min_width=320):
             with gr.Row(elem_id="presets"):
                 pressed_presets = [
@@ -566,7 +572,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, pla
     fused.then(pack, state, [csv, archive], **quiet)
     stop_button.click(stop, **quiet)
     metrics.change(redraw, [state, metrics], sheet, **quiet)
-    sheet.select(weigh, [state, metrics], [state, sheet, status], **quiet)
+    mapped = sheet.select(weigh, state, [with_maps, status], **quiet)
+    mapped.then(take_weighed, [state, with_maps, metrics], [state, sheet], **quiet)
     methods.change(offer, methods, [accordion, *groups.values()], **quiet)
     choices = [methods, exact, align, deghost, *sliders.values()]
     for button, preset in zip(pressed_presets, PRESETS, strict=True):

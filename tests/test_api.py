@@ -205,7 +205,8 @@ def test_refusals_are_sentences(
 
 
 def test_no_method_at_all_is_refused_and_stops_nobody(page: Server, files: list[dict[str, Any]]) -> None:
-    assert "name at least one" in str(page.refusal("compare", files=files, methods=[]))
+    for none in ([], 5, [["mertens"]]):
+        assert "as a list of at least one" in str(page.refusal("compare", files=files, methods=none))
     assert page.ask("fuse", files=files, method="mertens")["file"]
 
 

@@ -99,6 +99,39 @@ def test_stop_keeps_what_is_done(open_page: Open, gate: threading.Event, pair: t
 
 
 @needs_chromium
+def test_a_stop_before_the_first_picture_leaves_the_earlier_run(
+    open_page: Open, gate: threading.Event, pair: tuple[Path, Path]
+) -> None:
+    gate.set()
+    page = open_page()
+    fuse(page, *pair)
+    page.get_by_role("button", name="Difference", exact=True).click()
+    page.get_by_label("Difference to").select_option("mertens-torch")
+    gate.clear()
+    other = open_page()
+    choose(other, *reversed(pair))
+    other.locator("#fuse").click()
+    expect(tile(other, "mertens").locator("img")).to_be_visible()
+    page.get_by_label(re.compile("ghost", re.IGNORECASE)).first.check()
+    page.locator("#fuse").click()
+    expect(page.locator(".status")).to_contain_text("You are number 1 in line")
+    page.locator("#stop").click()
+    expect(page.locator(".status")).not_to_contain_text("in line")
+    assert page.locator(".tile").count() == 6
+    # A reference that has no picture in the next run gives way to one that has.
+    gate.set()
+    other.locator(".status.done").wait_for()
+    gate.clear()
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens-torch")).to_contain_text("Waiting")
+    page.locator("#stop").click()
+    page.locator(".tile.failed").wait_for()
+    tile(page, "under").scroll_into_view_if_needed()
+    expect(tile(page, "under").locator(".measure")).not_to_be_empty()
+    expect(page.get_by_label("Difference to")).to_have_value("mertens")
+
+
+@needs_chromium
 def test_fuse_works_right_after_stop(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
     page = open_page()
     choose(page, *pair)
@@ -209,6 +242,11 @@ def test_hold_shows_a_source_in_that_tile(open_page: Open, pair: tuple[Path, Pat
     page.mouse.down()
     assert shown() == ["under", "mertens-torch"]
     expect(button).to_have_attribute("aria-pressed", "true")
+    page.mouse.up()
+    assert shown() == METHODS
+    tile(page, "mertens-torch").get_by_role("button", name="Hold to see the over-exposed").hover()
+    page.mouse.down()  # the focus leaves the other tile's button
+    assert shown() == ["mertens", "over"]
     page.mouse.up()
     assert shown() == METHODS
     button.focus()

@@ -8,16 +8,18 @@ from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
+import app
 from fusion.image import ExposurePair, load, save, to_uint8
 from fusion.page import examples
-from fusion.page.gallery import Run
-from fusion.pipeline import weight_maps
+from fusion.page.gallery import Run, follow
+from fusion.pipeline import compare, method, weight_maps
 from fusion.report import draw_weights
 from tests.visitor import METHODS, Open, fuse, needs_chromium, quiet_server, tile
 
@@ -174,6 +176,37 @@ def test_the_weight_maps_colour_is_that_of_the_weight(open_page: Open, flat: tup
     page.keyboard.up("u")
     page.keyboard.press("w")
     expect(measure).to_be_hidden()
+
+
+@needs_chromium
+def test_weight_maps_are_there_again_where_the_same_is_asked_for_twice(
+    open_page: Open, flat: tuple[Path, Path]
+) -> None:
+    page = open_page()
+    fuse(page, *flat)
+    keys(page, "w")
+    expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
+    page.locator("#fuse").click()
+    page.wait_for_timeout(1500)  # the same sheet comes at once
+    expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
+
+
+def test_weight_maps_do_not_bring_an_earlier_run_back(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    asked = gr.Request(headers={})
+    events = compare(*pair, METHODS, align=False, metrics=(), corrected=False)
+    (tmp_path / "earlier").mkdir()
+    chosen = [method(name) for name in METHODS]
+    run = list(follow(events, chosen, tmp_path / "earlier"))[-1]
+    made, said = app.weigh(run)
+    assert made
+    assert made.folder == run.folder
+    assert "__type__" in said  # nothing to say
+    taken, shown = app.take_weighed(run, made, [], asked)
+    assert taken is made
+    assert shown["tiles"]
+    later = Run(tmp_path / "later", run.methods)
+    assert app.take_weighed(later, made, [], asked) == app.take_weighed(None, made, [], asked)
+    assert "tiles" not in app.take_weighed(later, made, [], asked)[1]
 
 
 @needs_chromium

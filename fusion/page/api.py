@@ -145,11 +145,12 @@ class Api:
             scores: the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
             failure: why there is no picture, if there is none
         """
-        chosen = [m.name for m in METHODS if not m.unavailable] if methods is None else list(dict.fromkeys(methods))
+        chosen = [m.name for m in METHODS if not m.unavailable] if methods is None else methods
         with _refusals():
-            if not chosen:
-                raise FusionError("There is no method to compare; name at least one.")
-            yield from self._outcomes(files, chosen, Wishes(mode, align, deghost))
+            # Gradio does not look at what programs give.
+            if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise FusionError("Give the methods' names as a list of at least one.")
+            yield from self._outcomes(files, list(dict.fromkeys(chosen)), Wishes(mode, align, deghost))
 
     def methods(self) -> list[Row]:
         """List the methods that can fuse photographs.

@@ -17,13 +17,15 @@
     },
 
     draw() {
-      const other = tileNamed(reference) ?? element.querySelector(".tile[data-fused]") ?? filled()[0];
+      const tiles = filled(); // what was chosen may have no picture in this run
+      const named = (name) => tiles.find(({ dataset }) => dataset.name === name);
+      const other = named(reference) ?? tiles.find(({ dataset }) => "fused" in dataset) ?? tiles[0];
       choice("reference").value = other?.dataset.name;
       choice("gain").value = String(gain);
       element.querySelector(".ramp").style.background = `linear-gradient(90deg, ${STOPS.map((rgb) => `rgb(${rgb})`)})`;
       element.querySelector(".top").textContent = `≥ ${Math.ceil(255 / gain)}`;
       const seen = new Map(); // stages are of one size: what they show of the other picture is read once
-      for (const tile of filled().filter(inSight)) {
+      for (const tile of tiles.filter(inSight)) {
         const found = tile !== other && picturesOf([tile, other], true);
         lay(tile, found ? heat(tile, ...found, seen) : null);
         if (tile === other) measured(tile, text("reference"));

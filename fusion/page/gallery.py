@@ -301,7 +301,7 @@ class Finished:
         """The run, if all its files are still there; their hour then begins anew."""
         if (run := self._runs.get(key)) is None:
             return None
-        shown = [file for tile in run.finished for file in (tile.picture, tile.preview) if file]
+        shown = [file for tile in run.finished for file in (tile.picture, tile.preview, tile.weights) if file]
         try:
             for path in (*run.between, *shown):
                 os.utime(path)
@@ -310,6 +310,13 @@ class Finished:
             return None
         self._runs.move_to_end(key)
         return run
+
+    def renew(self, run: Run) -> None:
+        """Keep a run that has more to show in the place of what it was made from, if that is still kept."""
+        for key, known in self._runs.items():
+            if known.folder == run.folder:
+                self._runs[key] = run
+                return
 
     def put(self, key: Key, run: Run) -> None:
         """Keep a run in which every method succeeded; the one unused for longest makes room."""

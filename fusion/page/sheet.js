@@ -119,7 +119,9 @@ const keys = {
   Escape: () => tool && toggleTool(tool),
 };
 
-for (const name of ["pointerup", "pointercancel", "keyup", "focusout"]) element.addEventListener(name, release);
+for (const name of ["pointerup", "pointercancel", "keyup"]) element.addEventListener(name, release);
+// Not where the focus goes to the very button that is being pressed.
+element.addEventListener("focusout", ({ relatedTarget }) => element.contains(relatedTarget) || release());
 
 watch("value", render);
 new ResizeObserver(render).observe(element);
