@@ -2,7 +2,8 @@
 
 Every folder below is looked through on its own, in this order:
 
-- names: `x_A`, `x_B`; `x_under`, `x_middle` or `x_normal`, `x_over`; stops such as `x_-2`, `x_0`, `x_+2` or `x-1EV`;
+- names: `x_A`, `x_B`; `x_under`, `x_middle` or `x_normal`, `x_over`; `x_dark`, `x_bright`; stops such as
+  `x_-2`, `x_0`, `x_+2` or `x-1EV`;
 - camera data (Exif): one camera, one size, one shot soon after the other, and every exposure another;
 - the folder: 2 to 9 pictures of one size, and nothing else in it.
 
@@ -48,13 +49,13 @@ _LONGEST = 60.0
 """Seconds of an exposure that are believed."""
 
 _LETTER = re.compile(r"(.+)[ _-]([AB])", re.IGNORECASE | re.DOTALL)
-_WORD = re.compile(r"(?:(.*)[ _-])?(under|middle|normal|over)(?:[ _-]?exposed)?", re.IGNORECASE | re.DOTALL)
+_WORD = re.compile(r"(?:(.*)[ _-])?(under|dark|middle|normal|over|bright)(?:[ _-]?exposed)?", re.IGNORECASE | re.DOTALL)
 _NUMBER = r"\d{1,2}(?:[.,]\d{1,2})?"
 _STOPS = re.compile(
     rf"(.*?)[ _-]??([+-]{_NUMBER}|(?:(?<=[ _-])|^)(?:0(?:[.,]0{{1,2}})?|{_NUMBER}(?= ?EV))) ?(EV)?",
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
-_ORDER = {"a": 0.0, "b": 1.0, "under": 0.0, "middle": 1.0, "normal": 1.0, "over": 2.0}
+_ORDER = {"a": 0.0, "b": 1.0, "under": 0.0, "middle": 1.0, "normal": 1.0, "over": 2.0, "dark": 0.0, "bright": 2.0}
 
 
 @dataclass(frozen=True)

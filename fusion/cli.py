@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument("--jpeg", type=int, nargs=2, metavar=("MIN", "MAX"), help="quality (default: lossless PNG)")
     pairs.add_argument("--shake", type=float, default=0, metavar="PIXELS", help="how far OVER may move (default: 0)")
     pairs.add_argument("--move", action="store_true", help="a thing of the scene is elsewhere in OVER")
-    pairs.add_argument("--seed", type=_whole, default=3407)
+    pairs.add_argument("--seed", type=int, default=3407)
 
     speed = command("speed", _speed, "Time every method beside OpenCV's exposure fusion, or the selective scan.")
     speed.add_argument("--megapixels", type=_amount, nargs="+", default=(0.26, 1, 6, 24), metavar="MP")

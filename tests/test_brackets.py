@@ -68,6 +68,7 @@ def touch(folder: Path, names: Iterable[str]) -> None:
         ("sky_a.TIF", "sky-b.png"),
         ("sky_under.jpg", "sky_over.jpg"),
         ("sky under-exposed.jpg", "sky normal.jpg", "sky Overexposed.jpg"),
+        ("sky-dark.jpg", "sky-bright.jpg"),
         ("sky_-1.jpg", "sky_+1.jpg"),
         ("sky-2.jpg", "sky_0.jpg", "sky+2.jpg"),
         ("sky_-0.7EV.webp", "sky_0EV.webp", "sky_+0,7ev.webp"),
