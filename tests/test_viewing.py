@@ -216,6 +216,7 @@ def test_options_and_presets_on_the_page(open_page: Open, pair: tuple[Path, Path
     opened.click()
     expect(page.locator("#mertens-contrast")).to_be_visible()
     expect(page.locator("#pyramef-detail")).to_be_hidden()  # it is not ticked
+    page.wait_for_timeout(1000)  # the page has heard of each method that was unticked: that draws the sliders anew
     page.get_by_label("number input for Contrast").first.fill("0.5")
     page.keyboard.press("Tab")
     fuse(page, *pair)
