@@ -55,7 +55,7 @@ _STOPS = re.compile(
     rf"(.*?)[ _-]??([+-]{_NUMBER}|(?:(?<=[ _-])|^)(?:0(?:[.,]0{{1,2}})?|{_NUMBER}(?= ?EV))) ?(EV)?",
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
-_ORDER = {"a": 0.0, "b": 1.0, "under": 0.0, "middle": 1.0, "normal": 1.0, "over": 2.0, "dark": 0.0, "bright": 2.0}
+_ORDER = {"a": 0.0, "b": 1.0, "under": 0.0, "dark": 0.0, "middle": 1.0, "normal": 1.0, "over": 2.0, "bright": 2.0}
 
 
 @dataclass(frozen=True)

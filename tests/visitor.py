@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page
 
 CHROMIUM = next(filter(None, map(which, ("chromium-headless-shell", "chromium"))), None)
-"""Without a window to draw, tests take three quarters of the time."""
+"""Without a window to draw, tests take less time."""
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
