@@ -19,9 +19,9 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # PyTorch's idle threads otherwise spin for milliseconds, in the way of the scan's own.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-from fusion.page import place
+from fusion.page import upload_dir
 
-os.environ["GRADIO_TEMP_DIR"] = str(place.take())  # before Gradio is imported
+os.environ["GRADIO_TEMP_DIR"] = str(upload_dir.take())  # before Gradio is imported
 
 try:
     # Before torch, which it prepares for processors that are lent call by call.
@@ -37,20 +37,20 @@ from gradio.i18n import I18nData
 from fusion.benchmark.parts import FOLDER as SHARED
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
-from fusion.image import check_count
-from fusion.method import Mode, Options
+from fusion.io.image import check_count
 from fusion.methods import METHODS
+from fusion.methods.base import Mode, Options
 from fusion.metrics import BENCHMARK, METRICS
-from fusion.page import benchmark, bundle, examples, jobs, texts, uploads, views, web
+from fusion.page import benchmark, bundle, examples, job_queue, server, texts, uploads, views
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow, weighed
-from fusion.page.jobs import Line, Place, Presses
+from fusion.page.job_queue import Line, Place, Presses
 from fusion.page.presets import PRESETS, Preset
 from fusion.page.texts import Texts
 from fusion.pipeline import Event, by_method, compare, default_device, method, warm_up
 
-PARTS = Path(__file__).parent / "fusion" / "page"
+PARTS = Path(__file__).parent / "fusion" / "page" / "static"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
 TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
 """The methods a visitor starts with: the best ones, the namesake, and the classic."""
@@ -60,7 +60,7 @@ SLIDER_PIXELS = 4_000_000
 finished = Finished()
 line = Line(Path(os.environ["GRADIO_TEMP_DIR"]))
 presses = Presses()
-guards: list[web.Guard] = []
+guards: list[server.Guard] = []
 i18n = gr.I18n(**texts.labels())
 
 
@@ -96,7 +96,7 @@ def events(
     made = compare(
         under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected, options=options
     )
-    yield from jobs.admitted(made)
+    yield from job_queue.admitted(made)
 
 
 def runs(
@@ -130,7 +130,7 @@ def runs(
 
 def visitor() -> Callable[[], bool]:
     """Whether the visitor whose request this is has not left."""
-    return jobs.visitor(demo._queue)  # pyright: ignore[reportPrivateUsage]
+    return job_queue.visitor(demo._queue)  # pyright: ignore[reportPrivateUsage]
 
 
 def cache_folder() -> Path:
@@ -399,8 +399,8 @@ sliders: dict[str, gr.Slider] = {}
 groups: dict[str, gr.Column] = {}
 """A method's sliders."""
 
-with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(place.SWEPT, place.KEPT)) as demo:
-    state, with_maps = gr.State(time_to_live=place.KEPT), gr.State(time_to_live=place.KEPT)
+with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(upload_dir.SWEPT, upload_dir.KEPT)) as demo:
+    state, with_maps = gr.State(time_to_live=upload_dir.KEPT), gr.State(time_to_live=upload_dir.KEPT)
     gr.HTML(
         i18n("page.tagline"),
         label=i18n("page.language"),
@@ -608,7 +608,7 @@ def theme() -> themes.Base:
 
 def launch_settings() -> dict[str, Any]:
     """What `demo.launch` is given, by the program and by the tests."""
-    return web.settings(guards, line, benchmark.report()) | {
+    return server.settings(guards, line, benchmark.report()) | {
         "theme": theme(),
         "i18n": i18n,
         "css": part("page.css"),
@@ -627,10 +627,10 @@ def main() -> None:
         os.environ[benchmark.REPORT] = options.report
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
         Thread(target=warm_up, daemon=True).start()
-    web.log_plainly()
-    place.settle(line.folder)
+    server.log_plainly()
+    upload_dir.settle(line.folder)
     launch = partial(demo.launch, server_name=options.host, server_port=options.port, **launch_settings())
-    web.serve(launch, demo.close, guards, line)
+    server.serve(launch, demo.close, guards, line)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusion import cancel, memory
-from fusion.align import registered
-from fusion.enhance import Corrector, Lumas, enhance, recolour_pair
 from fusion.errors import FusionError, ImageError
-from fusion.ghost import Ghosts, Handling, find_ghosts, without_ghosts
-from fusion.image import ExposurePair, Photo, as_pair, load_pair
-from fusion.method import Fuser, Method, Mode, Options, Progress, Settled
+from fusion.exposures.align import registered
+from fusion.exposures.ghosts import Ghosts, Handling, find_ghosts, without_ghosts
+from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.methods import METHODS
-from fusion.metric import SCORED_PIXELS, Metric, Scorer, forget_pair
+from fusion.methods.base import Fuser, Method, Mode, Options, Progress, Settled
+from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
+from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer, forget_pair
+from fusion.runtime import cancel, memory
 
 Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
 """A file, a photograph (3, H, W) from 0 to 1, or pixels (H, W, 3) of 8 or 16 bits."""

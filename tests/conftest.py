@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from fusion.image import load, save
+from fusion.io.image import load, save
 
 if TYPE_CHECKING:  # only the tests of the page need a browser
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize

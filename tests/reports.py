@@ -10,7 +10,7 @@ import numpy as np
 
 from fusion.benchmark import results
 from fusion.benchmark.results import Dataset, Entrant, Facts, Mean, Scores, Summary, picture
-from fusion.image import save, save_preview
+from fusion.io.image import save, save_preview
 
 HOSTILE = "<img src=x onerror=alert(1)>&'\" #%41 {{ 1 }}"
 SCENES = ("attic", "bridge", "cellar", HOSTILE)

@@ -11,19 +11,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    ("errors", "files", "cancel"),
-    ("memory",),
-    ("color", "tiles", "blocks", "profiles", "encode", "resume"),
-    ("decode",),
-    ("child",),
-    ("image", "weights"),
-    ("align", "ghost", "enhance", "metric"),
-    ("method", "metrics"),
-    ("losses",),
+    ("errors",),
+    ("blocks",),
+    ("io",),
+    ("runtime",),
+    ("exposures",),
+    ("metrics",),
     ("methods",),
-    ("datasets", "pipeline", "brackets", "camera", "training_log"),
-    ("training", "evaluation", "report", "speed", "radiance"),
-    ("gpu", "folder", "benchmark"),
+    ("training",),
+    ("pipeline",),
+    ("outputs",),
+    ("folders",),
+    ("benchmark",),
     ("page", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 import fusion
-from fusion import pipeline, weights
-from fusion.enhance import Corrector, enhance
+from fusion import pipeline
 from fusion.errors import FusionError, ImageError
-from fusion.image import ExposurePair, Photo, as_pair, load_pair, to_uint8
-from fusion.method import Fuser, Method
+from fusion.io.image import ExposurePair, Photo, as_pair, load_pair, to_uint8
 from fusion.methods import METHODS
+from fusion.methods.base import Fuser, Method
+from fusion.methods.iat import Corrector, enhance
 from fusion.methods.mertens import exposure_fusion
 from fusion.metrics import vif
 from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
+from fusion.runtime import weights
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -1,4 +1,5 @@
-"""Whether the shipped weights still give what they gave: every method on the examples, against `docs/benchmark.json`.
+"""Whether the shipped weights still give what they gave: every method on the examples, against
+`fusion/benchmark/baseline.json`.
 
 The scenes are few and small, so this says nothing of how good a method is; but they are the same ones each time, and
 compared one by one. A method has dropped where the whole 95 % interval of its scores' mean change is worse by more than
@@ -18,15 +19,15 @@ import torch.nn.functional as F
 from fusion.benchmark.results import Scores
 from fusion.benchmark.statistics import interval
 from fusion.errors import DatasetError, FusionError
-from fusion.image import load_pair
+from fusion.io.image import load_pair
 from fusion.methods import METHODS
-from fusion.metric import Better
 from fusion.metrics import mef_ssim, qabf, vif
+from fusion.metrics.base import Better
 from fusion.pipeline import Failed, Scored, compare
-from fusion.resume import in_processes, write
+from fusion.runtime.workers import in_processes, write
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "docs" / "benchmark.json"
+KEPT = Path(__file__).with_name("baseline.json")
 SCENES = tuple(file.parent for file in sorted((ROOT / "examples").glob("*/under.png")))
 METRICS = (mef_ssim.METRIC, qabf.METRIC, vif.METRIC)
 SIDE = 256

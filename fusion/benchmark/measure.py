@@ -17,21 +17,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fusion import memory, weights
+from fusion.benchmark.evaluation import check_size, likeness
 from fusion.benchmark.results import PREVIEWS, Time, finite, picture
-from fusion.brackets import SUFFIXES
-from fusion.datasets import PairFiles
-from fusion.decode import decode
-from fusion.encode import encode
 from fusion.errors import ImageError
-from fusion.evaluation import check_size, likeness
-from fusion.image import ExposurePair, Photo, load, load_pair, preview, save, to_uint8
-from fusion.method import Mode
-from fusion.metric import Scorer
+from fusion.exposures.brackets import SUFFIXES
+from fusion.io.decode import decode
+from fusion.io.encode import encode
+from fusion.io.image import ExposurePair, Photo, load, load_pair, preview, save, to_uint8
+from fusion.methods.base import Mode
 from fusion.metrics import BENCHMARK
+from fusion.metrics.base import Scorer
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import Failed, Fused, Running, compare, method
-from fusion.resume import OURS, reason, sha256, write
+from fusion.runtime import memory, weights
+from fusion.runtime.workers import OURS, reason, sha256, write
+from fusion.training.datasets import PairFiles
 
 JPEG = (".jpg", ".jpeg")
 MEFB_QUALITY = 75

@@ -20,7 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import fusion
-from fusion.benchmark import html, latex, published
+from fusion.benchmark import latex, published, report
+from fusion.benchmark.evaluation import flops
 from fusion.benchmark.measure import Outcome, Run, Scene, finished, measure, weights_of
 from fusion.benchmark.results import (
     ENVIRONMENT,
@@ -37,19 +38,18 @@ from fusion.benchmark.results import (
     summary_json,
 )
 from fusion.benchmark.statistics import Statistics, summarise
-from fusion.datasets import PairFiles
 from fusion.errors import DatasetError, FusionError, WeightsError
-from fusion.evaluation import flops
-from fusion.metric import Metric, ReferenceMetric
 from fusion.metrics import BENCHMARK
+from fusion.metrics.base import Metric, ReferenceMetric
 from fusion.metrics.reference import REFERENCE
+from fusion.outputs import table_csv
 from fusion.pipeline import default_device, method
-from fusion.report import table_csv
-from fusion.resume import in_processes, sha256, sweep, take, write
+from fusion.runtime.workers import in_processes, sha256, sweep, take, write
+from fusion.training.datasets import PairFiles
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pillow", "scikit-image", "numba")
-_FACES = ("page", "cli.py", "benchmark")
+_FACES = ("page", "cli", "benchmark")
 """Parts of the package that decide no score, but for `measure.py`."""
 
 
@@ -204,7 +204,7 @@ def _write(summary: Summary, run: Run, outcomes: Sequence[Outcome], jobs: int) -
     write(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
     write(run.out / SUMMARY, summary_json(summary))
     write(run.out / TABLE, latex.table(summary).encode())
-    html.write(run.out)
+    report.write(run.out)
 
 
 def environment(jobs: int) -> dict[str, object]:

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from fusion.benchmark.bradley_terry import fit, groups
 from fusion.benchmark.parts import rendered
 from fusion.benchmark.results import load_summary, picture
-from fusion.brackets import shown
 from fusion.errors import DatasetError
+from fusion.exposures.brackets import shown
 
 KEY, PAGE = "key.json", "page"
 PARTICIPANTS = 10
@@ -67,7 +67,7 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
     Each participant is asked for `comparisons` votes, or fewer where there are fewer pairs. Raises `DatasetError` where
     there is no report, where no scene has two pictures, and where `out` holds something: votes may refer to it.
     """
-    from fusion.image import load, save
+    from fusion.io.image import load, save
 
     summary = load_summary(report)
     if out.exists() and any(out.iterdir()):

@@ -1,7 +1,7 @@
 """The methods, in gallery order. Adding one: its file here, its name in the tuple."""
 
-from fusion.method import Method
 from fusion.methods import deepfuse, lemamba, lightfuse, mambadfuse, mambamef, meflut, mefnet, mertens, pyramef
+from fusion.methods.base import Method
 
 METHODS: tuple[Method, ...] = (
     pyramef.METHOD,

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.blocks.pass_through import pass_channel_0
-from fusion.losses import structure_and_luminance
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
+from fusion.metrics.losses import structure_and_luminance
 
 
 class DeepFuse(nn.Module):

@@ -39,8 +39,8 @@ from torch.nn import functional as F
 from fusion.blocks.cross_scan import CrossScan, SharingCrossScan
 from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.window import from_windows, to_windows
-from fusion.losses import structure_and_luminance
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
+from fusion.metrics.losses import structure_and_luminance
 
 _WINDOW = 8
 

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.losses import ssim
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
 from fusion.methods.mertens import exposure_fusion
+from fusion.metrics.losses import ssim
 
 _STRIDE = 8
 

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 
 from fusion.blocks.mamba import GatedScan, Mamba, to_map, to_tokens
 from fusion.blocks.selective_scan import initial_decay
-from fusion.losses import structure_and_luminance
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
+from fusion.metrics.losses import structure_and_luminance
 
 _STATES, _KERNEL, _EXPAND = 16, 4, 2
 

@@ -37,8 +37,8 @@ from torch.nn import functional as F
 from fusion.blocks.pass_through import pass_channel_0
 from fusion.blocks.vision_mamba import AttentionMixer, ScanMixer, TokenBlock
 from fusion.blocks.window import from_windows, to_windows
-from fusion.losses import structure_and_luminance
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
+from fusion.metrics.losses import structure_and_luminance
 
 _WINDOW = 8
 

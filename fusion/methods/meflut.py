@@ -20,10 +20,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fusion.losses import structure_and_luminance
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
 from fusion.methods.mertens import blend
-from fusion.tiles import by_strips
+from fusion.metrics.losses import structure_and_luminance
+from fusion.runtime.tiles import by_strips
 
 _ENTRIES = 64
 

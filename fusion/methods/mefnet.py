@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from fusion.blocks.guided_filter import fast_guided_filter, shrink
-from fusion.losses import structure_and_luminance
-from fusion.method import Method, Planes, Recipe
+from fusion.methods.base import Method, Planes, Recipe
+from fusion.metrics.losses import structure_and_luminance
 
 _LOW_SIDE = 128
 _WEIGHT_FLOOR = 1e-3

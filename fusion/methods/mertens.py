@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.method import Method, Option, Planes
-from fusion.tiles import by_strips, mirror
+from fusion.methods.base import Method, Option, Planes
+from fusion.runtime.tiles import by_strips, mirror
 
 Variant = Literal["paper", "torch"]
 

@@ -17,13 +17,13 @@ pixel.
 
 The network was trained on pairs. Of more exposures it sees every two neighbours, from dark to bright; what it says of
 one exposure twice, and of the result several times, is averaged. The formula takes all of them at once. What that is
-worth, `python -m docs.brackets FOLDER` prints.
+worth, `python -m fusion.benchmark.experiments.brackets FOLDER` prints.
 
 Colour is carried as follows: each exposure's chroma counts by how well its pixel is exposed and little where a channel
 is clipped, and grows or shrinks with the root of what its luma does. Where a colour does not fit into the range, it is
 desaturated until it does: the luma stays.
 
-Mean MEF-SSIM over the 30 pairs that nothing was trained on (`python -m docs.ablation DATASET`):
+Mean MEF-SSIM over the 30 pairs that nothing was trained on (`python -m fusion.benchmark.experiments.ablation DATASET`):
 
 | the formula, not relaxed, untrained           | 0.9792 |
 | the formula, relaxed 6 and 2 times, untrained | 0.9870 |
@@ -33,8 +33,9 @@ Mean MEF-SSIM over the 30 pairs that nothing was trained on (`python -m docs.abl
 | trained, relaxed 12 and 2 times               | 0.9896 |
 | Mertens                                       | 0.9715 |
 
-Its colours beside those of DeepFuse's merge on the same luma, over the examples (`python -m docs.colour examples`): hue
-off by 3.81 degrees, not 4.90; 0.884 of the sources' colourfulness, not 0.966.
+Its colours beside those of DeepFuse's merge on the same luma, over the examples (`python -m
+fusion.benchmark.experiments.colour examples`): hue off by 3.81 degrees, not 4.90; 0.884 of the sources' colourfulness,
+not 0.966.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion import color
 from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.vision_mamba import ScanMixer
-from fusion.losses import structure_and_luminance
-from fusion.method import Colour, Method, Option, Planes, Recipe
+from fusion.io import colour
+from fusion.methods.base import Colour, Method, Option, Planes, Recipe
+from fusion.metrics.losses import structure_and_luminance
 from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, products, structure_gains
 
 _COARSEST = 8
@@ -292,7 +293,7 @@ def carry_colour(photos: Sequence[Tensor], luma: Tensor) -> Tensor:
     """RGB of a fused luma (B, 1, H, W), with the colour of the photographs, (B, 3, H, W) each."""
     chroma, total = torch.zeros_like(photos[0][:, :2]), torch.zeros_like(luma)
     for photo in photos:
-        y = color.luma(photo)
+        y = colour.luma(photo)
         low, high = _CLIPPED
         clipped = ((photo.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
         exposed = torch.exp(-((y - 0.5) ** 2) / (2 * _EXPOSED**2)) * y / (y + 0.05)
@@ -300,9 +301,9 @@ def carry_colour(photos: Sequence[Tensor], luma: Tensor) -> Tensor:
             exposed * (1 - clipped / 4) + 1e-4 * (y + 0.01), _AROUND
         )  # the last term: where neither is exposed
         gain = ((luma.clamp(0, 1) + 0.02) / (y + 0.02)).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN).sqrt()
-        chroma = chroma + weight * gain * (color.chroma(photo) - 0.5)
+        chroma = chroma + weight * gain * (colour.chroma(photo) - 0.5)
         total = total + weight
-    return color.fit_gamut(luma, 0.5 + chroma / total)
+    return colour.fit_gamut(luma, 0.5 + chroma / total)
 
 
 METHOD = Method(

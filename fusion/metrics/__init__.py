@@ -5,10 +5,10 @@ A new one is a file and a line here. Those against a reference are in `fusion.me
 
 from __future__ import annotations
 
-from fusion.metric import Metric
 from fusion.metrics import fmi, mef_ssim, phase_congruency, psnr, qabf, ssim, vif
 from fusion.metrics.artefacts import HALO, LOST_HIGHLIGHTS, LOST_SHADOWS, NOISE_GAIN
-from fusion.metrics.colour import COLOURFULNESS
+from fusion.metrics.base import Metric
+from fusion.metrics.colourfulness import COLOURFULNESS
 from fusion.metrics.contrast import AG, EI, SD, SF
 from fusion.metrics.information import CE, ENTROPY, NMI, QNCIE, TE, TE_MEFB
 from fusion.metrics.perception import QCB, QCV

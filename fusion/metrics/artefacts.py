@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusion.metric import Better, Metric, Pixels
+from fusion.metrics.base import Better, Metric, Pixels
 from fusion.metrics.grey import grey
 from fusion.metrics.planes import Levels, Plane, at_least
 from fusion.metrics.sobel import sobel

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from fusion.metric import Better, Metric
+from fusion.metrics.base import Better, Metric
 from fusion.metrics.planes import Levels, at_least, mean_over_rgb
 from fusion.metrics.sobel import sobel
 

@@ -14,10 +14,10 @@ with phi the correlation of the nine values over that of the bound's places: Nel
 value is 2 I / (H_source + H_fused), and 1 where both hold the same edges (none at all: most windows).
 
 Not compared with MEFB's own code picture by picture, which needs MATLAB: `edge` is written from what it does, and the
-rest compared with a loop. It gives 0.861 to 0.951 for the eight pictures of `tests/golden` (`python -m docs.golden`),
-where MEFB's 21 methods average 0.846 to 0.898, each over 100 scenes. One habit is left out: MEFB overwrites a window of
-the result that has no edges before the second source is compared with it, and what it then gets where that has none
-either rests on rounding; here it is 1.
+rest compared with a loop. It gives 0.861 to 0.951 for the eight pictures of `tests/golden` (`python -m
+fusion.benchmark.experiments.golden`), where MEFB's 21 methods average 0.846 to 0.898, each over 100 scenes. One habit
+is left out: MEFB overwrites a window of the result that has no edges before the second source is compared with it, and
+what it then gets where that has none either rests on rounding; here it is 1.
 A window has one of 512 patterns, so that only the pairs of patterns that occur are looked at.
 """
 
@@ -28,7 +28,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Better, Metric, kept_for_pair
+from fusion.metrics.base import Better, Metric, kept_for_pair
 from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb
 from fusion.metrics.sobel import sobel
 

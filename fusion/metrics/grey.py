@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Pixels
+from fusion.metrics.base import Pixels
 
 # The Y row of the NTSC matrix, in full precision as MATLAB's rgb2gray has it; MEFB measures on that.
 _WEIGHTS = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Better, Metric
+from fusion.metrics.base import Better, Metric
 from fusion.metrics.histogram import entropy, histogram, joint_histogram, mutual_information
 from fusion.metrics.planes import Levels, mean_over_rgb, stretched
 

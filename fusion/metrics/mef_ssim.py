@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from fusion.metric import Better, Metric, Pixels, kept_for_pair
+from fusion.metrics.base import Better, Metric, Pixels, kept_for_pair
 from fusion.metrics.grey import grey
 
 _WINDOW = 11

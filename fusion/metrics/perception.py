@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.metric import Better, Metric, kept_for_pair
+from fusion.metrics.base import Better, Metric, kept_for_pair
 from fusion.metrics.gaussian import padded_sum
 from fusion.metrics.planes import Levels, Plane, mean_over_rgb, share, stretched
 from fusion.metrics.sobel import sobel
@@ -47,7 +47,8 @@ def _contrast(levels: Levels) -> Plane:
     """Peli's local contrast, masked: c^3 / (c^2 + 0.0001) of c = |mean under sigma 2 / mean under sigma 4 - 1|.
 
     Both means see zeros beyond the border. 0 where the wider mean is 0, where MEFB divides by it. In patches as flat as
-    Museum1's the contrast is rounding alone, and Q_CB then up to 0.0001 from MEFB's (`python -m docs.golden`).
+    Museum1's the contrast is rounding alone, and Q_CB then up to 0.0001 from MEFB's (`python -m
+    fusion.benchmark.experiments.golden`).
     """
     plane = _seen(stretched(levels).astype(np.float64), _difference_of_gaussians, 15)
     near, far = (padded_sum(plane, _bell(sigma)) for sigma in (2, 4))

@@ -18,7 +18,8 @@ the sources and with a map that takes the stronger source at every pixel; the be
 a source has a feature. The three means are multiplied.
 
 Kept habits: filters are made on a grid that is a little off for odd sides, the low-pass by another half a pixel.
-Responses are in single precision, for speed; `python -m docs.golden` prints how far from MEFB's values that leads.
+Responses are in single precision, for speed; `python -m fusion.benchmark.experiments.golden` prints how far from
+MEFB's values that leads.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Better, Metric, Pixels, kept_for_pair
+from fusion.metrics.base import Better, Metric, Pixels, kept_for_pair
 from fusion.metrics.gaussian import gaussian, padded_sum
 from fusion.metrics.planes import Levels, Plane
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metric import Pixels
+from fusion.metrics.base import Pixels
 
 Levels: TypeAlias = NDArray[np.uint8]
 """(H, W), one plane of a picture, 0 to 255."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusion.metric import Better, Metric
+from fusion.metrics.base import Better, Metric
 from fusion.metrics.planes import Levels, mean_over_rgb
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fusion.metric import Better, Metric, kept_for_pair
+from fusion.metrics.base import Better, Metric, kept_for_pair
 from fusion.metrics.planes import Levels, Plane, mean_over_rgb
 from fusion.metrics.sobel import sobel
 

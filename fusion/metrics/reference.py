@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from fusion.metric import Better, Pixels, ReferenceMetric
-from fusion.metrics.colour import delta_e, hue_error
+from fusion.metrics.base import Better, Pixels, ReferenceMetric
+from fusion.metrics.colourfulness import delta_e, hue_error
 from fusion.metrics.grey import grey
 from fusion.metrics.planes import at_least
 from fusion.metrics.ssim import WINDOW, ms_ssim

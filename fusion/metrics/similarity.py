@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.metric import Better, Metric, kept_for_pair
+from fusion.metrics.base import Better, Metric, kept_for_pair
 from fusion.metrics.gaussian import gaussian_mean
 from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb, share
 

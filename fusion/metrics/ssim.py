@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusion.metric import Better, Metric, Pixels
+from fusion.metrics.base import Better, Metric, Pixels
 from fusion.metrics.gaussian import gaussian_mean
 from fusion.metrics.grey import grey
 from fusion.metrics.planes import Plane, at_least

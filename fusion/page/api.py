@@ -16,17 +16,17 @@ from gradio import Error, FileData
 from gradio.processing_utils import save_base64_to_cache
 from gradio_client.utils import is_file_obj_with_meta
 
+from fusion.benchmark.evaluation import measure
 from fusion.errors import FusionError, ImageError
-from fusion.evaluation import measure
-from fusion.files import new_folder
-from fusion.image import save
-from fusion.method import Method, Mode
+from fusion.io.files import new_folder
+from fusion.io.image import save
 from fusion.methods import METHODS
-from fusion.metric import SCORED_PIXELS
+from fusion.methods.base import Method, Mode
 from fusion.metrics import METRICS
-from fusion.page.jobs import Place
+from fusion.metrics.base import SCORED_PIXELS
+from fusion.outputs import Row, method_row
+from fusion.page.job_queue import Place
 from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
-from fusion.report import Row, method_row
 
 Bits = Literal[8, 16]
 Given: TypeAlias = FileData | str

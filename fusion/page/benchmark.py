@@ -8,10 +8,10 @@ from math import isinf
 from pathlib import Path
 from typing import Any
 
-from fusion.metric import Metric
+from fusion.metrics.base import Metric
+from fusion.page.server import BENCHMARK
 from fusion.page.texts import ENGLISH, Texts
 from fusion.page.views import titled
-from fusion.page.web import BENCHMARK
 
 REPORT = "MAMBAMEF_REPORT"
 """The environment variable that names a report's folder."""

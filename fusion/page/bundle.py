@@ -7,11 +7,11 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from fusion.files import write_atomically
+from fusion.io.files import write_atomically
 from fusion.metrics import METRICS
+from fusion.outputs import metrics_csv, settings
 from fusion.page.gallery import Run
 from fusion.pipeline import default_device
-from fusion.report import metrics_csv, settings
 
 
 def write_csv(run: Run) -> Path:

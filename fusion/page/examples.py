@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import FusionError
-from fusion.image import load, save_preview
-from fusion.method import Options
+from fusion.io.image import load, save_preview
+from fusion.methods.base import Options
 from fusion.page import views
 from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import by_method

@@ -15,12 +15,12 @@ from typing import TypeAlias
 
 from fusion.blocks.guided_filter import shrink
 from fusion.errors import FusionError
-from fusion.files import new_folder
-from fusion.ghost import overlay
-from fusion.image import ExposurePair, Photo, load, save, save_preview, to_uint8
-from fusion.method import Method, Options
+from fusion.exposures.ghosts import overlay
+from fusion.io.files import new_folder
+from fusion.io.image import ExposurePair, Photo, load, save, save_preview, to_uint8
+from fusion.methods.base import Method, Options
+from fusion.outputs import draw_weights
 from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored, weight_maps
-from fusion.report import draw_weights
 
 PREVIEW_SIDE = 1600
 """Longest side, in pixels, of what the browser loads first."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fusion.method import Options
+from fusion.methods.base import Options
 
 
 @dataclass(frozen=True)

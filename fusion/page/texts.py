@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TypeAlias
 
-FOLDER = Path(__file__).parent / "texts"
+FOLDER = Path(__file__).parent / "static" / "texts"
 
 Texts: TypeAlias = dict[str, dict[str, str]]
 """Sentences by the part of the page that says them and a name; `{names}` in braces are filled in."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusion.brackets import RAW_SUFFIXES
-from fusion.files import new_folder
-from fusion.image import load, save_preview
+from fusion.exposures.brackets import RAW_SUFFIXES
+from fusion.io.files import new_folder
+from fusion.io.image import load, save_preview
 
 SEVERAL = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff", *sorted(RAW_SUFFIXES)]
 """What the chooser of several files offers; their content decides."""

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from fusion.decode import MAX_PIXELS
-from fusion.method import Method, Options
-from fusion.metric import Better, Metric, scored_size
+from fusion.io.decode import MAX_PIXELS
+from fusion.methods.base import Method, Options
+from fusion.metrics.base import Better, Metric, scored_size
 from fusion.page.gallery import Run, Stage, State, Tile
 from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import Scored

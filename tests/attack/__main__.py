@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusion.image import save
+from fusion.io.image import save
 from tests.attack import floods, kills, load, page, pairs, tricks
 from tests.attack.corpus import written
 from tests.attack.hostile import mutants
@@ -33,13 +33,16 @@ from tests.attack.target import photographs, process_of, target
 from tests.server import ROOT, Running, served
 
 TESTS = {
-    9: ("tiles and strips", ["test_tiles.py", "test_methods.py"]),
-    10: ("100 times out of memory, a full GPU", ["test_memory.py"]),
-    12: ("a folder's run is killed again and again; a full disk", ["test_folder.py"]),
-    13: ("training is killed twenty times", ["test_training.py"]),
-    14: ("useless weights; the ways to run foreign code", ["test_faults.py", "test_weights.py", "test_imports.py"]),
-    15: ("values, orientations, profiles, formats", ["test_image.py", "test_formats.py"]),
-    16: ("what must not be in any output, log or error", ["test_privacy.py"]),
+    9: ("tiles and strips", ["runtime/test_tiles.py", "methods/test_methods.py"]),
+    10: ("100 times out of memory, a full GPU", ["runtime/test_memory.py"]),
+    12: ("a folder's run is killed again and again; a full disk", ["folders/test_folders.py"]),
+    13: ("training is killed twenty times", ["training/test_training.py"]),
+    14: (
+        "useless weights; the ways to run foreign code",
+        ["runtime/test_faults.py", "runtime/test_weights.py", "test_imports.py"],
+    ),
+    15: ("values, orientations, profiles, formats", ["io/test_image.py", "io/test_formats.py"]),
+    16: ("what must not be in any output, log or error", ["page/test_privacy.py"]),
 }
 """Rows that tests answer."""
 

@@ -19,9 +19,9 @@ from threading import Event, Thread
 
 import psutil
 
-from fusion.child import CHILDREN, SECONDS
 from fusion.errors import ImageError, Refusal
-from fusion.image import load
+from fusion.io.image import load
+from fusion.io.sandbox import CHILDREN, SECONDS
 from tests.attack.hostile import mutants
 
 DECODED, UNTYPED = "decoded", "untyped"

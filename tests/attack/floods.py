@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from fusion.page.web import BODY_BYTES, UPLOAD_BYTES
+from fusion.page.server import BODY_BYTES, UPLOAD_BYTES
 from tests.attack.kills import ask
 from tests.attack.report import Row
 from tests.attack.target import figure, watched

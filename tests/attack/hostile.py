@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from docs.large import negative
+from fusion.benchmark.experiments.dng import negative
 from tests.pictures import ADOBE, chunk, colours, encoded, many_scans, opencv, png_header, tiff16, with_chunk
 
 GOLDEN = Path(__file__).parents[1] / "golden"

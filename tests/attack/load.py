@@ -26,7 +26,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from fusion.image import load, to_uint8
+from fusion.io.image import load, to_uint8
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "courtyard"
 METHODS = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]

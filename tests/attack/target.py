@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from fusion.image import load, save_preview
+from fusion.io.image import load, save_preview
 from tests.attack.load import uploaded
 from tests.server import ROOT, Running
 
@@ -41,7 +41,7 @@ def process_of(page: Running) -> psutil.Process:
 
 
 def is_decoder(process: psutil.Process) -> bool:
-    """Whether it is one of `fusion.child`; as long as it only begins, it is a copy of its parent."""
+    """Whether it is one of `fusion.io.sandbox`; as long as it only begins, it is a copy of its parent."""
     command = " ".join(process.cmdline())
     return "fusion import child" in command or "app.py" in command
 

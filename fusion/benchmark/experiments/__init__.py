@@ -1,0 +1,1 @@
+"""The experiments whose tables the documentation shows."""

@@ -1,0 +1,148 @@
+"""What formats hold when they come in and go out: written by one program, read by another, and compared.
+
+    python -m fusion.benchmark.experiments.formats > docs/formats.md
+
+The picture is a part of an example, 384 x 512 pixels, smoothed a little, so that it has levels between those of 8 bits.
+What we read was written by Pillow, OpenCV, tifffile, the program heif-enc (libheif-examples) and, as the light behind a
+sensor's filters, by `fusion.benchmark.experiments.dng`; RAW needs the package rawpy. What we write is read by OpenCV.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from fusion.benchmark.experiments.dng import bayer, negative
+from fusion.io.encode import encode
+from fusion.io.image import load
+
+Pixels: TypeAlias = NDArray[Any]
+"""(H, W, 3): uint8, uint16, or float32 from 0 to 1."""
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "goldengate" / "under.png"
+
+
+TOLD = """What files hold beside what is read of them, over a part of an example: printed by `python -m
+fusion.benchmark.experiments.formats`, [which says](../fusion/benchmark/experiments/formats.py)
+who writes and who reads. Lossless HEIC passes through
+YCbCr, AVIF as well; what differs in RAW is what its filters have not seen, at edges."""
+
+
+class Case(NamedTuple):
+    """A file that somebody else writes."""
+
+    name: str
+    writer: str
+    bits: int
+    """Of each channel, that the file holds."""
+    write: Callable[[Pixels], bytes]
+    """Of float32 from 0 to 1."""
+
+
+def main() -> None:
+    """Print both tables as Markdown."""
+    picture = _picture()
+    print(f"# Formats\n\n{TOLD}\n\nRead:\n")
+    print(
+        "| in | written by | bits held | bits read | off by at most, levels of 255 | on average |\n"
+        "|---|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        for case in CASES:
+            file = Path(place) / "picture"
+            file.write_bytes(case.write(picture))
+            read = load(file)
+            held = picture if case.bits == 32 else _rounded(picture, case.bits) / ((1 << case.bits) - 1)
+            off = _off(read.photo.permute(1, 2, 0).numpy(), held)
+            print(f"| {case.name} | {case.writer} | {case.bits} | {read.bits} | {off} |")
+    print("\nWritten:\n\n| out | bits | off by at most, levels of 255 | on average |\n|---|---|---|---|")
+    for extension, bits in ((".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".jpg", 8)):
+        pixels = _rounded(picture, bits)
+        written = np.frombuffer(encode(pixels, extension), np.uint8)
+        read = np.asarray(cv2.imdecode(written, cv2.IMREAD_UNCHANGED))[..., ::-1]
+        most = np.iinfo(pixels.dtype).max
+        print(f"| {extension} | {8 * read.dtype.itemsize} | {_off(read / most, pixels / most)} |")
+
+
+def _off(one: Pixels, other: Pixels) -> str:
+    off = 255 * np.abs(one.astype(np.float64) - other)
+    return f"{off.max():.4f} | {off.mean():.4f}"
+
+
+def _picture() -> Pixels:
+    pixels = load(EXAMPLE).photo[:, :384, :512].permute(1, 2, 0).numpy()
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.5), np.float32).clip(0, 1)
+
+
+def _rounded(picture: Pixels, bits: int) -> Pixels:
+    return np.round(picture * ((1 << bits) - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def _pillow(kind: str, **options: object) -> Callable[[Pixels], bytes]:
+    def write(picture: Pixels) -> bytes:
+        data = io.BytesIO()
+        Image.fromarray(_rounded(picture, 8)).save(data, kind, **options)
+        return data.getvalue()
+
+    return write
+
+
+def _opencv(extension: str) -> Callable[[Pixels], bytes]:
+    return lambda picture: cv2.imencode(extension, _rounded(picture, 16)[..., ::-1])[1].tobytes()
+
+
+def _tifffile(picture: Pixels) -> bytes:
+    data = io.BytesIO()
+    tifffile.imwrite(data, picture, photometric="rgb")
+    return data.getvalue()
+
+
+def _heif(bits: int, *options: str) -> Callable[[Pixels], bytes]:
+    def write(picture: Pixels) -> bytes:
+        with tempfile.TemporaryDirectory() as place:
+            source, made = Path(place) / "a.png", Path(place) / "a.heic"
+            # It takes the upper bits of 16.
+            held = _rounded(picture, bits).astype(np.uint16) << (16 - bits) if bits > 8 else _rounded(picture, 8)
+            cv2.imwrite(str(source), held[..., ::-1])
+            command = ["heif-enc", *options, "-b", str(bits), str(source), "-o", str(made)]
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+            return made.read_bytes()
+
+    return write
+
+
+def _dng(picture: Pixels) -> bytes:
+    return negative(bayer(torch.from_numpy(picture).permute(2, 0, 1)))
+
+
+LOSSLESS = ("-L", "-p", "chroma=444", "--matrix_coefficients=0")
+CASES = (
+    Case("JPEG, quality 95", "Pillow", 8, _pillow("JPEG", quality=95, subsampling=0)),
+    Case("PNG", "Pillow", 8, _pillow("PNG")),
+    Case("PNG", "OpenCV", 16, _opencv(".png")),
+    Case("TIFF", "Pillow", 8, _pillow("TIFF")),
+    Case("TIFF", "OpenCV", 16, _opencv(".tif")),
+    Case("TIFF, floating point", "tifffile", 32, _tifffile),
+    Case("WebP, lossless", "Pillow", 8, _pillow("WEBP", lossless=True)),
+    Case("BMP", "Pillow", 8, _pillow("BMP")),
+    Case("HEIC, lossless", "heif-enc", 8, _heif(8, *LOSSLESS)),
+    Case("HEIC, lossless", "heif-enc", 10, _heif(10, *LOSSLESS)),
+    Case("HEIC, lossless", "heif-enc", 12, _heif(12, *LOSSLESS)),
+    Case("HEIC, quality 90", "heif-enc", 8, _heif(8, "-q", "90")),
+    Case("AVIF, quality 100", "Pillow", 8, _pillow("AVIF", quality=100, subsampling="4:4:4")),
+    Case("RAW (DNG)", "this project", 16, _dng),
+)
+
+
+if __name__ == "__main__":
+    main()

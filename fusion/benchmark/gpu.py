@@ -1,0 +1,58 @@
+"""What a GPU makes of the methods: the same pictures as the CPU, in what time, with how much memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from fusion.benchmark.speed import RUNS, exposures
+from fusion.blocks.selective_scan import execution
+from fusion.errors import FusionError
+from fusion.io.image import ExposurePair, as_pair
+from fusion.pipeline import fuse_pair
+
+MEGAPIXELS = (1.0, 8.3, 24.0)
+
+
+@dataclass(frozen=True)
+class GpuRow:
+    """One method at one size, every network at the size that its exact mode sees."""
+
+    method: str
+    device: str
+    scan: str
+    megapixels: float
+    seconds: float
+    """Median, warm and synchronised, the pair's way to the GPU and the picture's way back included."""
+    peak_mb: float
+    """Of memory allocated on the GPU."""
+    largest_difference: float
+    """To the CPU's picture, in levels of 0 to 255."""
+
+
+def gpu_rows(methods: Sequence[str], megapixels: Sequence[float] = MEGAPIXELS) -> Iterator[GpuRow]:
+    """Every method at every size. Raises `FusionError` where PyTorch sees no CUDA device."""
+    if not torch.cuda.is_available():
+        raise FusionError("PyTorch sees no CUDA device here, so there is nothing to check.")
+    device, scan = torch.cuda.get_device_name(), execution("cuda")
+    for size in megapixels:
+        pair = as_pair(*exposures(size))
+        for name in methods:
+            ours = fuse_pair(pair, name, device="cuda", mode="exact")
+            torch.cuda.reset_peak_memory_stats()
+            seconds = median(_seconds_on_gpu(pair, name) for _ in range(RUNS))
+            peak = torch.cuda.max_memory_allocated() / (1 << 20)
+            theirs = fuse_pair(pair, name, device="cpu", mode="exact")
+            yield GpuRow(name, device, scan, size, seconds, peak, float((ours - theirs).abs().max()) * 255)
+
+
+def _seconds_on_gpu(pair: ExposurePair, name: str) -> float:
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    fuse_pair(pair, name, device="cuda", mode="exact")
+    torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""What the photographs of one scene are to each other: aligned, moved, a bracket."""

@@ -1,0 +1,1 @@
+"""Folders of brackets, fused one after the other."""

@@ -1,0 +1,1 @@
+"""Files to photographs and back: decoding in a sandbox, encoding, colour, limits."""

@@ -1,0 +1,1 @@
+"""How work runs: in tiles, within memory, cancelled, with weights, in worker processes."""

@@ -1,0 +1,122 @@
+"""Trained weights: `weights/<name>.safetensors`, each known by its entry in `weights/MANIFEST.toml`.
+
+Loading is strict: the file's sha256 must be the manifest's, every tensor must fit the network, and every value must be
+finite. A bit that flipped on disk loads without complaint as safetensors; only the hash sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.errors import WeightsError
+from fusion.io.files import write_atomically
+
+if TYPE_CHECKING:
+    from torch import nn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]  # installed there alone
+
+FOLDER = Path(os.environ.get("FUSION_WEIGHTS") or Path(__file__).resolve().parents[2] / "weights")
+"""Another folder may be named, to try weights without shipping them."""
+_MANIFEST = "MANIFEST.toml"
+
+
+def entries(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """The manifest: for each name sha256, parameters, recipe, data, steps, commit, licence and more."""
+    try:
+        return tomllib.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise WeightsError(f"weights/{_MANIFEST} cannot be read; fetch it again from the repository.") from error
+
+
+def missing(name: str, folder: Path = FOLDER) -> str | None:
+    """Why there are no weights of this name, as a sentence; None where file and hash are right."""
+    try:
+        entry = entries(folder).get(name)
+    except WeightsError as error:
+        return str(error)
+    path = folder / f"{name}.safetensors"
+    if entry is None:
+        return f"{name} has no trained weights yet; train it with: python -m fusion train {name} --data DIR"
+    if not path.is_file():
+        return f"weights/{path.name} is missing; fetch it again from the repository."
+    status = path.stat()
+    if _sha256(path, status.st_mtime_ns, status.st_size) != entry.get("sha256"):
+        return f"weights/{path.name} is damaged (its sha256 is not the manifest's); fetch it again from the repository."
+    return None
+
+
+@cache
+def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
+    """The file's hash, computed once for each state the file is in."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def unusable(name: str, build: Callable[[], nn.Module], folder: Path = FOLDER) -> str | None:
+    """Why the network that `build` gives cannot have its weights, as a sentence; None if it can. It is tried once."""
+    if (reason := missing(name, folder)) is not None:
+        return reason
+    return _unfit(name, build, folder, entries(folder)[name]["sha256"])
+
+
+@cache
+def _unfit(name: str, build: Callable[[], nn.Module], folder: Path, _sha256: str) -> str | None:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    try:
+        load(name, network, folder)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
+    """Fill `network` with the weights called `name`.
+
+    Raises `WeightsError` if they are missing, damaged, of another network or not finite.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if (reason := missing(name, folder)) is not None:
+        raise WeightsError(reason)
+    try:
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=True)
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"weights/{name}.safetensors does not fit the network {name}; fetch it again.") from error
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise WeightsError(f"weights/{name}.safetensors holds values that are not finite; fetch it again.")
+
+
+def ship(name: str, network: nn.Module, facts: dict[str, str | int | float], folder: Path = FOLDER) -> None:
+    """Write the network's weights and its manifest entry: sha256, parameters, then `facts`."""
+    from safetensors.torch import save
+
+    folder.mkdir(exist_ok=True)
+    blob = save({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()})
+    entry: dict[str, str | int | float] = {
+        "sha256": hashlib.sha256(blob).hexdigest(),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **facts,
+    }
+    manifest = {**entries(folder), name: entry}
+    write_atomically(folder / f"{name}.safetensors", blob)
+    text = "\n".join(
+        f"[{key}]\n" + "".join(f"{field} = {json.dumps(value)}\n" for field, value in manifest[key].items())
+        for key in sorted(manifest)
+    )
+    write_atomically(folder / _MANIFEST, text.encode())

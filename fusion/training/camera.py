@@ -1,0 +1,216 @@
+"""A virtual camera that photographs HDR radiance maps: view, exposure, noise, response; and a reference without limits.
+
+    map ─▶ view ─▶ × 2^stops ─▶ shot and read noise, saturation at 1 ─▶ response ─▶ a picture from 0 to 1
+
+A view is never enlarged: a small map gives small pictures, not soft ones.
+
+The reference is the exposure fusion (Mertens, `methods.mertens`) of a dense burst of the same view through the same
+response: at most one stop apart, from one below `under` to one above `over`, without noise, shake or rounding. It shows
+everything that either photograph shows, at the brightness and contrast that exposure fusion aims at, so that PSNR and
+SSIM against it mean something. It is a convention, not the truth: another tone mapping would be as legitimate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusion.io.image import Photo
+from fusion.methods.mertens import exposure_fusion
+
+Radiance: TypeAlias = NDArray[np.float32]
+"""(H, W, 3), linear RGB with sRGB's primaries, from 0 up, of any scale."""
+
+_ROLL_OFF = 0.1  # the pyramid blend overshoots by about as much at strong edges; less clips where a photograph does not
+
+_PLACES = 60  # to choose from; next to every second one fits
+
+# Camera responses, from 0..1 to 0..1. All of them show mid-grey, 0.18, at 0.46 as sRGB does.
+
+_FILM, _LOG = 0.2076, 13.3
+RESPONSES: dict[str, Callable[[Radiance], Radiance]] = {
+    "gamma": lambda light: light ** (1 / 2.2),
+    # IEC 61966-2-1.
+    "srgb": lambda light: np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055),
+    # An S over log exposure, as film has (Hurter and Driffield 1890): a logistic of slope 1.2, scaled to end at 1.
+    "film": lambda light: (1 + _FILM) * light**1.2 / (light**1.2 + _FILM),
+    "log": lambda light: np.log1p(_LOG * light) / math.log1p(_LOG),
+}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What a sensor adds. Variance of linear light x: x / well + (read / well)^2, before saturation."""
+
+    well: float = math.inf
+    """Full-well capacity, in electrons: how many make 1. Infinite: no noise."""
+    read: float = 0.0
+    """Standard deviation of reading, in electrons."""
+
+
+@dataclass(frozen=True)
+class Shake:
+    """How far the camera moved, in pixels to the right and down and in degrees clockwise about the centre."""
+
+    right: float = 0.0
+    down: float = 0.0
+    turn: float = 0.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of an ordinary map: this share of its sides, at this share (0 to 1) of the room that is left."""
+
+    share: float
+    left: float
+    top: float
+
+
+@dataclass(frozen=True)
+class Perspective:
+    """A 4:3 view into a panorama, all in degrees: to the right of its middle, up, and from border to border."""
+
+    yaw: float
+    pitch: float
+    field: float
+
+
+def view(radiance: Radiance, where: Crop | Perspective, side: int, shake: Shake | None = None) -> Radiance:
+    """What the camera sees, (H, W, 3), `side` pixels long at most and never enlarged (in a panorama: at its centre)."""
+    height, width = radiance.shape[:2]
+    if isinstance(where, Crop):
+        scale = min(1.0, side / (where.share * max(height, width)))
+        source = _reduced(radiance, scale)
+        h, w = (round(where.share * length) for length in source.shape[:2])
+        x, y = _camera_pixels(h, w, shake or Shake())
+        x += round(where.left * (source.shape[1] - w))
+        y += round(where.top * (source.shape[0] - h))
+        border = cv2.BORDER_REFLECT_101
+    else:
+        half = math.tan(math.radians(where.field) / 2)
+        focal = min(side / 2 / half, width / (2 * math.pi))  # pixels a radian, at the centre
+        source = _reduced(radiance, focal * 2 * math.pi / width)
+        h, w = round(1.5 * focal * half), round(2 * focal * half)
+        x, y = _camera_pixels(h, w, shake or Shake())
+        x, y = (x - (w - 1) / 2) / focal, (y - (h - 1) / 2) / focal
+        # Gnomonic: the ray (x, y, 1), turned up by the pitch, then met by longitude and latitude (down).
+        sine, cosine = math.sin(math.radians(where.pitch)), math.cos(math.radians(where.pitch))
+        down, ahead = y * cosine - sine, y * sine + cosine
+        longitude = np.arctan2(x, ahead) + math.radians(where.yaw)
+        latitude = np.arctan2(down, np.hypot(x, ahead))
+        x = (longitude / (2 * math.pi) + 0.5) % 1 * source.shape[1] - 0.5
+        y = (latitude / math.pi + 0.5) * source.shape[0] - 0.5
+        border = cv2.BORDER_WRAP
+    # Linear: a sharper kernel would overshoot around lamps that are thousands of times brighter than what is beside.
+    seen = cv2.remap(source, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(seen, np.float32)
+
+
+def expose(
+    radiance: Radiance,
+    stops: float,
+    response: str,
+    noise: Noise | None = None,
+    rng: np.random.Generator | None = None,
+) -> Radiance:
+    """One photograph of a view, (H, W, 3), 0 to 1 and not yet rounded: `stops` brighter than the map, clipped at 1."""
+    light = radiance * float(2.0**stops)
+    if noise and rng and noise.well < math.inf:
+        electrons = rng.poisson(np.minimum(light, 2) * noise.well) + rng.normal(0, noise.read, light.shape)
+        light = (electrons / noise.well).astype(np.float32)
+    return RESPONSES[response](light.clip(0, 1)).astype(np.float32)
+
+
+def reference(radiance: Radiance, under: float, over: float, response: str) -> Photo:
+    """The display picture of a view: see the top of this file. `under` and `over` are their stops."""
+    burst = np.linspace(under - 1, over + 1, math.ceil(over - under) + 3)
+    frames = [as_photo(expose(radiance, float(stops), response)) for stops in burst]
+    return exposure_fusion(torch.stack(frames), roll_off=_ROLL_OFF)
+
+
+def _camera_pixels(height: int, width: int, shake: Shake) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where in the still picture each pixel of the moved camera lies: x and y, (H, W) each."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    x, y = x - (width - 1) / 2, y - (height - 1) / 2
+    sine, cosine = math.sin(math.radians(shake.turn)), math.cos(math.radians(shake.turn))
+    return (
+        cosine * x - sine * y + (width - 1) / 2 + shake.right,
+        sine * x + cosine * y + (height - 1) / 2 + shake.down,
+    )
+
+
+def _reduced(radiance: Radiance, scale: float) -> Radiance:
+    if scale >= 1:
+        return radiance
+    size = round(radiance.shape[1] * scale), round(radiance.shape[0] * scale)
+    return np.asarray(cv2.resize(radiance, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def as_photo(picture: Radiance) -> Photo:
+    """A picture (H, W, 3) as a photograph (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+# What moves within a scene.
+
+
+class Place(NamedTuple):
+    """The upper left corner of a square, and its side, in pixels."""
+
+    y: int
+    x: int
+    side: int
+
+    def of(self, picture: Radiance) -> Radiance:
+        """What a picture (H, W, 3) shows there, as a view."""
+        return picture[self.y : self.y + self.side, self.x : self.x + self.side]
+
+
+class Thing(NamedTuple):
+    """A soft disc of a scene, to be put down at one place before an exposure and at another before the next."""
+
+    cut: Place
+    first: Place
+    second: Place
+
+    def put(self, picture: Radiance, place: Place) -> Radiance:
+        """A picture (H, W, 3) of the scene with the thing at a place."""
+        y, x = np.meshgrid(*(np.linspace(-1, 1, place.side),) * 2, indexing="ij")
+        shape = ((1 - np.hypot(x, y)) * place.side / 6).clip(0, 1)[..., None]
+        with_thing = picture.copy()
+        place.of(with_thing)[...] += shape * (self.cut.of(picture) - place.of(picture))
+        return with_thing
+
+
+SIDE = (0.12, 0.18)
+"""Of a picture's shorter side: from where to where the diameter of a thing is drawn."""
+
+
+def draw_thing(pictures: Sequence[Radiance], rng: np.random.Generator, sides: tuple[float, float] = SIDE) -> Thing:
+    """A disc and two places beside one another that look least like it in all these exposures of the scene."""
+    height, width = pictures[0].shape[:2]
+    side = int(min(height, width) * rng.uniform(*sides))
+
+    def drawn() -> Thing:
+        cut, first = (
+            Place(int(rng.integers(0, height - side)), int(rng.integers(0, width - side)), side) for _ in range(2)
+        )
+        aside = int(rng.choice([-1, 1]) * rng.uniform(1.2, 2) * side)
+        return Thing(cut, first, first._replace(x=first.x + aside))
+
+    def unlike(thing: Thing) -> float:
+        return sum(
+            float(np.abs(thing.cut.of(picture) - place.of(picture)).mean())
+            for picture in pictures
+            for place in (thing.first, thing.second)
+        )
+
+    things = (drawn() for _ in range(_PLACES))
+    return max((thing for thing in things if 0 <= thing.second.x <= width - side), key=unlike)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from fusion.io import colour
+from fusion.io.image import ExposurePair
+from fusion.methods.iat import IAT, ConvBlock, Corrector, GlobalBranch, LocalBranch, enhance, recolour
+from fusion.runtime import weights
+from fusion.runtime.tiles import extend
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_parameter_counts() -> None:
+    assert count(IAT()) == 89_060
+    assert count(LocalBranch()) == 23_586
+    assert count(GlobalBranch()) == 65_474
+    assert count(ConvBlock(16)) == 3_856
+
+
+def test_the_formula() -> None:
+    network = IAT().eval()
+    luma, gamma = torch.rand(1, 1, 9, 9), torch.full((1, 1, 1, 1), 1.7)
+    factor, offset = network.local(luma)
+    expected = torch.clamp(torch.clamp(luma * factor + offset, min=1e-8) ** 1.7, 0, 1)
+    assert torch.allclose(network.correct(luma, gamma), expected)
+    assert float(factor.detach().min()) >= 0
+    assert float(offset.detach().abs().max()) <= 1
+
+
+def test_every_trainable_value_has_a_gradient() -> None:
+    network = IAT()
+    nn.init.normal_(network.whole.attention.value.weight)  # zero at first: then nothing before it is heard
+    network(torch.rand(2, 1, 32, 32) * 0.5 + 0.2).mean().backward()
+    silent = [
+        name for name, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]
+    # All keys alike: one query's softmax of equal scores would pass no gradient; the rest must have one.
+    assert not silent
+
+
+@pytest.mark.skipif(weights.missing("iat") is not None, reason="IAT is not trained yet")
+@pytest.mark.parametrize("size", [(16, 16), (300, 270), (530, 40)])
+def test_tiled_equals_whole(size: tuple[int, int]) -> None:
+    corrector, luma = Corrector(), torch.rand(1, *size)
+    with torch.inference_mode():
+        gamma = corrector.network.gamma(luma[None])
+        whole = corrector.network.correct(extend(luma[None], 12), gamma)[0, :, 12:-12, 12:-12]
+    assert float((corrector(luma) - whole).abs().max()) < 1 / 255
+
+
+@pytest.mark.skipif(weights.missing("iat") is not None, reason="IAT is not trained yet")
+def test_it_brightens_the_dark_and_darkens_the_bright() -> None:
+    scene = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(0))
+    pair = ExposurePair(scene * 0.15, 0.7 + 0.3 * scene)
+    lumas = enhance(pair, Corrector())
+    assert float(lumas.under.mean()) > 1.5 * float(colour.luma(pair.under).mean())
+    assert float(lumas.over.mean()) < 0.95 * float(colour.luma(pair.over).mean())
+
+
+def test_recolouring_keeps_the_new_luma_and_the_hue() -> None:
+    photo = torch.tensor([0.10, 0.05, 0.02]).view(3, 1, 1).expand(3, 4, 4)
+    brighter = 3 * colour.luma(photo)
+    recoloured = recolour(photo, brighter)
+    assert torch.allclose(colour.luma(recoloured), brighter, atol=1e-5)
+    assert torch.allclose(recoloured, 3 * photo, atol=1e-5)

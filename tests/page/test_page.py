@@ -1,0 +1,570 @@
+"""The page in a real browser: a server in this process, Debian's Chromium, a small pair of photographs."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+import app
+import fusion
+from fusion.cli import main
+from fusion.io.image import load, save
+from fusion.methods.base import Mode
+from fusion.metrics import METRICS
+from fusion.page import gallery, views
+from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
+from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method
+from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
+
+pytestmark = quiet_server
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The last method begins only once this is set."""
+    gate = threading.Event()
+
+    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, mode=mode, align=align):
+            if isinstance(event, Running) and event.method.name == methods[-1]:
+                assert gate.wait(30)
+            yield event
+
+    monkeypatch.setattr(app, "events", events)
+    monkeypatch.setattr(app, "finished", Finished())
+    yield gate
+    gate.set()
+
+
+@needs_chromium
+def test_a_metric_ticked_meanwhile_stays(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Metrics").first.click()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens")).to_contain_text("MEF-SSIM")
+    page.locator("#metrics").get_by_label("Cross entropy").check()
+    expect(tile(page, "mertens")).to_contain_text("Cross entropy")
+    gate.set()
+    page.locator(".status.done").wait_for()
+    for name in METHODS:
+        expect(tile(page, name)).to_contain_text("Cross entropy")
+
+
+@needs_chromium
+def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    expect(tile(page, "under").locator("img")).to_have_attribute("alt", "Under-exposed, photograph")
+    expect(tile(page, "mertens-torch")).to_have_text("Waiting Mertens (4-level port)")
+    expect(page.locator(".status")).to_have_class("status busy")
+    assert page.locator(".best").count() == 0
+    # Zoomed in meanwhile, the sheet keeps its place as the last tile arrives.
+    page.get_by_role("button", name="Zoom in").click()
+    assert scale(page) == 1.25
+    page.get_by_role("button", name="Difference", exact=True).click()
+    page.get_by_label("Difference to").select_option(label="Over-exposed")
+    gate.set()
+    expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
+    page.locator(".status.done").wait_for()
+    assert scale(page) == 1.25
+    expect(tile(page, "mertens-torch").locator(".measure")).to_contain_text("levels apart on average")
+    expect(tile(page, "over").locator(".measure")).to_have_text("All others are compared with this one")
+    assert page.locator(".best").count() >= 3
+    expect(tile(page, "mertens").locator("dt").first).to_have_text("SSIM ↑")
+
+
+@needs_chromium
+def test_stop_keeps_what_is_done(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    page.locator("#stop").click()
+    expect(tile(page, "mertens-torch")).to_have_class("tile failed")
+    expect(page.locator(".status")).to_contain_text("Stopped with 1 of 2 methods done.")
+    gate.set()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+
+
+@needs_chromium
+def test_a_stop_before_the_first_picture_leaves_the_earlier_run(
+    open_page: Open, gate: threading.Event, pair: tuple[Path, Path]
+) -> None:
+    gate.set()
+    page = open_page()
+    fuse(page, *pair)
+    page.get_by_role("button", name="Difference", exact=True).click()
+    page.get_by_label("Difference to").select_option("mertens-torch")
+    gate.clear()
+    other = open_page()
+    choose(other, *reversed(pair))
+    other.locator("#fuse").click()
+    expect(tile(other, "mertens").locator("img")).to_be_visible()
+    page.get_by_label(re.compile("ghost", re.IGNORECASE)).first.check()
+    page.locator("#fuse").click()
+    expect(page.locator(".status")).to_contain_text("You are number 1 in line")
+    page.locator("#stop").click()
+    expect(page.locator(".status")).not_to_contain_text("in line")
+    assert page.locator(".tile").count() == 6
+    # A reference that has no picture in the next run gives way to one that has.
+    gate.set()
+    other.locator(".status.done").wait_for()
+    gate.clear()
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens-torch")).to_contain_text("Waiting")
+    page.locator("#stop").click()
+    page.locator(".tile.failed").wait_for()
+    tile(page, "under").scroll_into_view_if_needed()
+    expect(tile(page, "under").locator(".measure")).not_to_be_empty()
+    expect(page.get_by_label("Difference to")).to_have_value("mertens")
+
+
+@needs_chromium
+def test_fuse_works_right_after_stop(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    page.locator("#stop").click()
+    page.locator("#fuse").click()
+    gate.set()
+    expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
+    page.locator(".status.done").wait_for()
+    expect(page.locator(".status")).to_contain_text("2 of 2 methods done")
+
+
+@needs_chromium
+def test_a_failed_method_leaves_the_others(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]
+) -> None:
+    sentence = "There was not enough memory for this picture; try a smaller one."
+
+    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, mode=mode, align=align):
+            if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
+                yield Failed(event.method, sentence)
+            else:
+                yield event
+
+    monkeypatch.setattr(app, "events", events)
+    monkeypatch.setattr(app, "finished", Finished())
+    page = open_page()
+    fuse(page, *pair)
+    expect(tile(page, "mertens").locator(".place")).to_have_text(sentence)
+    expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
+    expect(page.locator(".status")).to_contain_text("1 of 2 methods done")
+
+
+def where(page: Page) -> tuple[float, float, float]:
+    """Zoom and offset in pixels, once they were found to be those of all tiles."""
+    script = "[...document.querySelectorAll('.tile .stage img')].map(i => new DOMMatrix(getComputedStyle(i).transform))"
+    found = page.evaluate(f"{script}.map(m => [m.a, m.e, m.f])")
+    assert all(one == pytest.approx(found[0], abs=0.1) for one in found)
+    return found[0]
+
+
+def scale(page: Page) -> float:
+    """The zoom of all tiles."""
+    return where(page)[0]
+
+
+@needs_chromium
+def test_zoom_and_pan_move_all_tiles(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    stage = tile(page, "mertens").locator(".stage")
+    stage.scroll_into_view_if_needed()
+    assert scale(page) == 1
+    box = stage.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("document.querySelector('#sheet [data-zoomed]')")
+    zoomed, x, y = where(page)
+    assert zoomed > 1.5
+    # The point under the pointer stayed: a quarter of the enlargement lies to the left and above.
+    assert x == pytest.approx(box["width"] / 4 * (1 - zoomed), abs=2)
+    assert y == pytest.approx(box["height"] / 4 * (1 - zoomed), abs=2)
+
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4 - 30, box["y"] + box["height"] / 4, steps=3)
+    page.mouse.up()
+    assert where(page)[1] == pytest.approx(x - 30, abs=2)
+
+    stage.dblclick()
+    assert scale(page) == 1
+    stage.dblclick()
+    expect(page.locator(".percent")).to_have_text("100 %")
+    page.locator(".grid").focus()
+    page.keyboard.press("+")
+    expect(page.locator(".percent")).to_have_text("125 %")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("-")
+    page.keyboard.press("f")
+    assert scale(page) == 1
+    page.get_by_role("button", name="One picture pixel").click()
+    expect(page.locator(".percent")).to_have_text("100 %")
+
+
+@needs_chromium
+def test_the_lossless_picture_is_shown_where_the_preview_is_too_small(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    image = tile(page, "mertens").locator("img")
+    image.scroll_into_view_if_needed()
+    page.locator(".grid").press("+")
+    page.locator(".grid").press("+")
+    assert (image.get_attribute("src") or "").endswith("mertens.png")
+
+
+@needs_chromium
+def test_hold_shows_a_source_in_that_tile(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+
+    def shown() -> list[str]:
+        return [Path(str(tile(page, name).locator("img").get_attribute("src"))).stem for name in METHODS]
+
+    button = tile(page, "mertens").get_by_role("button", name="Hold to see the under-exposed")
+    button.hover()
+    page.mouse.down()
+    assert shown() == ["under", "mertens-torch"]
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.mouse.up()
+    assert shown() == METHODS
+    tile(page, "mertens-torch").get_by_role("button", name="Hold to see the over-exposed").hover()
+    page.mouse.down()  # the focus leaves the other tile's button
+    assert shown() == ["mertens", "over"]
+    page.mouse.up()
+    assert shown() == METHODS
+    button.focus()
+    page.keyboard.down(" ")
+    assert shown() == ["under", "mertens-torch"]
+    page.keyboard.up(" ")
+    assert shown() == METHODS
+    page.locator(".grid").focus()
+    page.keyboard.down("o")
+    assert shown() == ["over", "over"]
+    page.keyboard.up("o")
+    assert shown() == METHODS
+
+
+@needs_chromium
+def test_slider_and_table(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    slider = page.locator("#slider img")
+    slider.first.scroll_into_view_if_needed()
+    assert [Path(str(image.get_attribute("src"))).name for image in slider.all()] == ["under.png", "mertens.png"]
+    page.locator("#right input").click()
+    page.get_by_role("option", name="Mertens (4-level port)").click()
+    expect(slider.nth(1)).to_have_attribute("src", ends("mertens-torch.png"))
+
+    table = page.locator("#table")
+    for metric in METRICS:
+        expect(table.get_by_text(views.titled(metric)).first).to_be_attached()
+    methods = table.locator(".body-cell.first-column")
+    titles = ["Mertens", "Mertens (4-level port)"]
+    for direction, order in (("ascending", titles), ("descending", titles[::-1])):
+        table.locator("th[title='Method']").first.hover()
+        table.locator("th[title='Method'] button").first.click()
+        page.get_by_role("menuitem", name=f"Sort {direction}").click()
+        expect(methods).to_have_text(order)
+
+
+def ends(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text) + "$")
+
+
+@needs_chromium
+def test_downloads(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    page = open_page()
+    fuse(page, *pair)
+    with page.expect_download() as download:
+        tile(page, "mertens").get_by_role("link", name="Download Fused with Mertens").click()
+    assert download.value.suggested_filename == "mertens.png"
+    downloaded = Path(download.value.path()).read_bytes()
+
+    save(fusion.fuse(*pair, method="mertens"), tmp_path / "api.png", bits=8)
+    assert downloaded == (tmp_path / "api.png").read_bytes()
+    assert main(["fuse", *map(str, pair), "-m", "mertens", "-o", str(tmp_path / "cli.png")]) == 0
+    assert downloaded == (tmp_path / "cli.png").read_bytes()
+
+    expect(page.locator("#csv")).to_be_enabled()
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    csv = Path(download.value.path()).read_text()
+    assert csv.startswith("method,seconds,ssim,")
+
+    with page.expect_download() as download:
+        page.locator("#zip").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        members = set(archive.namelist())
+        assert members >= {"under.png", "over.png", "mertens.png", "mertens-torch.png", "metrics.csv", "settings.json"}
+        assert members <= {*(f"{name}.png" for name in ("under-iat", "over-iat")), *members}
+        assert archive.read("mertens.png") == downloaded
+        assert archive.read("metrics.csv").decode() == csv
+        assert json.loads(archive.read("settings.json"))["methods"] == METHODS
+
+
+@needs_chromium
+def test_a_swapped_pair_is_put_right_and_said(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page()
+    fuse(page, pair[1], pair[0])
+    expect(page.locator(".status")).to_contain_text("The first picture was the brighter one")
+    means = page.evaluate(
+        """() => ["under", "over"].map(name => {
+            const canvas = document.createElement("canvas").getContext("2d");
+            canvas.drawImage(document.querySelector(`[data-name=${name}] img`), 0, 0, 1, 1);
+            return canvas.getImageData(0, 0, 1, 1).data[0];
+        })"""
+    )
+    assert means[0] < means[1]
+
+
+@needs_chromium
+def test_bad_pairs_give_sentences(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    page = open_page()
+    page.locator("#fuse").click()
+    expect(page.locator(".status.problem")).to_contain_text("Choose two photographs first")
+
+    save(load(pair[0]).photo[:, :-8], tmp_path / "shorter.png")
+    (tmp_path / "text.png").write_text("no picture")
+    for second, sentence in (
+        (pair[0], "The two pictures are identical"),
+        (tmp_path / "shorter.png", "The two pictures differ in size"),
+        (
+            tmp_path / "text.png",
+            "The second picture is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF",
+        ),
+    ):
+        page = open_page()
+        choose(page, pair[0], second)
+        page.locator("#fuse").click()
+        expect(page.locator(".status.problem")).to_contain_text(sentence, timeout=2000)
+        assert page.locator(".tile").count() == 0
+
+
+@needs_chromium
+def test_an_example_takes_one_click_and_is_remembered(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "finished", Finished())
+    page = open_page(theme="dark")
+    page.get_by_label("Mertens (4-level port)").uncheck()
+    page.get_by_role("button", name="Try the example Courtyard").click()
+    page.locator(".status.done").wait_for()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+
+    def never(*_: object) -> Iterator[Event]:
+        raise AssertionError("the run was made a second time")
+        yield
+
+    monkeypatch.setattr(app, "events", never)
+    page = open_page()
+    page.get_by_label("Mertens (4-level port)").uncheck()
+    page.get_by_role("button", name="Try the example Courtyard").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+
+
+@needs_chromium
+def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Open, pair: tuple[Path, Path]) -> None:
+    page = open_page(width=390, height=844)
+    wider = "document.documentElement.scrollWidth - innerWidth"
+    assert page.evaluate(wider) <= 0
+    fuse(page, *pair)
+    page.locator("#about button").click()
+    assert page.evaluate(wider) <= 0
+    nameless = """[...document.querySelectorAll('#sheet button, #sheet a, #strip button')]
+        .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim())).length"""
+    assert page.evaluate(nameless) == 0
+    assert page.evaluate("[...document.querySelectorAll('#sheet img')].filter(i => !i.alt).length") == 0
+
+
+@needs_chromium
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_nothing(
+    open_page: Open, gate: threading.Event, pair: tuple[Path, Path], width: int, theme: str
+) -> None:
+    def opened() -> Page:
+        page = open_page(width=width, theme=theme)
+        page.add_style_tag(content="* { transition: none !important }")  # or colours between two are looked at
+        for closed in ("Metrics", "Options of the methods", "About"):
+            page.get_by_role("button", name=closed).first.click()
+        page.locator(".described summary").click()
+        return page
+
+    page = opened()
+    page.locator("#fuse").click()
+    page.locator(".status.problem").wait_for()
+    assert findings(page) == []
+
+    choose(page, *pair)
+    page.locator("#fuse").click()
+    expect(tile(page, "mertens").locator("img")).to_be_visible()
+    expect(page.locator("#zip")).to_be_visible()
+    assert findings(page) == []  # one tile done, one waiting
+    page.locator("#stop").click()
+    page.locator(".tile.failed").wait_for()
+    assert findings(page) == []
+
+    gate.set()
+    page = opened()
+    fuse(page, *pair)
+    expect(page.locator("#zip")).to_be_enabled()
+    assert findings(page) == []
+    for tool in ("Difference", "Histogram", "Region", "Blind vote", "Weights"):
+        page.get_by_role("button", name=tool, exact=True).click()
+        assert findings(page) == []
+
+
+# Without a browser.
+
+
+def scored(name: str, seen: tuple[int, int] = (10, 10), **scores: float) -> Scored:
+    fused = Fused(method(name), torch.empty(0), 0.5, seen)
+    return Scored(fused, {m.name: scores.get(m.name, 1.0) for m in METRICS}, 0.1)
+
+
+def run_of(*outcomes: Scored, folder: Path = Path()) -> Run:
+    tiles = tuple(
+        Tile(one.method.name, one.method.title, state=State.DONE, fused=one.fused, scored=one) for one in outcomes
+    )
+    return Run(folder, tuple(one.method for one in outcomes), tiles, (2000, 3000), stage=Stage.DONE)
+
+
+def test_the_best_is_marked_in_the_metrics_own_direction() -> None:
+    run = run_of(scored("mertens", ssim=0.9, ce=1.5), scored("mertens-torch", ssim=0.8, ce=0.5))
+    chosen = [metric for metric in METRICS if metric.name in ("ssim", "ce", "vif")]
+    marks = [[score["best"] for score in one["scores"]] for one in views.sheet(run, chosen)["tiles"]]
+    assert marks == [[True, False, False], [False, True, False]]
+
+
+def test_nothing_is_best_alone() -> None:
+    run = run_of(scored("mertens"))
+    assert not any(score["best"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"])
+
+
+def test_the_sheet_holds_plain_values_only() -> None:
+    assert json.loads(json.dumps(views.sheet(run_of(scored("mertens")), METRICS)))
+
+
+def test_a_tile_says_what_its_network_saw() -> None:
+    whole, part = scored("mertens"), scored("pyramef", seen=(4, 5))
+    run = replace(run_of(whole, part), size=(10, 10))
+    tiles = views.sheet(run, METRICS)["tiles"]
+    assert [tile["reduced"] for tile in tiles] == ["", "network at 5 × 4"]
+
+
+def test_a_picture_is_shown_before_it_is_measured() -> None:
+    run = run_of(scored("mertens"))
+    run = replace(run, tiles=(replace(run.tiles[0], scored=None),))
+    assert {score["value"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"]} == {"…"}
+    assert not views.table(run, METRICS)
+
+
+def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
+    tmp_path: Path, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "AT_ONCE", 0)
+    runs = list(follow(compare(*pair, ["mertens", "meflut"]), [method("mertens"), method("meflut")], tmp_path))
+    assert len(runs[0].finished) == 2  # both photographs are shown as soon as they are read
+    last = runs[-1]
+    assert [tile.name for tile in last.finished] == ["under", "over", "under-iat", "over-iat", "mertens", "meflut"]
+    for shown in last.finished:
+        assert shown.picture
+        assert shown.picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_reduced_copy_for_the_metrics_is_said() -> None:
+    run = run_of(scored("mertens"))
+    assert any("1 megapixel." in note for note in views.status(run)["notes"])
+    assert not views.status(replace(run, size=(200, 300)))["notes"]
+
+
+def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
+    picture = tmp_path / "mertens.png"
+    picture.touch()
+    run = run_of(scored("mertens"), folder=tmp_path)
+    run = replace(run, tiles=(replace(run.tiles[0], picture=picture, preview=picture),))
+    finished = Finished(limit=1)
+    finished.put(("a",), run)
+    assert finished.get(("a",)) is run
+    picture.unlink()
+    assert finished.get(("a",)) is None
+    finished.put(("b",), run)
+    finished.put(("c",), run_of())
+    assert finished.get(("b",)) is None
+
+
+def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
+    finished = Finished()
+    finished.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=State.FAILED),)))
+    assert finished.get(("a",)) is None
+
+
+def test_runs_with_other_options_are_other_runs(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(app, "cache_folder", lambda: tmp_path)
+
+    def last(contrast: float) -> Run:
+        options = by_method([("mertens.contrast", contrast), ("pyramef.detail", 1.3)])
+        files = [str(path) for path in pair]
+        made = app.runs(files, ["mertens"], "auto", align=False, deghost=False, options=options, wanted=lambda: True)
+        run = list(made)[-1]
+        assert isinstance(run, Run)
+        return run
+
+    half, plain = last(0.5), last(1)
+    assert last(0.5) is half
+    assert plain is not half
+    assert half.options == {"mertens": {"contrast": 0.5}}
+    assert plain.options == {}  # of methods that are not among the chosen, options do not count
+
+
+def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() -> None:
+    handlers = {handler.api_name: handler for handler in app.demo.fns.values()}
+    public = {name: one.concurrency_id for name, one in handlers.items() if one.api_visibility == "public"}
+    assert set(public) == {"fuse", "compare", "metrics", "methods"}
+    assert public["fuse"] == public["compare"] == public["metrics"] == handlers["fuse_1"].concurrency_id
+    assert public["methods"] != public["fuse"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for folder in (app.PARTS, app.SHARED)
+        for path in sorted(folder.iterdir())
+        if path.suffix in {".html", ".css", ".js"}
+    ],
+)
+def test_no_part_of_the_page_comes_from_elsewhere(path: Path) -> None:
+    assert not re.search(r"(?:https?:|url\(|@import|src=\"/)", path.read_text())
+
+
+def test_no_sentence_can_become_a_program() -> None:
+    """Gradio evaluates a filled template as JavaScript's template literal."""
+    sentence = "It is called ${alert(1)}; rename it."
+    run = replace(run_of(scored("mertens")), notes=(sentence,))
+    failed = replace(run.tiles[0], state=State.FAILED, reason=sentence)
+    for shown in (
+        views.problem(sentence),
+        views.status(run),
+        views.sheet(replace(run, tiles=(failed,)), METRICS),
+    ):
+        assert "$" not in json.dumps(shown)
