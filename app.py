@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +40,7 @@ from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.io.image import check_count
 from fusion.methods import METHODS
-from fusion.methods.base import Mode, Options
+from fusion.methods.base import Options
 from fusion.metrics import BENCHMARK, METRICS
 from fusion.page import benchmark, bundle, examples, job_queue, server, texts, uploads, views
 from fusion.page.api import Api
@@ -48,7 +49,8 @@ from fusion.page.gallery import Finished, Run, Stage, follow, weighed
 from fusion.page.job_queue import Line, Place, Presses
 from fusion.page.presets import PRESETS, Preset
 from fusion.page.texts import Texts
-from fusion.pipeline import Event, by_method, compare, default_device, method, warm_up
+from fusion.pipeline import Event, Session, by_method, default_device, method_named
+from fusion.settings import Settings
 
 PARTS = Path(__file__).parent / "fusion" / "page" / "static"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
@@ -57,6 +59,7 @@ TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
 SLIDER_PIXELS = 4_000_000
 """The slider shows larger pictures reduced: it would hold two of them decoded."""
 
+session = Session()
 finished = Finished()
 line = Line(Path(os.environ["GRADIO_TEMP_DIR"]))
 presses = Presses()
@@ -67,7 +70,7 @@ i18n = gr.I18n(**texts.labels())
 # One request.
 
 
-def _gpu_seconds(_files: Sequence[str], methods: list[str], _mode: Mode, **_choices: Any) -> int:
+def _gpu_seconds(_files: Sequence[str], methods: list[str], _settings: Settings, **_choices: Any) -> int:
     return min(60, 10 + 4 * len(methods))
 
 
@@ -77,50 +80,32 @@ def _on_gpu(function: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[
 
 @_on_gpu
 def events(
-    files: Sequence[str],
-    methods: list[str],
-    mode: Mode,
-    *,
-    align: bool = True,
-    deghost: bool = False,
-    corrected: bool = True,
-    options: Mapping[str, Options] | None = None,
+    files: Sequence[str], methods: list[str], settings: Settings, *, show_corrected: bool = True
 ) -> Iterator[Event]:
     """All of `compare`: a second call for what needs no GPU would queue and fork again, which costs more than it saves.
 
     Writing and packing the pictures happens outside, where the events arrive.
     """
     check_count(len(files))
-    under, over, *more = files
-    ghosts = "remove" if deghost else "mark"
-    made = compare(
-        under, over, methods, more=more, align=align, ghosts=ghosts, mode=mode, corrected=corrected, options=options
-    )
-    yield from job_queue.admitted(made)
+    yield from job_queue.admitted(session.compare(files, methods, settings, show_corrected=show_corrected))
 
 
 def runs(
-    files: Sequence[str],
-    methods: list[str],
-    mode: Mode,
-    *,
-    align: bool,
-    deghost: bool,
-    options: Mapping[str, Options],
-    wanted: Callable[[], bool],
+    files: Sequence[str], methods: list[str], settings: Settings, *, wanted: Callable[[], bool]
 ) -> Iterator[Run | Place]:
     """The place in line, then the run after each event; or the whole run at once where it has been made before."""
-    options = {name: chosen for name, chosen in options.items() if name in methods}
-    key = finished.key(files, (*methods, mode, str(align), str(deghost), str(options)))
+    options = {name: chosen for name, chosen in settings.options.items() if name in methods}
+    settings = replace(settings, options=options)
+    key = finished.key(files, (*methods, str(settings)))
     if (known := finished.get(key)) is not None:
         yield known
         return
 
     def steps() -> Generator[Run, None, None]:
         run = None
-        chosen = [method(name) for name in methods]
-        made = events(files, methods, mode, align=align, deghost=deghost, options=options)
-        for run in follow(made, chosen, cache_folder(), examples.name_of(files), options):
+        chosen = [method_named(name) for name in methods]
+        made = events(files, methods, settings)
+        for run in follow(made, chosen, cache_folder(), examples.name_of(files), settings):
             yield run
         if run is not None:
             finished.put(key, run)
@@ -156,9 +141,9 @@ def fuse(
     align: bool,
     deghost: bool,
     request: gr.Request,
-    *settings: float,
+    *values: float,
 ) -> Iterator[Changes]:
-    """Yield what changes on the page, event by event; `settings` are the sliders' values."""
+    """Yield what changes on the page, event by event; `values` are those of the sliders."""
     text = spoken(request)
     files = uploads.chosen(under, over, several, originals)
     if not files:
@@ -172,11 +157,13 @@ def fuse(
     press = presses.new(request.session_hash, metrics)
     try:
         chosen = [method.name for method in METHODS if method.name in methods]
-        mode: Mode = "exact" if every_pixel else "auto"
-        options = by_method(zip(sliders, settings, strict=True))
-        made_runs = runs(
-            files, chosen, mode, align=align, deghost=deghost, options=options, wanted=press.wanted(visitor())
+        settings = Settings(
+            align=align,
+            ghosts="remove" if deghost else "mark",
+            mode="exact" if every_pixel else "auto",
+            options=by_method(zip(sliders, values, strict=True)),
         )
+        made_runs = runs(files, chosen, settings, wanted=press.wanted(visitor()))
         for made in made_runs:
             if isinstance(made, Place):
                 yield {status: views.waiting(made.number, text)}
@@ -255,7 +242,7 @@ def redraw(run: Run | None, metrics: list[str], request: gr.Request) -> dict[str
 def weigh(run: Run | None) -> tuple[Run | None, Any]:
     """The run with the methods' weight maps, which take a moment: made when a visitor first looks at them."""
     try:
-        made = run and weighed(run)
+        made = run and weighed(run, session)
     except FusionError as error:
         return None, views.problem(str(error))
     if made:
@@ -294,7 +281,7 @@ def arrive(request: gr.Request) -> Changes:
     if linked.problem:
         gr.Warning(linked.problem)
     shown: Changes = {
-        strip: examples.cards(cache_folder() / "thumbnails", linked.example, text),
+        strip: examples.cards(cache_folder() / "thumbnails", session.sandbox, linked.example, text),
         sheet: gr.update(text=text),
         table: gr.update(headers=views.table_headers(METRICS, text)),
     }
@@ -331,7 +318,7 @@ def show_upload(path: str | None, behind: dict[str, str]) -> tuple[str | None, d
     """What a slot shows of a file: a preview, where browsers cannot show it itself. Other files are forgotten."""
     preview, said = None, {}
     try:
-        preview = uploads.preview_of(path, cache_folder()) if path else None
+        preview = uploads.preview_of(path, cache_folder(), session.sandbox) if path else None
     except FusionError as error:
         said = views.problem(str(error))
     # Never `gr.skip`: Gradio would build the slot anew, and decode what is put into it.
@@ -554,7 +541,12 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(upload_dir.SWEPT
     }
 
     # Programs first: a handler of the page takes the name of its function, even though no program can call it.
-    api = Api(events, cache_folder(), lambda steps, methods: line.follow(steps, methods=methods, wanted=visitor()))
+    api = Api(
+        events,
+        cache_folder(),
+        session.sandbox,
+        lambda steps, methods: line.follow(steps, methods=methods, wanted=visitor()),
+    )
     for endpoint, limits in ((api.methods, {}), (api.fuse, lined), (api.compare, lined), (api.metrics, lined)):
         gr.api(endpoint, **limits)  # pyright: ignore[reportPrivateImportUsage]
 
@@ -626,7 +618,7 @@ def main() -> None:
     if options.report:
         os.environ[benchmark.REPORT] = options.report
     if not spaces:  # where a GPU is lent call by call, there is none to warm up
-        Thread(target=warm_up, daemon=True).start()
+        Thread(target=session.warm_up, daemon=True).start()
     server.log_plainly()
     upload_dir.settle(line.folder)
     launch = partial(demo.launch, server_name=options.host, server_port=options.port, **launch_settings())

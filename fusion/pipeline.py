@@ -1,30 +1,40 @@
-"""One request: a pair in, outcomes out, each as soon as it is ready. Knows no page and no terminal."""
+"""One request: exposures in, pictures and scores out, each as soon as it is ready. It knows no page and no terminal.
+
+A `Session` holds what requests share: loaded networks and the processes that decode files. `Session.prepare` reads,
+orders and registers the exposures of one scene and looks for things that moved; `Session.fuse` makes one method's
+picture of a scene, and `Session.compare` fuses and measures with several methods. `fuse` and `compare` open a session
+for one call.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from os import PathLike
-from typing import TypeAlias, TypeVar
+from threading import Lock
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fusion.errors import FusionError, ImageError
 from fusion.exposures.align import registered
-from fusion.exposures.ghosts import Ghosts, Handling, find_ghosts, without_ghosts
+from fusion.exposures.ghosts import Ghosts, find_ghosts, without_ghosts
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
+from fusion.io.sandbox import Sandbox
 from fusion.methods import METHODS
-from fusion.methods.base import Fuser, Method, Mode, Options, Progress, Settled
+from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer, forget_pair
 from fusion.runtime import cancel, memory
+from fusion.settings import DEFAULTS, Settings
 
 Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
 """A file, a photograph (3, H, W) from 0 to 1, or pixels (H, W, 3) of 8 or 16 bits."""
@@ -34,22 +44,41 @@ _T = TypeVar("_T")
 RETRIES = 3
 """How often a method that ran out of memory is tried again, with less each time."""
 
+_LOADED_NETWORKS = 32
+"""How many networks a session keeps: every method, and some with other options than their defaults."""
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
-    """The pair is read and registered; every metric is measured against these photographs."""
+class Scene:
+    """The exposures of one scene, ready to be fused. Metrics are measured against `pair`."""
 
     pair: ExposurePair
-    seconds: float = 0.0
+    """The exposures, read, ordered from dark to bright and, where that was asked for, registered."""
     ghosts: Ghosts | None = None
-    """Where the scene moved between the exposures, where that was looked for."""
+    """Where something moved between the exposures. None where nothing did, or nobody looked."""
+    still: ExposurePair | None = None
+    """The same exposures as if nothing had moved, where ghosts are to be removed."""
+    seconds: float = 0.0
+    """How long all this took."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was changed on the way in, for whoever asked."""
+        return self.pair.notes
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The exposures are ready."""
+
+    scene: Scene
 
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """IAT's correction of both photographs, recoloured for looking at. Networks read the lumas."""
+    """IAT's correction of the darkest and the brightest exposure, in colour. Networks read the lumas alone."""
 
     under: Photo
     over: Photo
@@ -65,34 +94,38 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """A method's photograph, and its time without loading."""
+    """A method's picture."""
 
     method: Method
     photo: Photo
     seconds: float
+    """How long the method took, without loading its network."""
     seen: tuple[int, int]
-    """Height and width of what its network saw: the photograph's, or a smaller copy's."""
-    note: str = ""
-    """What had to be done for want of memory, as a sentence; mostly nothing."""
+    """Height and width at which the network saw the exposures: their own, or a smaller copy's."""
+    notes: tuple[str, ...] = ()
+    """Sentences on how it was made, where that was not at full size or not at the first attempt."""
+    short_of_memory: bool = False
+    """Memory ran out, so that it was made in another way; the first note says how."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The scores of a method's photograph, by metric name, and the time it took to measure them."""
+    """A method's picture has been measured."""
 
     fused: Fused
     scores: dict[str, float]
+    """Values by the metrics' names."""
     seconds: float
 
     @property
     def method(self) -> Method:
-        """Whose photograph it is."""
+        """The method whose picture was measured."""
         return self.fused.method
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A method gave nothing; `reason` is a sentence for the visitor."""
+    """A method gave no picture; `reason` is a sentence for the visitor."""
 
     method: Method
     reason: str
@@ -101,60 +134,256 @@ class Failed:
 Event: TypeAlias = Loaded | Corrected | Running | Fused | Scored | Failed
 
 
-def compare(
-    under: Source,
-    over: Source,
-    methods: Sequence[str] | None = None,
-    *,
-    more: Sequence[Source] = (),
-    align: bool = True,
-    ghosts: Handling = "mark",
-    metrics: Sequence[Metric] = METRICS,
-    device: str | None = None,
-    scored_pixels: int | None = SCORED_PIXELS,
-    corrected: bool = True,
-    mode: Mode = "auto",
-    options: Mapping[str, Options] | None = None,
-) -> Iterator[Event]:
-    """Fuse a pair with several methods: `Loaded`, `Corrected`, then for each method `Running`, `Fused` and `Scored`.
+class Session:
+    """Networks and decoding processes that several requests share. Use it as a context manager, or call `close`.
 
-    `more` are further exposures of the scene, up to nine in all; all may come in any order. With `align`, hand-held
-    ones are registered first. Where they show different things, `ghosts` says what is done. `methods` are names, in any
-    order; None takes all that are available. A method that fails gives `Failed` and stops nothing else. `corrected`
-    False leaves `Corrected` out. `options` are each method's own, by its name. Raises `ImageError` for a pair that
-    cannot be used, `NotEnoughMemoryError` for one too large for this computer and `FusionError` for an unknown method
-    or option, before anything runs.
+    A session may be used by several threads as far as reading files goes, and fuses for one thread at a time.
+
+    >>> with Session() as session:
+    ...     dark = torch.rand(3, 32, 48) / 2
+    ...     scene = session.prepare([dark, dark + 0.4], Settings(align=False))
+    ...     session.fuse(scene, "mertens").photo.shape
+    torch.Size([3, 32, 48])
     """
-    memory.reuse_freed_memory()
-    chosen = [m for m in METHODS if not m.unavailable] if methods is None else [method(name) for name in methods]
-    settled = {name: method(name).settled(choices) for name, choices in (options or {}).items()}
-    start = time.perf_counter()
-    with memory.said():
-        pair = _pair(under, over, *more, align=align)
-        pair, moved = (pair, None) if ghosts == "ignore" else _marked(pair, ghosts)
-    yield Loaded(pair, time.perf_counter() - start, moved)
 
-    place = device or default_device()
-    lumas: Lumas | None = None
-    if corrected or any(m.enhanced for m in chosen):
+    def __init__(self, device: str | None = None) -> None:
+        """Use `device`, "cpu" or "cuda"; None takes a GPU where there is one."""
+        self.device = device or default_device()
+        self.sandbox = Sandbox()
+        self._loading = Lock()  # the page draws weight maps while it fuses
+        self._fusers: LRUCache[tuple[object, ...], Fuser] = LRUCache(_LOADED_NETWORKS)
+        self._correctors: dict[str, Corrector] = {}
+        memory.reuse_freed_memory()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding processes and let go of the networks. The session starts new ones if it is used again."""
+        self.sandbox.close()
+        self._fusers.clear()
+        self._correctors.clear()
+
+    def prepare(self, sources: Sequence[Source] | ExposurePair, settings: Settings = DEFAULTS) -> Scene:
+        """Read two to nine exposures in any order, register them, and look for things that moved between them.
+
+        `sources` are files, or pictures in memory, or exposures that are loaded already. Raises `ImageError` for
+        exposures that cannot be used together and `NotEnoughMemoryError` where they are too large for this computer.
+        """
+        start = time.perf_counter()
+        with memory.said():
+            pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
+            if settings.align:
+                pair = registered(pair).pair
+            ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
+            if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
+                return Scene(pair, seconds=time.perf_counter() - start)
+            remove = settings.ghosts == "remove"
+            pair = replace(pair, notes=(*pair.notes, _ghost_note(ghosts, removed=remove)))
+            still = without_ghosts(pair, ghosts) if remove else None
+        return Scene(pair, ghosts, still, time.perf_counter() - start)
+
+    def fuse(
+        self,
+        scene: Scene,
+        method: str = "pyramef",
+        settings: Settings = DEFAULTS,
+        *,
+        lumas: Lumas | None = None,
+        progress: Progress | None = None,
+    ) -> Fused:
+        """One method's picture of a scene.
+
+        `lumas` are IAT's corrections of the darkest and the brightest exposure, where they are known already.
+        `progress` is called with the share of the work that is done, 0 to 1.
+
+        Raises `FusionError` for an unknown method or option, `WeightsError` for a method without usable weights, and
+        `NotEnoughMemoryError` where smaller tiles, the processor and a smaller copy do not help either.
+        """
+        with memory.said():
+            fuser = self._fuser(method_named(method), settings)
+            start = time.perf_counter()
+            made = self._picture(fuser, scene, lumas, settings.mode, progress)
+            seconds = time.perf_counter() - start
+        notes = tuple(filter(None, (made.note, _copy_note(made.seen, scene.pair.size))))
+        return Fused(fuser.method, made.photo, seconds, made.seen, notes, short_of_memory=bool(made.note))
+
+    def compare(
+        self,
+        sources: Sequence[Source] | ExposurePair,
+        methods: Sequence[str] | None = None,
+        settings: Settings = DEFAULTS,
+        *,
+        metrics: Sequence[Metric] | None = None,
+        scored_pixels: int | None = SCORED_PIXELS,
+        show_corrected: bool = True,
+    ) -> Iterator[Event]:
+        """Fuse exposures with several methods and measure each picture.
+
+        Yields `Loaded`; `Corrected`, unless `show_corrected` is False; then `Running`, `Fused` and `Scored` for each
+        method, or `Failed`, which stops nothing else. `methods` are names, in any order; None takes all that are
+        available. `metrics` is None for those that the page shows. Pictures of more than `scored_pixels` pixels are
+        measured on a copy of that size; None measures them at full size.
+
+        Raises `ImageError`, `NotEnoughMemoryError` and `FusionError` as `prepare` and `fuse` do, before any event.
+        """
+        chosen = _available() if methods is None else [method_named(name) for name in methods]
+        for name, options in settings.options.items():
+            method_named(name).settled(options)
+        scene = self.prepare(sources, settings)
+        yield Loaded(scene)
+        lumas = None
+        if show_corrected or any(method.enhanced for method in chosen):
+            try:
+                start = time.perf_counter()
+                with memory.said():
+                    lumas = self._corrected(scene.pair)
+                    seconds = time.perf_counter() - start
+                    shown = recolour_pair(scene.pair, lumas) if show_corrected else None
+                if shown:
+                    yield Corrected(*shown, seconds)
+            except FusionError as error:
+                _log.warning("no exposure correction: %s", error)
+        scorer = Scorer(scene.pair, METRICS if metrics is None else metrics, limit=scored_pixels)
         try:
+            for method in chosen:
+                yield Running(method)
+                yield from self._outcome(method, scene, lumas, scorer, settings)
+        finally:
+            forget_pair()
+
+    def weight_maps(self, pair: ExposurePair, method: str, settings: Settings = DEFAULTS) -> Tensor:
+        """How much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright, sum 1.
+
+        They are as large as what the method sees in this mode. Where a method for two fuses more, half by half, they
+        are the products of its steps' maps. Raises `FusionError` for a method that does not blend by weight maps, and
+        where `fuse` does.
+        """
+        fuser = self._fuser(method_named(method), settings)
+        if fuser.method.many:
+            return fuser.weight_maps(pair, mode=settings.mode)
+
+        def maps(frames: Sequence[Photo]) -> Tensor:
+            if len(frames) == 1:
+                return torch.ones(1, 1, 1, 1)
+            parts = halves(frames)
+            dark, bright = (self._by_halves(fuser, half, settings.mode, lambda: None).photo for half in parts)
+            shares = fuser.weight_maps(ExposurePair(dark, bright), mode=settings.mode)
+            return torch.cat([share * maps(half) for share, half in zip(shares, parts, strict=True)])
+
+        return maps(pair.frames)
+
+    def seen(self, method: str, height: int, width: int, settings: Settings = DEFAULTS) -> tuple[int, int]:
+        """Height and width at which a method's network would see two exposures of this size."""
+        return self._fuser(method_named(method), settings).seen(height, width, settings.mode)
+
+    def warm_up(self) -> None:
+        """Run every available method once on a small pair, so that nobody waits for loading and compiling later."""
+        light = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+        for _ in self.compare([light / 4, (1 + light) / 2], metrics=()):
+            pass
+        memory.release()
+
+    def _read(self, sources: Sequence[Source]) -> ExposurePair:
+        files = [isinstance(source, (str, PathLike)) for source in sources]
+        if any(files) and not all(files):
+            raise ImageError("Give files or pictures, not some of each.")
+        if all(files):
+            return load_pair(*sources, sandbox=self.sandbox)  # pyright: ignore[reportArgumentType]
+        return as_pair(*sources)  # pyright: ignore[reportArgumentType]
+
+    def _outcome(
+        self, method: Method, scene: Scene, lumas: Lumas | None, scorer: Scorer, settings: Settings
+    ) -> Iterator[Fused | Scored | Failed]:
+        """One method's events once it has begun; whatever goes wrong concerns this method alone."""
+        try:
+            if method.enhanced and lumas is None:
+                raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
+            fused = self.fuse(scene, method.name, settings, lumas=lumas)
+            yield fused
+            cancel.check()
             start = time.perf_counter()
             with memory.said():
-                lumas = _corrected(pair, place)
-                seconds = time.perf_counter() - start
-                shown = recolour_pair(pair, lumas) if corrected else None
-            if shown:
-                yield Corrected(*shown, seconds)
+                scores = scorer(fused.photo)
+            yield Scored(fused, scores, time.perf_counter() - start)
         except FusionError as error:
-            _log.warning("no exposure correction: %s", error)
+            yield Failed(method, str(error))
+        except Exception:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
+            _log.exception("%s failed", method.name)
+            yield Failed(method, f"{method.title} stopped because of a defect in this program; its log says more.")
 
-    scorer = Scorer(pair, metrics, limit=scored_pixels)
-    still = _Still.of(pair, moved) if moved and ghosts == "remove" else None
-    try:
-        for m in chosen:
-            yield from _outcome(m, settled.get(m.name, ()), pair, lumas, place, scorer, mode, still)
-    finally:
-        forget_pair()
+    def _picture(self, fuser: Fuser, scene: Scene, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:
+        """The picture of a scene; where ghosts are removed, the places that moved are from a second one."""
+        plain = self._of_exposures(fuser, scene.pair, lumas, mode, progress)
+        if not (scene.still and scene.ghosts):
+            return plain
+        still = self._of_exposures(fuser, scene.still, None, mode, None)
+        return _Made(torch.lerp(plain.photo, still.photo, scene.ghosts.mask), *_worse(plain, still))
+
+    def _of_exposures(
+        self,
+        fuser: Fuser,
+        pair: ExposurePair,
+        lumas: Lumas | None = None,
+        mode: Mode = "auto",
+        progress: Progress | None = None,
+    ) -> _Made:
+        """The picture of two exposures or more.
+
+        A method for two makes one picture of the darker half of more, one of the brighter half, and the result of
+        these, in whatever order they came: so each exposure goes through few fusions, and all through about as many.
+        """
+        cancel.check()
+        if not pair.between or fuser.method.many:
+            if fuser.method.enhanced and lumas is None:
+                lumas = self._corrected(pair)
+            return _tried(fuser, pair, lumas, mode, progress)
+        steps = len(pair.frames) - 1
+        shares = ((done + 1) / steps for done in range(steps))
+        return self._by_halves(fuser, pair.frames, mode, lambda: progress(next(shares)) if progress else None)
+
+    def _by_halves(self, fuser: Fuser, frames: Sequence[Photo], mode: Mode, done: Callable[[], None]) -> _Made:
+        """What a method for two makes of one exposure or more; `done` is called after each fusion."""
+        if len(frames) == 1:
+            return _Made(frames[0], (frames[0].shape[-2], frames[0].shape[-1]))
+        dark, bright = (self._by_halves(fuser, half, mode, done) for half in halves(frames))
+        made = self._of_exposures(fuser, ExposurePair(dark.photo, bright.photo), mode=mode)
+        done()
+        return _Made(made.photo, *_worse(dark, bright, made))
+
+    def _fuser(self, method: Method, settings: Settings) -> Fuser:
+        """The method, loaded once for each choice of its options."""
+        options = method.settled(settings.options_of(method.name))
+
+        def loaded(device: str) -> Fuser:
+            key = (method.name, device, options, settings.memory_mb)
+            with self._loading:
+                if (fuser := self._fusers.get(key)) is None:
+                    made = Fuser(method, device, options=dict(options), memory_mb=settings.memory_mb)
+                    fuser = self._fusers[key] = made
+            return fuser
+
+        return self._or_on_cpu(loaded)
+
+    def _corrected(self, pair: ExposurePair) -> Lumas:
+        def corrected(device: str) -> Lumas:
+            if device not in self._correctors:
+                self._correctors[device] = Corrector(device)
+            return enhance(pair, self._correctors[device])
+
+        return self._or_on_cpu(corrected)
+
+    def _or_on_cpu(self, make: Callable[[str], _T]) -> _T:
+        """`make` on the session's device, or on the processor where something else fills the GPU."""
+        try:
+            return make(self.device)
+        except Exception as error:
+            if self.device == "cpu" or not memory.ran_out(error):
+                raise
+        return make("cpu")
 
 
 def fuse(
@@ -163,207 +392,130 @@ def fuse(
     method: str = "pyramef",
     *,
     more: Sequence[Source] = (),
-    align: bool = True,
-    ghosts: Handling = "ignore",
+    settings: Settings = DEFAULTS,
     device: str | None = None,
-    mode: Mode = "auto",
-    options: Options | None = None,
     progress: Progress | None = None,
+    **choices: Any,
 ) -> Photo:
-    """The photograph, (3, H, W) from 0 to 1, that one method makes of a pair and, where there are, of `more` exposures.
+    """Fuse two to nine exposures of one scene into one photograph, (3, H, W), sRGB, 0 to 1.
 
-    With `align`, hand-held exposures are registered first, and cropped to what all of them show; where `ghosts` is
-    "remove", what moved between them is taken out. `options` are what the method's `Method.options` declare.
+    Exposures are files, photographs (3, H, W) from 0 to 1, or pixels (H, W, 3) of 8 or 16 bits; they may come in any
+    order, `more` after the first two. `method` is a name that `python -m fusion methods` lists. `choices` are fields of
+    `Settings`, such as `align=False` or `ghosts="remove"`, and change `settings`. `device` is "cpu" or "cuda"; None
+    takes a GPU where there is one. `progress` is called with the share of the work that is done, 0 to 1. What was done
+    on the way is said by the logger `fusion.pipeline`, as warnings.
 
-    Raises `ImageError` for a pair that cannot be used, `FusionError` for an unknown method or option, `WeightsError`
-    for a method without usable weights, `NotEnoughMemoryError` where smaller tiles, the CPU and a smaller copy do not
-    help either.
+    Raises `ImageError` for exposures that cannot be used, `FusionError` for an unknown method, option or choice,
+    `WeightsError` for a method without usable weights, and `NotEnoughMemoryError` where memory does not suffice.
+    For many scenes, open a `Session`: it loads each network once.
+
+    >>> import fusion
+    >>> fusion.fuse("examples/desk/under.png", "examples/desk/over.png", "mertens").shape
+    torch.Size([3, 512, 768])
     """
-    with memory.said():
-        pair = _pair(under, over, *more, align=align)
-    return fuse_pair(pair, method, ghosts=ghosts, device=device, mode=mode, options=options, progress=progress)
+    chosen = replace(settings, **choices)
+    with Session(device) as session:
+        scene = session.prepare((under, over, *more), chosen)
+        fused = session.fuse(scene, method, chosen, progress=progress)
+    for note in (*scene.notes, *fused.notes):
+        _log.warning("%s", note)
+    return fused.photo
 
 
-def fuse_pair(
-    pair: ExposurePair,
-    name: str,
-    *,
-    ghosts: Handling = "ignore",
-    device: str | None = None,
-    mode: Mode = "auto",
-    options: Options | None = None,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = _log.warning,
-) -> Photo:
-    """`fuse` for a pair that is loaded. `say` hears what had to be done for want of memory, as a sentence."""
-    memory.reuse_freed_memory()
-    place = device or default_device()
-    fuser = _loaded(name, place, method(name).settled(options or {}))
-    with memory.said():
-        moved = find_ghosts(pair) if ghosts == "remove" else None
-        still = _Still.of(pair, moved) if moved else None
-        made = _fused(fuser, pair, place, mode=mode, progress=progress, still=still)
-    if made.note:
-        say(made.note)
-    return made.photo
+def fuse_pair(pair: ExposurePair, method: str = "pyramef", *, device: str | None = None, **choices: Any) -> Photo:
+    """Fuse exposures that are loaded, without registering them or looking for ghosts unless `choices` ask for it.
 
-
-def weight_maps(
-    pair: ExposurePair,
-    name: str,
-    *,
-    device: str | None = None,
-    mode: Mode = "auto",
-    options: Options | None = None,
-) -> Tensor:
-    """What each exposure counts in each pixel of a method's picture: (N, 1, h, w) from dark to bright, of sum 1.
-
-    They are as large as what the method sees in this mode. Where a method for two fuses more, half by half, they are
-    the products of its steps' maps. Raises `FusionError` for a method that does not blend by weight maps, and where
-    `fuse_pair` does.
+    Everything else is as for `fuse`.
     """
-    place = device or default_device()
-    fuser = _loaded(name, place, method(name).settled(options or {}))
-    if fuser.method.many:
-        return fuser.weight_maps(pair, mode=mode)
-
-    def maps(frames: Sequence[Photo]) -> Tensor:
-        if len(frames) == 1:
-            return torch.ones(1, 1, 1, 1)
-        parts = halves(frames)
-        dark, bright = (_by_halves(fuser, half, place, mode, lambda: None).photo for half in parts)
-        shares = fuser.weight_maps(ExposurePair(dark, bright), mode=mode)
-        return torch.cat([share * maps(half) for share, half in zip(shares, parts, strict=True)])
-
-    return maps(pair.frames)
+    settings = replace(Settings(align=False, ghosts="ignore"), **choices)
+    with Session(device) as session:
+        return session.fuse(session.prepare(pair, settings), method, settings).photo
 
 
-def seen(name: str, height: int, width: int, *, device: str | None = None, mode: Mode = "auto") -> tuple[int, int]:
-    """Height and width of what a method's network would see of a pair of this size."""
-    return _loaded(method(name).name, device or default_device()).seen(height, width, mode)
+def compare(
+    under: Source,
+    over: Source,
+    methods: Sequence[str] | None = None,
+    *,
+    more: Sequence[Source] = (),
+    settings: Settings = DEFAULTS,
+    device: str | None = None,
+    metrics: Sequence[Metric] | None = None,
+    scored_pixels: int | None = SCORED_PIXELS,
+    show_corrected: bool = True,
+    **choices: Any,
+) -> Iterator[Event]:
+    """Fuse two to nine exposures of one scene with several methods, and measure each picture, one event at a time.
+
+    Exposures, `settings`, `choices` and `device` are those of `fuse`; `methods` are names, in any order, and None takes
+    all that are available. Events and the other arguments are those of `Session.compare`, as are the errors raised.
+
+    >>> import fusion
+    >>> for event in fusion.compare("examples/desk/under.png", "examples/desk/over.png", ["mertens"]):
+    ...     print(type(event).__name__)
+    Loaded
+    Corrected
+    Running
+    Fused
+    Scored
+    """
+    with Session(device) as session:
+        yield from session.compare(
+            (under, over, *more),
+            methods,
+            replace(settings, **choices),
+            metrics=metrics,
+            scored_pixels=scored_pixels,
+            show_corrected=show_corrected,
+        )
 
 
-def warm_up(device: str | None = None) -> None:
-    """Run every available method once on a small pair: what must be loaded or compiled is, before anyone waits."""
-    scene = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    for _ in compare(scene / 4, (1 + scene) / 2, device=device, metrics=()):
-        pass
-    memory.release()
-
-
-def method(name: str) -> Method:
+def method_named(name: str) -> Method:
     """The method called `name`. Raises `FusionError` that lists the names there are."""
-    for m in METHODS:
-        if m.name == name:
-            return m
+    for method in METHODS:
+        if method.name == name:
+            return method
     raise FusionError(f"There is no method called {name}; choose from {', '.join(m.name for m in METHODS)}.")
 
 
-def by_method(settings: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
-    """Values of `METHOD.OPTION` as `compare` takes them, without those at their default, so equal for equal results.
+def by_method(values: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
+    """Values that are named `METHOD.OPTION`, as `Settings.options` takes them, without those at their defaults.
 
     Raises `FusionError` for a method or an option that there is not, and for a value out of range.
+
+    >>> by_method([("mertens.contrast", 0.5), ("mertens.sigma", 0.2)])
+    {'mertens': {'contrast': 0.5}}
     """
     options: dict[str, dict[str, float]] = {}
-    for setting, value in settings:
+    for setting, value in values:
         name, _, option = setting.partition(".")
         options.setdefault(name, {})[option] = value
-    settled = {name: dict(method(name).settled(chosen)) for name, chosen in options.items()}
+    settled = {name: dict(method_named(name).settled(chosen)) for name, chosen in options.items()}
     return {name: chosen for name, chosen in settled.items() if chosen}
 
 
 def default_device() -> str:
-    """cuda where there is one, else cpu."""
+    """The device that is used where none is named: "cuda" where there is a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _outcome(
-    m: Method,
-    options: Settled,
-    pair: ExposurePair,
-    lumas: Lumas | None,
-    device: str,
-    scorer: Scorer,
-    mode: Mode,
-    still: _Still | None,
-) -> Iterator[Running | Fused | Scored | Failed]:
-    """One method's events; whatever goes wrong concerns this method alone."""
-    yield Running(m)
-    try:
-        if m.enhanced and lumas is None:
-            raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
-        with memory.said():
-            fuser = _loaded(m.name, device, options)
-            start = time.perf_counter()
-            made = _fused(fuser, pair, device, lumas, mode=mode, still=still)
-            fused = Fused(m, made.photo, time.perf_counter() - start, made.seen, made.note)
-        yield fused
-        cancel.check()
-        start = time.perf_counter()
-        with memory.said():
-            scores = scorer(fused.photo)
-        yield Scored(fused, scores, time.perf_counter() - start)
-    except FusionError as error:
-        yield Failed(m, str(error))
-    except Exception:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
-        _log.exception("%s failed", m.name)
-        yield Failed(m, f"{m.title} stopped because of a defect in this program; its log says more.")
+def halves(frames: Sequence[Photo]) -> tuple[Sequence[Photo], Sequence[Photo]]:
+    """The darker half of the exposures and the brighter one, which has the one in the middle."""
+    middle = len(frames) // 2
+    return frames[:middle], frames[middle:]
+
+
+def _available() -> list[Method]:
+    return [method for method in METHODS if not method.unavailable]
 
 
 @dataclass(frozen=True, eq=False)
 class _Made:
-    """What `Fused` tells of a photograph."""
+    """A picture, and what `Fused` tells of it."""
 
     photo: Photo
     seen: tuple[int, int]
     note: str = ""
-
-
-def _fused(
-    fuser: Fuser,
-    pair: ExposurePair,
-    device: str,
-    lumas: Lumas | None = None,
-    *,
-    mode: Mode,
-    progress: Progress | None = None,
-    still: _Still | None = None,
-) -> _Made:
-    """The photograph of two exposures or more; `lumas` are what IAT made of the two, where that is known.
-
-    With `still`, places that moved are of a second photograph, of a pair in which they did not.
-
-    A method for two makes one picture of the darker half of more, one of the brighter half, and the result of these, in
-    whatever order they came: so each exposure goes through few fusions, and all through about as many.
-    """
-    cancel.check()
-    if still:
-        plain = _fused(fuser, pair, device, lumas, mode=mode)
-        other = _fused(fuser, still.pair, device, mode=mode)
-        return _Made(torch.lerp(plain.photo, other.photo, still.mask), *_worse(plain, other))
-    if not pair.between or fuser.method.many:
-        if fuser.method.enhanced and lumas is None:
-            lumas = _corrected(pair, device)
-        return _tried(fuser, pair, lumas, mode, progress)
-    steps = len(pair.frames) - 1
-    shares = ((done + 1) / steps for done in range(steps))
-    return _by_halves(fuser, pair.frames, device, mode, lambda: progress(next(shares)) if progress else None)
-
-
-def _by_halves(fuser: Fuser, frames: Sequence[Photo], device: str, mode: Mode, done: Callable[[], None]) -> _Made:
-    """The photograph that a method for two makes of one exposure or more; `done` is called after each fusion."""
-    if len(frames) == 1:
-        return _Made(frames[0], (frames[0].shape[-2], frames[0].shape[-1]))
-    dark, bright = (_by_halves(fuser, half, device, mode, done) for half in halves(frames))
-    made = _fused(fuser, ExposurePair(dark.photo, bright.photo), device, mode=mode)
-    done()
-    return _Made(made.photo, *_worse(dark, bright, made))
-
-
-def halves(frames: Sequence[Photo]) -> tuple[Sequence[Photo], Sequence[Photo]]:
-    """The darker half and the brighter one, which has the one in the middle."""
-    middle = len(frames) // 2
-    return frames[:middle], frames[middle:]
 
 
 def _worse(*parts: _Made) -> tuple[tuple[int, int], str]:
@@ -372,12 +524,12 @@ def _worse(*parts: _Made) -> tuple[tuple[int, int], str]:
 
 
 def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:
-    """What a method makes of two exposures, with less and less where memory runs out."""
+    """What a method makes of the exposures, with less and less at once where memory runs out."""
     first, left = fuser, RETRIES
     while True:
         seen = fuser.seen(*pair.size, mode, len(pair.frames))  # before there is less memory
         try:
-            return _Made(fuser(pair, lumas, mode=mode, progress=progress), seen, _note(first, fuser))
+            return _Made(fuser(pair, lumas, mode=mode, progress=progress), seen, _memory_note(first, fuser))
         except Exception as error:
             if not left or not memory.ran_out(error):
                 raise
@@ -386,7 +538,7 @@ def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, pr
         fuser, left = fuser.thriftier(), left - 1
 
 
-def _note(first: Fuser, fuser: Fuser) -> str:
+def _memory_note(first: Fuser, fuser: Fuser) -> str:
     if fuser is first:
         return ""
     if fuser.device != first.device:
@@ -396,61 +548,13 @@ def _note(first: Fuser, fuser: Fuser) -> str:
     return "Memory ran out, so this was fused again, with less at once."
 
 
-@dataclass(frozen=True, eq=False)
-class _Still:
-    """A pair in which nothing moved, and where it is to be used: made once for all methods."""
-
-    pair: ExposurePair
-    mask: Tensor
-
-    @staticmethod
-    def of(pair: ExposurePair, ghosts: Ghosts) -> _Still:
-        """Of a pair in which something did."""
-        return _Still(without_ghosts(pair, ghosts), ghosts.mask)
+def _copy_note(seen: tuple[int, int], size: tuple[int, int]) -> str:
+    if seen == size:
+        return ""
+    height, width = seen
+    return f"The result was computed on a copy of {width} × {height} pixels and carried to full size."
 
 
-def _loaded(name: str, device: str, options: Settled = ()) -> Fuser:
-    return _or_on_cpu(lambda place: _fuser(name, place, options), device)
-
-
-def _corrected(pair: ExposurePair, device: str) -> Lumas:
-    return _or_on_cpu(lambda place: enhance(pair, _corrector(place)), device)
-
-
-def _or_on_cpu(make: Callable[[str], _T], device: str) -> _T:
-    """`make(device)`, or on the CPU where something else fills the GPU."""
-    try:
-        return make(device)
-    except Exception as error:
-        if device == "cpu" or not memory.ran_out(error):
-            raise
-    return make("cpu")
-
-
-@lru_cache(maxsize=32)
-def _fuser(name: str, device: str, options: Settled = ()) -> Fuser:
-    """Loaded once, shared by all callers: networks in inference hold no state."""
-    return Fuser(method(name), device, options=dict(options))
-
-
-@lru_cache(maxsize=4)
-def _corrector(device: str) -> Corrector:
-    return Corrector(device)
-
-
-def _marked(pair: ExposurePair, handling: Handling) -> tuple[ExposurePair, Ghosts | None]:
-    """Where the exposures show different things, and the pair with a note on it."""
-    moved = find_ghosts(pair)
-    if moved is None or (handling == "mark" and not moved.certain):
-        return pair, None
-    note = f"Something moved between the exposures, in {100 * moved.share:.1f} % of the picture"
-    what = "there the best exposed photograph was taken" if handling == "remove" else "it may show twice"
-    return replace(pair, notes=(*pair.notes, f"{note}; {what}.")), moved
-
-
-def _pair(*sources: Source, align: bool) -> ExposurePair:
-    files = [isinstance(source, (str, PathLike)) for source in sources]
-    if any(files) and not all(files):
-        raise ImageError("Give files or pictures, not some of each.")
-    pair = (load_pair if all(files) else as_pair)(*sources)  # pyright: ignore[reportArgumentType]
-    return registered(pair).pair if align else pair
+def _ghost_note(ghosts: Ghosts, *, removed: bool) -> str:
+    where = f"Something moved between the exposures, in {100 * ghosts.share:.1f} % of the picture"
+    return f"{where}; it was taken from one exposure." if removed else f"{where}; it may show twice."

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from fusion.io.image import load, save
+from fusion.io.image import save
+from tests.shared_session import load
 
 if TYPE_CHECKING:  # only the tests of the page need a browser
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize

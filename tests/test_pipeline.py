@@ -12,14 +12,16 @@ import torch
 import fusion
 from fusion import pipeline
 from fusion.errors import FusionError, ImageError
-from fusion.io.image import ExposurePair, Photo, as_pair, load_pair, to_uint8
+from fusion.io.image import ExposurePair, Photo, as_pair, to_uint8
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Method
 from fusion.methods.iat import Corrector, enhance
 from fusion.methods.mertens import exposure_fusion
 from fusion.metrics import vif
-from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
+from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, Session, compare
 from fusion.runtime import weights
+from fusion.settings import Settings
+from tests.shared_session import load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -158,9 +160,22 @@ def test_a_fused_picture_is_a_tensor_like_others(name: str) -> None:
     assert fused.requires_grad_().is_leaf
 
 
-def test_fusers_are_loaded_once() -> None:
-    loaded = pipeline._fuser("mertens", "cpu")  # pyright: ignore[reportPrivateUsage]
-    assert pipeline._fuser("mertens", "cpu") is loaded  # pyright: ignore[reportPrivateUsage]
+def test_fusers_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one session; another choice of options is another fuser."""
+    loaded: list[str] = []
+
+    def noted(method: Method, *_: object, **__: object) -> Fuser:
+        loaded.append(method.name)
+        return Fuser(method)
+
+    monkeypatch.setattr(pipeline, "Fuser", noted)
+    frames = exposures(-2, 1)
+    with Session("cpu") as session:
+        scene = session.prepare(frames, Settings(align=False))
+        for _ in range(2):
+            session.fuse(scene, "mertens")
+        session.fuse(scene, "mertens", Settings(options={"mertens": {"contrast": 0.0}}))
+    assert loaded == ["mertens", "mertens"]
 
 
 # More than two exposures.
@@ -212,7 +227,7 @@ def test_methods_for_many_see_all_exposures_at_once() -> None:
     burst = torch.stack(frames)
     expected = {"mertens": exposure_fusion(burst), "mertens-torch": exposure_fusion(burst, variant="torch")}
     for name, fused in expected.items():
-        assert pipeline.method(name).many
+        assert pipeline.method_named(name).many
         ours = fusion.fuse(frames[2], frames[0], name, more=[frames[3], frames[1]], align=False)
         assert torch.equal(ours, fused)
 

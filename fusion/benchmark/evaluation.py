@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusion.errors import ImageError
 from fusion.io.image import ExposurePair, Photo, load, load_pair, to_uint8
+from fusion.io.sandbox import Sandbox
 from fusion.methods.base import Method
 from fusion.methods.iat import IAT
 from fusion.metrics import BENCHMARK
@@ -28,13 +29,15 @@ def measure(
     metrics: Sequence[Metric] = BENCHMARK,
     *,
     limit: int | None = None,
+    sandbox: Sandbox | None = None,
 ) -> dict[str, float]:
     """Each metric of a fused picture against its sources, three files, by its name; `limit` is `Scorer`'s.
 
     Raises `ImageError` for files that cannot be used, and where the fused picture has another size.
     """
-    pair = load_pair(under, over)
-    photo = load(fused, "The fused picture").photo
+    with Sandbox() as opened:
+        pair = load_pair(under, over, sandbox=sandbox or opened)
+        photo = load(fused, "The fused picture", sandbox=sandbox or opened).photo
     check_size(pair, photo)
     return Scorer(pair, metrics, limit=limit)(photo)
 

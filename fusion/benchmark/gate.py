@@ -23,8 +23,9 @@ from fusion.io.image import load_pair
 from fusion.methods import METHODS
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.metrics.base import Better
-from fusion.pipeline import Failed, Scored, compare
+from fusion.pipeline import Failed, Scored, Session
 from fusion.runtime.workers import in_processes, write
+from fusion.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("baseline.json")
@@ -52,20 +53,31 @@ class Drop:
 def measured(jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
     """The scores of every method on every example. Raises `FusionError` where a method fails or has no weights."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for scene, scores in in_processes(_measure, SCENES, jobs, _died):
+    for scene, scores in in_processes(_Measurer, SCENES, jobs, _died):
         found[scene.name] = scores
         done(scene.name)
     return {method: {scene.name: found[scene.name][method] for scene in SCENES} for method in found[SCENES[0].name]}
 
 
-def _measure(scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
-    pair = load_pair(scene / "under.png", scene / "over.png")
+class _Measurer:
+    """Measures one example after the other; it loads each network once."""
+
+    def __init__(self) -> None:
+        self.session = Session()
+
+    def __call__(self, scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
+        """Every method's scores on one example."""
+        return _measure(scene, self.session)
+
+
+def _measure(scene: Path, session: Session) -> tuple[Path, dict[str, dict[str, float]]]:
+    pair = load_pair(scene / "under.png", scene / "over.png", sandbox=session.sandbox)
     scale = SIDE / max(pair.size)
     under, over = (F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over))
     scores: dict[str, dict[str, float]] = {}
     names = [method.name for method in METHODS]
-    events = compare(under, over, names, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
-    for event in events:
+    settings = Settings(align=False, ghosts="ignore", mode="exact")
+    for event in session.compare((under, over), names, settings, metrics=METRICS, show_corrected=False):
         if isinstance(event, Failed):
             raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
         if isinstance(event, Scored):

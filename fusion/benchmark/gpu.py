@@ -12,10 +12,12 @@ import torch
 from fusion.benchmark.speed import RUNS, exposures
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
-from fusion.io.image import ExposurePair, as_pair
-from fusion.pipeline import fuse_pair
+from fusion.io.image import as_pair
+from fusion.pipeline import Scene, Session
+from fusion.settings import Settings
 
 MEGAPIXELS = (1.0, 8.3, 24.0)
+_EXACT = Settings(mode="exact")
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,21 @@ def gpu_rows(methods: Sequence[str], megapixels: Sequence[float] = MEGAPIXELS) -
         raise FusionError("PyTorch sees no CUDA device here, so there is nothing to check.")
     device, scan = torch.cuda.get_device_name(), execution("cuda")
     for size in megapixels:
-        pair = as_pair(*exposures(size))
+        scene = Scene(as_pair(*exposures(size)))
         for name in methods:
-            ours = fuse_pair(pair, name, device="cuda", mode="exact")
-            torch.cuda.reset_peak_memory_stats()
-            seconds = median(_seconds_on_gpu(pair, name) for _ in range(RUNS))
+            with Session("cuda") as session:
+                ours = session.fuse(scene, name, _EXACT).photo
+                torch.cuda.reset_peak_memory_stats()
+                seconds = median(_seconds_on_gpu(session, scene, name) for _ in range(RUNS))
             peak = torch.cuda.max_memory_allocated() / (1 << 20)
-            theirs = fuse_pair(pair, name, device="cpu", mode="exact")
+            with Session("cpu") as session:
+                theirs = session.fuse(scene, name, _EXACT).photo
             yield GpuRow(name, device, scan, size, seconds, peak, float((ours - theirs).abs().max()) * 255)
 
 
-def _seconds_on_gpu(pair: ExposurePair, name: str) -> float:
+def _seconds_on_gpu(session: Session, scene: Scene, name: str) -> float:
     torch.cuda.synchronize()
     start = time.perf_counter()
-    fuse_pair(pair, name, device="cuda", mode="exact")
+    session.fuse(scene, name, _EXACT)
     torch.cuda.synchronize()
     return time.perf_counter() - start

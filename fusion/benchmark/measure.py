@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,10 @@ from fusion.methods.base import Mode
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Scorer
 from fusion.metrics.reference import REFERENCE
-from fusion.pipeline import Failed, Fused, Running, compare, method
+from fusion.pipeline import Failed, Fused, Running, Session, method_named
 from fusion.runtime import memory, weights
 from fusion.runtime.workers import OURS, reason, sha256, write
+from fusion.settings import Settings
 from fusion.training.datasets import PairFiles
 
 JPEG = (".jpg", ".jpeg")
@@ -95,8 +96,13 @@ class Run:
     """Results of other code are not finished."""
 
     @property
+    def settings(self) -> Settings:
+        """How pictures are fused: as they stand."""
+        return Settings(align=False, ghosts="ignore", mode=self.mode)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Of all methods."""
+        """The names of all methods."""
         return *self.methods, *(one.name for one in self.outside)
 
 
@@ -135,13 +141,35 @@ class Outcome:
         return [name for name in run.names if name not in self.records and name not in self.failures]
 
 
-def measure(scene: Scene, run: Run) -> Outcome:
-    """Fuse, measure and keep what is not finished. What fails is told, and leaves nothing old behind."""
+class Measurer:
+    """Measures one scene after the other; it loads and compiles the networks once."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.session = Session()
+        self._warm = False
+
+    def __call__(self, scene: Scene) -> Outcome:
+        """Fuse, measure and keep what is not finished. What fails is told, and leaves nothing old behind."""
+        return measure(scene, self.run, self)
+
+    def warm_up(self) -> None:
+        """Load and compile once, so that no scene's time includes it."""
+        if self._warm:
+            return
+        light = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+        for _ in self.session.compare([light / 4, (1 + light) / 2], self.run.methods, metrics=(), show_corrected=False):
+            pass
+        self._warm = True
+
+
+def measure(scene: Scene, run: Run, by: Measurer) -> Outcome:
+    """What every method makes of a scene, as far as it is not finished."""
     outcome = finished(scene, run)
     try:
         if due := outcome.due(run):
             with memory.said():
-                _measure(scene, run, due, outcome)
+                _measure(scene, run, due, outcome, by)
     except Exception as error:  # noqa: BLE001  # one scene's defect must not stop the others
         outcome.failures.update(dict.fromkeys(outcome.due(run), reason(error, scene.name)))
     for name in (*outcome.failures, *(() if outcome.records else PREVIEWS)):
@@ -159,10 +187,11 @@ def finished(scene: Scene, run: Run) -> Outcome:
     return outcome
 
 
-def _measure(scene: Scene, run: Run, due: Sequence[str], outcome: Outcome) -> None:
-    bench = _Bench(scene, run)
+def _measure(scene: Scene, run: Run, due: Sequence[str], outcome: Outcome, by: Measurer) -> None:
+    bench = _Bench(scene, run, by.session)
     if ours := [name for name in run.methods if name in due]:
-        for name, made, time in _fused(bench.pair, ours, run.mode):
+        by.warm_up()
+        for name, made, time in _fused(bench.pair, ours, run.settings, by.session):
             if isinstance(made, str):
                 outcome.failures[name] = made
             else:
@@ -182,27 +211,30 @@ def _kept(name: str, scene: Scene, run: Run) -> Record | None:
 
 def weights_of(name: str) -> dict[str, str]:
     """Hashes of the weights that a method of ours uses."""
-    used = {name, *(("iat",) if method(name).enhanced else ())}
+    used = {name, *(("iat",) if method_named(name).enhanced else ())}
     return {key: entry["sha256"] for key, entry in weights.entries().items() if key in used}
 
 
 class _Bench:
     """The scene's photographs, where pictures are measured against them."""
 
-    def __init__(self, scene: Scene, run: Run) -> None:
-        self.scene, self.run = scene, run
+    def __init__(self, scene: Scene, run: Run, session: Session) -> None:
+        self.scene, self.run, self.session = scene, run, session
         files = scene.files
-        self.pair = load_pair(files.under, files.over)
-        self.reference = load(files.reference, "The reference").photo if files.reference else None
+        self.pair = load_pair(files.under, files.over, sandbox=session.sandbox)
+        self.reference = self._load(files.reference, "The reference") if files.reference else None
         self.scorer = Scorer(self.pair, BENCHMARK, limit=None)
         for kind, photo in (("under", self.pair.under), ("over", self.pair.over), ("reference", self.reference)):
             if photo is not None:
                 write(picture(run.out, kind, scene.name), preview(photo, _PREVIEW_SIDE))
 
+    def _load(self, file: Path, name: str) -> Photo:
+        return load(file, name, sandbox=self.session.sandbox).photo
+
     def given(self, one: Outside) -> Record:
-        """Of a picture that was made elsewhere."""
+        """Measure and keep a picture that was made elsewhere."""
         file = one.find(self.scene.name)
-        return self.record(one.name, load(file, "The fused picture").photo, None, file.suffix)
+        return self.record(one.name, self._load(file, "The fused picture"), None, file.suffix)
 
     def record(self, name: str, photo: Photo, time: Time | None, suffix: str = "") -> Record:
         """Measure and keep a picture; `suffix` is of the file that it came in."""
@@ -219,39 +251,28 @@ class _Bench:
         return record
 
 
-def _fused(pair: ExposurePair, names: Sequence[str], mode: Mode) -> Iterator[tuple[str, Photo | str, Time | None]]:
+def _fused(
+    pair: ExposurePair, names: Sequence[str], settings: Settings, session: Session
+) -> Iterator[tuple[str, Photo | str, Time | None]]:
     """What methods make of the pair and what it took, or why they failed.
 
     Each runs twice: memory is known only where it was handed back before, and taking it anew takes time.
     """
-    _warm_up(tuple(names))
     peaks: dict[str, float | None] = {}
     base = None
-    for event in _events(pair, names, mode):
+    for event in session.compare(pair, names, settings, metrics=(), show_corrected=False):
         if isinstance(event, Running):
             base = memory.forget_peak()
         elif isinstance(event, Fused):
             peaks[event.method.name] = None if base is None else memory.peak_mb() - base
     np.ones(int(max((peak or 0 for peak in peaks.values()), default=0)) << 20, np.uint8)  # takes the memory back
-    for event in _events(pair, names, mode):
-        if isinstance(event, Fused) and event.note:
-            yield event.method.name, f"{event.note} Such a result is not measured.", None
+    for event in session.compare(pair, names, settings, metrics=(), show_corrected=False):
+        if isinstance(event, Fused) and event.short_of_memory:
+            yield event.method.name, f"{event.notes[0]} Such a result is not measured.", None
         elif isinstance(event, Fused):
             yield event.method.name, event.photo, Time(event.seconds, peaks.get(event.method.name))
         elif isinstance(event, Failed):
             yield event.method.name, event.reason, None
-
-
-def _events(pair: ExposurePair, names: Sequence[str], mode: Mode) -> Iterator[object]:
-    return compare(pair.under, pair.over, names, align=False, ghosts="ignore", metrics=(), corrected=False, mode=mode)
-
-
-@cache
-def _warm_up(names: tuple[str, ...]) -> None:
-    """Load and compile once in a process, so that no scene's time is of that."""
-    scene = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    for _ in compare(scene / 4, (1 + scene) / 2, names, metrics=(), corrected=False):
-        pass
 
 
 def _through_jpeg(photo: Photo) -> Photo:

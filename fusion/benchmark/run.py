@@ -22,7 +22,7 @@ from pathlib import Path
 import fusion
 from fusion.benchmark import latex, published, report
 from fusion.benchmark.evaluation import flops
-from fusion.benchmark.measure import Outcome, Run, Scene, finished, measure, weights_of
+from fusion.benchmark.measure import Measurer, Outcome, Run, Scene, finished, weights_of
 from fusion.benchmark.results import (
     ENVIRONMENT,
     PREVIEWS,
@@ -43,7 +43,7 @@ from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, ReferenceMetric
 from fusion.metrics.reference import REFERENCE
 from fusion.outputs import table_csv
-from fusion.pipeline import default_device, method
+from fusion.pipeline import default_device, method_named
 from fusion.runtime.workers import in_processes, sha256, sweep, take, write
 from fusion.training.datasets import PairFiles
 
@@ -72,7 +72,7 @@ def benchmark(
     run = Run(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
     take(run.out)
     outcomes: dict[str, Outcome] = {}
-    for outcome in in_processes(partial(measure, run=run), scenes, jobs, partial(_died, run=run)):
+    for outcome in in_processes(partial(Measurer, run), scenes, jobs, partial(_died, run=run)):
         outcomes[outcome.scene] = outcome
         done(outcome.scene)
     sweep(run.out)  # after a process that outlived a killed run
@@ -85,7 +85,7 @@ def benchmark(
 def check(run: Run) -> None:
     """Raise `WeightsError` or `FusionError` where a method cannot be used, or has a name that no folder may have."""
     for name in run.methods:
-        if (why := method(name).unavailable) is not None:
+        if (why := method_named(name).unavailable) is not None:
             raise WeightsError(why)
     taken = {*PREVIEWS, *run.methods}
     for one in run.outside:
@@ -173,7 +173,7 @@ def _scores(run: Run, outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[s
 def _entrant(
     name: str, run: Run, outcomes: Sequence[Outcome], statistics: Statistics, metrics: Sequence[Facts]
 ) -> Entrant:
-    ours = method(name) if name in run.methods else None
+    ours = method_named(name) if name in run.methods else None
     return Entrant(
         name,
         ours.title if ours else name,

@@ -176,15 +176,19 @@ def _ours(name: str, files: tuple[Path, Path], mode: Mode) -> tuple[Callable[[],
     import numpy as np
 
     from fusion.io.image import as_pair
-    from fusion.pipeline import fuse_pair, seen
+    from fusion.pipeline import Session
+    from fusion.settings import Settings
 
     pair = as_pair(np.load(files[0]), np.load(files[1]))
 
+    session, settings = Session("cpu"), Settings(align=False, ghosts="ignore", mode=mode)
+    scene = session.prepare(pair, settings)
+
     def way() -> str:
-        height, width = seen(name, *pair.size, device="cpu", mode=mode)
+        height, width = session.seen(name, *pair.size, settings)
         return "exact" if (height, width) == pair.size else f"fast {width}x{height}"
 
-    return lambda: fuse_pair(pair, name, device="cpu", mode=mode), way
+    return lambda: session.fuse(scene, name, settings), way
 
 
 def draw(rows: Sequence[MethodRow], path: Path) -> None:

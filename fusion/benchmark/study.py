@@ -68,6 +68,7 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
     there is no report, where no scene has two pictures, and where `out` holds something: votes may refer to it.
     """
     from fusion.io.image import load, save
+    from fusion.io.sandbox import Sandbox
 
     summary = load_summary(report)
     if out.exists() and any(out.iterdir()):
@@ -89,8 +90,9 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
     names = {place: secrets.token_hex(8) for place in files if place[0] in scenes}
     folder = out / PAGE / "pictures"
     folder.mkdir(parents=True)
-    for place, name in sorted(names.items(), key=lambda item: item[1]):  # in an order that tells nothing, either
-        save(load(files[place], "A picture of the report").photo, folder / f"{name}.png")
+    with Sandbox() as sandbox:
+        for place, name in sorted(names.items(), key=lambda item: item[1]):  # in an order that tells nothing, either
+            save(load(files[place], "A picture of the report", sandbox=sandbox).photo, folder / f"{name}.png")
     pairs = sum(n * (n - 1) // 2 for n in (sum((scene, method) in names for method in methods) for scene in scenes))
     study = secrets.token_hex(8)
     data = {

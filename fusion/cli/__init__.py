@@ -22,14 +22,14 @@ from fusion.runtime import memory
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from fusion.settings import Settings
+
 Row = Mapping[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     options = _parser().parse_args(arguments)
-    if options.memory_mb is not None:
-        os.environ[memory.BUDGET] = str(options.memory_mb)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         with memory.said():
@@ -70,7 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--no-align", action="store_false", dest="align", help="the camera stood on a tripod")
 
     def deghost(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--deghost", action="store_true", help="take out what moved between the exposures")
+        made.add_argument(
+            "--deghost",
+            action="store_const",
+            const="remove",
+            default="mark",
+            dest="ghosts",
+            help="remove things that moved between the exposures",
+        )
 
     def exposures(made: argparse.ArgumentParser) -> None:
         pair(made)
@@ -100,7 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     options(fuse, "OPTION")
     fuse.add_argument("--weights", type=Path, metavar="MAP.png", help="draw what each exposure counts where, as well")
     deghost(fuse)
-    fuse.add_argument("--keep-place", action="store_true", help="and where it was taken")
+    fuse.add_argument(
+        "--keep-place",
+        action="store_true",
+        dest="keep_location",
+        help="with --keep-metadata, also write where it was taken",
+    )
     mode(fuse)
 
     folder = command("fuse-folder", _fuse_folder, "Fuse every pair and bracket of a folder; finished ones are kept.")
@@ -268,38 +280,48 @@ def _methods(options: argparse.Namespace) -> int:
 
 
 def _fuse(options: argparse.Namespace) -> int:
-    from fusion.exposures.align import registered
-    from fusion.io.image import load_pair, save
+    from fusion.io.image import save
     from fusion.outputs import draw_weights
-    from fusion.pipeline import fuse_pair, method, weight_maps
+    from fusion.pipeline import Session, method_named
 
-    chosen = dict(options.option or ())
-    if (reason := method(options.method).unavailable) is not None:
+    if (reason := method_named(options.method).unavailable) is not None:
         raise WeightsError(reason)
-    pair = load_pair(options.under, options.over, *options.more)
-    if options.align:
-        pair = registered(pair).pair
-    for note in pair.notes:
+    settings = _settings(options)
+    with Session() as session:
+        scene = session.prepare((options.under, options.over, *options.more), settings)
+        for note in scene.notes:
+            _say(note)
+        if options.weights:  # first: where the method has none, nothing is written
+            save(draw_weights(session.weight_maps(scene.pair, options.method, settings)), options.weights)
+        with _bar(100, options.method, "%") as bar:
+            fused = session.fuse(scene, options.method, settings, progress=lambda share: _move(bar, round(100 * share)))
+    for note in fused.notes:
         _say(note)
-    if options.weights:  # first: where the method has none, nothing is written
-        maps = weight_maps(pair, options.method, mode=options.mode, options=chosen)
-        save(draw_weights(maps), options.weights)
-    with _bar(100, options.method, "%") as bar:
-        photo = fuse_pair(
-            pair,
-            options.method,
-            ghosts="remove" if options.deghost else "ignore",
-            mode=options.mode,
-            options=chosen,
-            progress=lambda share: _move(bar, round(100 * share)),
-            say=_say,
-        )
-    origin, notes = pair.origin if options.keep_metadata or options.keep_place else None, pair.notes
-    del pair  # which may take more than a gigabyte
-    save(photo, options.out, bits=options.bits, quality=options.quality, origin=origin, place=options.keep_place)
+    origin, notes = scene.pair.origin if settings.keep_metadata else None, (*scene.notes, *fused.notes)
+    del scene  # which may take more than a gigabyte
+    save(
+        fused.photo,
+        options.out,
+        bits=settings.bits,
+        quality=settings.quality,
+        origin=origin,
+        place=settings.keep_location,
+    )
     if options.json:
         print(json.dumps({"method": options.method, "out": str(options.out), "notes": notes}))
     return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """What the command line asks for. Options of one method stand under its name."""
+    from fusion.pipeline import by_method
+    from fusion.settings import Settings
+
+    said = vars(options)
+    prefix = f"{options.method}." if "method" in said else ""
+    given = [(f"{prefix}{name}", value) for name, value in said.get("option") or ()]
+    names = ("align", "ghosts", "mode", "memory_mb", "bits", "quality", "keep_metadata", "keep_location")
+    return Settings(options=by_method(given), **{name: said[name] for name in names if name in said})
 
 
 def _fuse_folder(options: argparse.Namespace) -> int:
@@ -321,15 +343,9 @@ def _fuse_folder(options: argparse.Namespace) -> int:
     if options.dry_run:
         return 0
 
-    from fusion.folders.run import Done, Failed, Run, Settings, fuse_folder
+    from fusion.folders.run import Done, Failed, Run, fuse_folder
 
-    run = Run(
-        options.folder,
-        options.out,
-        Settings(
-            options.method, options.mode, options.bits, options.align, options.deghost, dict(options.option or ())
-        ),
-    )
+    run = Run(options.folder, options.out, options.method, _settings(options))
     with _bar(len(brackets), options.method, "scene") as bar:
         outcomes = fuse_folder(
             brackets,
@@ -341,7 +357,7 @@ def _fuse_folder(options: argparse.Namespace) -> int:
         )
     rows = [
         {"scene": shown(one.bracket.name), "result": shown(run.result(one.bracket)), "kept": one.kept}
-        | (one.record.scores if options.json else {})
+        | ({"notes": one.record.notes, **one.record.scores} if options.json else {})
         for one in outcomes
         if isinstance(one, Done)
     ]
@@ -350,6 +366,9 @@ def _fuse_folder(options: argparse.Namespace) -> int:
         print(json.dumps({"done": rows, "failed": failed, "skipped": left}))
     else:
         _print_rows(rows, as_json=False)
+    for one in outcomes:
+        for note in one.record.notes if isinstance(one, Done) and not one.kept else ():
+            _say(f"{shown(one.bracket.name)}: {note}")
     for one in failed:
         _say(f"{one['scene']}: {one['reason']}")
     return 1 if failed else 0
@@ -359,7 +378,7 @@ def _compare(options: argparse.Namespace) -> int:
     from fusion.io.image import save
     from fusion.metrics import METRICS
     from fusion.outputs import contact_sheet, metrics_csv
-    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, by_method, compare
+    from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
 
     options.out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
@@ -371,25 +390,22 @@ def _compare(options: argparse.Namespace) -> int:
         options.over,
         options.methods,
         more=options.more,
-        align=options.align,
-        ghosts="remove" if options.deghost else "mark",
-        mode=options.mode,
-        options=by_method(options.option or ()),
+        settings=_settings(options),
     )
     for event in events:
         if isinstance(event, Loaded):
-            for note in event.pair.notes:
+            for note in event.scene.notes:
                 _say(note)
-            pictures |= {"under": event.pair.under, "over": event.pair.over}
-            spent.append({"what": "reading and aligning", "seconds": event.seconds})
+            pictures |= {"under": event.scene.pair.under, "over": event.scene.pair.over}
+            spent.append({"what": "reading and aligning", "seconds": event.scene.seconds})
         elif isinstance(event, Corrected):
             pictures |= {"under, IAT": event.under, "over, IAT": event.over}
             spent.append({"what": "correcting the exposure", "seconds": event.seconds})
         elif isinstance(event, Running):
             _say(f"{event.method.title} ...")
         elif isinstance(event, Fused):
-            if event.note:
-                _say(event.note)
+            for note in event.notes:
+                _say(note)
             pictures[event.method.title] = event.photo
             start = time.perf_counter()
             save(event.photo, options.out / f"{event.method.name}.png")

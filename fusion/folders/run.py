@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,15 +26,14 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from fusion.errors import DatasetError, FusionError, WeightsError
-from fusion.exposures.align import registered
 from fusion.exposures.brackets import Bracket, Skipped, shown
-from fusion.io.image import Photo, load_pair, preview, save
-from fusion.methods.base import Mode, Options
+from fusion.io.image import Photo, preview, save
 from fusion.metrics import METRICS
 from fusion.metrics.base import Scorer
-from fusion.pipeline import fuse_pair, method
+from fusion.pipeline import Session, method_named
 from fusion.runtime import memory, weights
 from fusion.runtime.workers import OURS, in_processes, reason, sha256, sweep, take, use_one_thread, write
+from fusion.settings import DEFAULTS, Settings
 
 REPORT = "report.html"
 Engine = Literal["local", "ray"]
@@ -42,22 +41,6 @@ Engine = Literal["local", "ray"]
 _TEMPLATE = Path(__file__).with_name("report.html")
 _THUMBNAIL = 240
 """Pixels of a thumbnail's longest side."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How each bracket is fused. All of it is part of what a result was made from."""
-
-    method: str = "pyramef"
-    mode: Mode = "auto"
-    bits: int = 8
-    """8 or 16, a channel of the PNG."""
-    align: bool = True
-    """Hand-held exposures are registered first."""
-    deghost: bool = False
-    """What moved between the exposures is taken out."""
-    options: Options = field(default_factory=dict[str, float])
-    """The method's own; what is not named has its default."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +89,9 @@ class Run:
     folder: Path
     """Of the sources."""
     out: Path
-    settings: Settings
+    method: str = "pyramef"
+    settings: Settings = DEFAULTS
+    """How each bracket is fused. All of it is part of what a result was made from."""
 
     def result(self, bracket: Bracket) -> Path:
         """Where the bracket's picture goes."""
@@ -132,8 +117,8 @@ def fuse_folder(
     `done` hears each outcome as soon as it is there. Raises `DatasetError` where there is no bracket, or where `out`
     holds files of others; `WeightsError` and `FusionError` where method, options or engine cannot be used.
     """
-    chosen = method(run.settings.method)
-    chosen.settled(run.settings.options)
+    chosen = method_named(run.method)
+    chosen.settled(run.settings.options_of(run.method))
     if (why := chosen.unavailable) is not None:
         raise WeightsError(why)
     if not brackets:
@@ -146,17 +131,24 @@ def fuse_folder(
         done(outcome)
     sweep(run.out)  # after a process that outlived a killed run
     ordered = [outcomes[bracket.name] for bracket in brackets]
-    write(run.out / REPORT, report(ordered, skipped, run.settings).encode())
+    write(run.out / REPORT, report(ordered, skipped, run).encode())
     return ordered
 
 
-def make(bracket: Bracket, run: Run) -> Outcome:
-    """One bracket's result and record, unless they are finished. Where it fails, no older ones stay behind."""
-    try:
-        with memory.said():
-            return _make(bracket, run)
-    except Exception as error:  # noqa: BLE001  # one bracket's defect must not stop the others
-        return _failed(bracket, run, reason(error, shown(bracket.name)))
+class Maker:
+    """Makes one bracket's result after the other; it loads networks once."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.session = Session()
+
+    def __call__(self, bracket: Bracket) -> Outcome:
+        """A bracket's result and record, unless they are finished. Where it fails, no older ones stay behind."""
+        try:
+            with memory.said():
+                return _make(bracket, self.run, self.session)
+        except Exception as error:  # noqa: BLE001  # one bracket's defect must not stop the others
+            return _failed(bracket, self.run, reason(error, shown(bracket.name)))
 
 
 def _failed(bracket: Bracket, run: Run, why: str) -> Failed:
@@ -166,41 +158,37 @@ def _failed(bracket: Bracket, run: Run, why: str) -> Failed:
     return Failed(bracket, why)
 
 
-def _make(bracket: Bracket, run: Run) -> Done:
+def _make(bracket: Bracket, run: Run, session: Session) -> Done:
     sources = [run.folder / file for file in bracket.files]
     result, place = run.result(bracket), run.record(bracket)
     made_from = _identity(bracket, run)
     record = _read(place)
     if record and record.made_from == made_from and result.is_file() and sha256(result) == record.result:
         return Done(bracket, record, kept=True)
-    pair = load_pair(*sources)
-    if run.settings.align:
-        pair = registered(pair).pair
-    settings = run.settings
-    ghosts = "remove" if settings.deghost else "ignore"
-    notes = list(pair.notes)
-    photo = fuse_pair(
-        pair, settings.method, ghosts=ghosts, mode=settings.mode, options=settings.options, say=notes.append
-    )
-    scores = Scorer(pair, METRICS)(photo)
+    scene = session.prepare(sources, run.settings)
+    fused = session.fuse(scene, run.method, run.settings)
+    photo = fused.photo
+    scores = Scorer(scene.pair, METRICS)(photo)
     result.parent.mkdir(parents=True, exist_ok=True)
-    save(photo, result, bits=settings.bits)
+    save(photo, result, bits=run.settings.bits)
     size = photo.shape[-1], photo.shape[-2]
-    thumbnails = tuple(map(_thumbnail, (*pair.frames, photo)))
-    record = Record(made_from, sha256(result), size, tuple(notes), scores, thumbnails)
+    thumbnails = tuple(map(_thumbnail, (*scene.pair.frames, photo)))
+    record = Record(made_from, sha256(result), size, (*scene.notes, *fused.notes), scores, thumbnails)
     write(place, json.dumps(asdict(record), indent=1).encode())
     return Done(bracket, record, kept=False)
 
 
 def _identity(bracket: Bracket, run: Run) -> str:
     """The hash of all that decides what a result is."""
-    used = {run.settings.method, *(("iat",) if method(run.settings.method).enhanced else ())}
+    method = method_named(run.method)
+    used = {run.method, *(("iat",) if method.enhanced else ())}
+    options = method.settled(run.settings.options_of(run.method))
     facts = {
         "sources": [(file.as_posix(), sha256(run.folder / file)) for file in bracket.files],
-        "settings": asdict(run.settings) | {"options": method(run.settings.method).settled(run.settings.options)},
+        "method": run.method,
+        "settings": asdict(run.settings) | {"options": options},
         "metrics": [metric.name for metric in METRICS],
         "weights": {name: entry["sha256"] for name, entry in weights.entries().items() if name in used},
-        "memory": os.environ.get(memory.BUDGET, ""),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -220,7 +208,7 @@ def _thumbnail(photo: Photo) -> str:
 def _local(brackets: Sequence[Bracket], run: Run, jobs: int | None) -> Iterator[Outcome]:
     """By processes of this machine."""
     why = "The process that fused it was ended twice, perhaps for want of memory."
-    return in_processes(partial(make, run=run), brackets, jobs or 1, lambda bracket: _failed(bracket, run, why))
+    return in_processes(partial(Maker, run), brackets, jobs or 1, lambda bracket: _failed(bracket, run, why))
 
 
 def _ray(brackets: Sequence[Bracket], run: Run, jobs: int | None) -> Iterator[Outcome]:
@@ -240,7 +228,7 @@ def _ray(brackets: Sequence[Bracket], run: Run, jobs: int | None) -> Iterator[Ou
     try:
         data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        run = Run(run.folder.resolve(), run.out.resolve(), run.settings)
+        run = replace(run, folder=run.folder.resolve(), out=run.out.resolve())
         work = partial(_make_row, brackets=brackets, run=run)
         shares = {"num_cpus": 1, "num_gpus": 1 if ray.cluster_resources().get("GPU") else 0, "concurrency": jobs}
         # A block each: what is run again after a machine's death is one bracket.
@@ -252,10 +240,12 @@ def _ray(brackets: Sequence[Bracket], run: Run, jobs: int | None) -> Iterator[Ou
 
 def _make_row(row: dict[str, int], brackets: Sequence[Bracket], run: Run) -> dict[str, Outcome]:
     use_one_thread()
-    return {"outcome": make(brackets[row["id"]], run)}
+    maker = Maker(run)
+    with maker.session:
+        return {"outcome": maker(brackets[row["id"]])}
 
 
-def report(outcomes: Sequence[Outcome], skipped: Sequence[Skipped], settings: Settings) -> str:
+def report(outcomes: Sequence[Outcome], skipped: Sequence[Skipped], run: Run) -> str:
     """A page with every scene's thumbnails and metrics, and the metrics' means. It loads nothing from anywhere.
 
     The same outcomes give the same text: it tells no times and no folders outside its own.
@@ -265,8 +255,9 @@ def report(outcomes: Sequence[Outcome], skipped: Sequence[Skipped], settings: Se
     scenes = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TEMPLATE.read_text("utf-8"))
     return page.render(
-        method=method(settings.method),
-        settings=settings,
+        method=method_named(run.method),
+        settings=run.settings,
+        options=run.settings.options_of(run.method),
         metrics=METRICS,
         scenes=scenes,
         means={metric.name: fmean(scene.record.scores[metric.name] for scene in scenes) for metric in METRICS}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -21,10 +23,13 @@ from fusion.io.colour import luma
 from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory
 from fusion.io.encode import encode, kept_exif
 from fusion.io.files import write_atomically
-from fusion.io.sandbox import CHILDREN, decoded
+from fusion.io.sandbox import CHILDREN, Sandbox
 
 Photo: TypeAlias = Tensor
 """float32 (3, H, W), sRGB-encoded, 0 to 1, upright."""
+
+Bits: TypeAlias = Literal[8, 16]
+"""Bits of each channel of a saved picture."""
 
 NAMES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 """What sentences call the exposures of one scene: as many as there may be."""
@@ -78,16 +83,16 @@ class ExposurePair:
         return self.under, *self.between, self.over
 
 
-def load_pair(*files: str | PathLike[str]) -> ExposurePair:
-    """Two to nine files as the exposures of one scene, ordered by brightness.
+def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> ExposurePair:
+    """Read two to nine files as the exposures of one scene, ordered by brightness. `sandbox` is that of `load`.
 
     Raises ImageError where `load` does, for another number of files, and where two differ in size, are the same, or are
     equally bright.
     """
     check_count(len(files))
     names = (f"The {name} picture" for name in NAMES)
-    with ThreadPoolExecutor(CHILDREN) as pool:
-        return _ordered(list(pool.map(load, files, names)))
+    with ThreadPoolExecutor(CHILDREN) as pool, _opened(sandbox) as opened:
+        return _ordered(list(pool.map(partial(load, sandbox=opened), files, names)))
 
 
 def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
@@ -149,14 +154,16 @@ def _in_memory(picture: Photo | NDArray[Any], name: str) -> Picture:
     return Picture(photo, bits, ())
 
 
-def load(path: str | PathLike[str], name: str = "The picture") -> Picture:
-    """A file of any format of `fusion.io.decode` as a photograph; `name` begins the sentences about it.
+def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandbox | None = None) -> Picture:
+    """Read a file of any format of `fusion.io.decode` as a photograph; `name` begins the sentences about it.
 
-    Values are v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of its own, with limits:
-    `fusion.io.sandbox`. Raises ImageError with a `Refusal` as its code, and nothing else, for a file that cannot be
-    used.
+    Values are v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; where none is
+    given, one is opened for this file, which takes a fifth of a second. Raises ImageError with a `Refusal` as its code,
+    and nothing else, for a file that cannot be used.
     """
-    file = decoded(_read(Path(path), name), name)
+    data = _read(Path(path), name)
+    with _opened(sandbox) as opened:
+        file = opened.decode(data, name)
     try:
         photo = _photo(file.pixels, file.bits)
         if file.table is not None:
@@ -166,6 +173,11 @@ def load(path: str | PathLike[str], name: str = "The picture") -> Picture:
         raise out_of_memory(name) from error
     bits = 16 if file.bits > 8 else 8
     return Picture(photo, bits, tuple(file.notes), Origin(file.exif, file.profile))
+
+
+def _opened(sandbox: Sandbox | None) -> Sandbox | nullcontext[Sandbox]:
+    """A sandbox for a `with` statement, which closes it only where it was opened here."""
+    return nullcontext(sandbox) if sandbox else Sandbox()
 
 
 def _read(path: Path, name: str) -> bytes:

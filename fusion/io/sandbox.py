@@ -20,18 +20,19 @@ A child is trusted no more than the file: what it announces is judged before it 
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import signal
 import struct
 import subprocess
 import sys
+import weakref
 from contextlib import suppress
 from importlib import import_module
 from io import FileIO
 from pathlib import Path
 from threading import BoundedSemaphore, Timer
+from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
@@ -61,25 +62,36 @@ _LIBRARIES = ("cv2", "pi_heif", "rawpy", "multiprocessing", "PIL.ImageCms", *_PL
 """Whatever decoding needs, and rawpy's own question whether it was forked: later, no file can be opened."""
 
 
-def decoded(data: bytes, name: str) -> Decoded:
-    """`fusion.io.decode.decode` in a child.
+class Sandbox:
+    """Processes that decode files, each lent to one caller at a time; several threads may share a sandbox.
 
-    It may be called from several threads; where all children are busy, it waits. Raises ImageError, and nothing else,
-    for a file that cannot be used.
+    It starts nothing before the first file, and ends its processes when it is closed or no longer used. A process that
+    was forked from one with a sandbox starts children of its own.
     """
-    return pool.decoded(data, name)
-
-
-class Pool:
-    """The children of this process, each lent to one caller at a time."""
 
     def __init__(self) -> None:
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._process = os.getpid()
         self._free = BoundedSemaphore(CHILDREN)
         self._idle: list[Child] = []
         self.children: set[Child] = set()
+        self._finalizer = weakref.finalize(self, _end_all, self.children)
 
-    def decoded(self, data: bytes, name: str) -> Decoded:
-        """By a child that is idle, or else by a new one."""
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def decode(self, data: bytes, name: str) -> Decoded:
+        """Do what `fusion.io.decode.decode` does, in a child; where all children are busy, wait for one.
+
+        Raises ImageError, and nothing else, for a file that cannot be used.
+        """
+        if self._process != os.getpid():
+            self._disown()
         with self._free:
             child = self._one(name)
             try:
@@ -89,6 +101,11 @@ class Pool:
                     self._idle.append(child)
                 else:
                     self._end(child)
+
+    def close(self) -> None:
+        """End all children at once, whatever they are doing. Others are started when they are needed."""
+        self._idle.clear()
+        _end_all(self.children)
 
     def _one(self, name: str) -> Child:
         """An idle child that lives, or a new one."""
@@ -107,16 +124,17 @@ class Pool:
         child.end()
         self.children.discard(child)
 
-    def end(self) -> None:
-        """Of all of them; others are started when they are needed."""
-        for child in list(self.children):
-            self._end(child)
-
-    def disown(self) -> None:
-        """After a fork: these children, and their pipes, are the parent's. Others take their place."""
+    def _disown(self) -> None:
+        """Leave the children, and their pipes, to the process that this one was forked from."""
+        self._finalizer.detach()
         for child in self.children:
             child.disown()
-        self.__init__()
+        self._start_anew()
+
+
+def _end_all(children: set[Child]) -> None:
+    while children:
+        children.pop().end()
 
 
 class Child:
@@ -363,9 +381,3 @@ def _allow_seconds() -> None:
 
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-
-
-pool = Pool()
-atexit.register(pool.end)
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=pool.disown)

@@ -194,15 +194,17 @@ class Fuser:
         tile: int | None = None,
         fast_pixels: int = FAST_PIXELS,
         options: Options | None = None,
+        memory_mb: int | None = None,
     ) -> None:
         self.method = method
         self.options = options
+        self.memory_mb = memory_mb
         self.fast_pixels = fast_pixels
         self.device = torch.device(device)
         self.tile = tile or TILES.get(self.device.type, TILES["cuda"])
         self.share = 1.0
         """Of the pixels that the network would see; less where memory ran out."""
-        if (reason := method.unavailable) is not None:
+        if method.enhanced and (reason := weights.missing(IAT_NAME)) is not None:
             raise WeightsError(reason)
         network = method.build(**dict(method.settled(options or {})))
         if method.recipe:
@@ -289,7 +291,7 @@ class Fuser:
         """
         tiled = self.method.halo is not None
         if self.device.type != "cpu" and not (tiled and self.tile > _LEAST_TILE_ON_GPU):
-            return Fuser(self.method, fast_pixels=self.fast_pixels, options=self.options)
+            return Fuser(self.method, fast_pixels=self.fast_pixels, options=self.options, memory_mb=self.memory_mb)
         thriftier = copy.copy(self)
         if tiled:
             grid = self.method.multiple_of
@@ -305,7 +307,8 @@ class Fuser:
     def _scale(self, height: int, width: int, mode: Mode, count: int) -> float:
         pixels, limit = height * width, self.method.largest or math.inf
         if self.method.working_bytes and self.device.type == "cpu":
-            limit = min(limit, memory.budget() / (self.method.working_bytes * (count - 1 if self.method.many else 1)))
+            pairs = count - 1 if self.method.many else 1
+            limit = min(limit, memory.budget(self.memory_mb) / (self.method.working_bytes * pairs))
         fast = mode == "fast" or (mode == "auto" and self.device.type == "cpu" and pixels > 1.5 * self.fast_pixels)
         if fast and not self.method.cheap:
             limit = min(limit, self.fast_pixels)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
+from typing import Any, TypeAlias, TypedDict
 from urllib.parse import unquote
 
 from gradio import Error, FileData
@@ -18,8 +18,10 @@ from gradio_client.utils import is_file_obj_with_meta
 
 from fusion.benchmark.evaluation import measure
 from fusion.errors import FusionError, ImageError
+from fusion.exposures.ghosts import Handling
 from fusion.io.files import new_folder
-from fusion.io.image import save
+from fusion.io.image import Bits, save
+from fusion.io.sandbox import Sandbox
 from fusion.methods import METHODS
 from fusion.methods.base import Method, Mode
 from fusion.metrics import METRICS
@@ -27,33 +29,13 @@ from fusion.metrics.base import SCORED_PIXELS
 from fusion.outputs import Row, method_row
 from fusion.page.job_queue import Place
 from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
+from fusion.settings import Settings
 
-Bits = Literal[8, 16]
 Given: TypeAlias = FileData | str
 """An uploaded file; or its address, as MCP clients give it."""
 
 _SERVED = "/gradio_api/file="
 """What begins the addresses of Gradio's cache."""
-
-
-class Wishes(NamedTuple):
-    """How a request wants its pictures, as it gave it."""
-
-    mode: Mode
-    align: bool
-    deghost: bool
-    bits: Bits = 8
-
-    def check(self) -> None:
-        """Gradio tells programs what to choose from, and does not look at what they chose: refuse what is none."""
-        for choices, value, what in (
-            (get_args(Mode), self.mode, "mode"),
-            (get_args(Bits), self.bits, "number of bits"),
-            ((True, False), self.align, "way to align"),
-            ((True, False), self.deghost, "way to remove ghosts"),
-        ):
-            if value not in choices:
-                raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
 
 
 class Fusion(TypedDict):
@@ -82,6 +64,8 @@ class Api:
     events: Callable[..., Iterator[Event]]
     """`pipeline.compare`, run where the page runs it."""
     folder: Path
+    sandbox: Sandbox
+    """Decodes the pictures that `metrics` measures."""
     follow: Callable[[Callable[[], Generator[Any, None, None]], int], Iterator[Any]] = lambda steps, _: steps()
     """What is made step by step, of so many methods, when its turn has come."""
 
@@ -92,7 +76,7 @@ class Api:
         mode: Mode = "auto",
         bits: Bits = 8,
         align: bool = True,
-        deghost: bool = False,
+        ghosts: Handling = "mark",
     ) -> Fusion:
         """Fuse two to nine exposures of one scene into a photograph that shows what each of them lost.
 
@@ -102,7 +86,7 @@ class Api:
             mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
             bits: Bits a channel of the PNG.
             align: Whether hand-held exposures are registered first.
-            deghost: Whether what moved between the exposures is taken out.
+            ghosts: "remove" to take things that moved from one exposure, "mark" to say so, "ignore" to not look.
 
         Returns:
             method: its name
@@ -111,8 +95,8 @@ class Api:
             notes: sentences on what was changed on the way
         """
         with _refusals():
-            wishes = Wishes(mode, align, deghost, bits)
-            made = next((some[0] for some in self._outcomes(files, [method], wishes) if some), None)
+            settings = Settings(mode=mode, align=align, ghosts=ghosts, bits=bits)
+            made = next((some[0] for some in self._outcomes(files, [method], settings) if some), None)
             if made is None:
                 raise FusionError("The program that asked for it has left.")
             if made["failure"]:
@@ -125,7 +109,7 @@ class Api:
         methods: list[str] | None = None,
         mode: Mode = "auto",
         align: bool = True,
-        deghost: bool = False,
+        ghosts: Handling = "mark",
     ) -> Iterator[list[Outcome]]:
         """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
@@ -134,7 +118,7 @@ class Api:
             methods: Names that the tool "methods" lists; without it, all that are available.
             mode: "exact" for networks that see every pixel, "fast" for a smaller copy, "auto" for what suits the size.
             align: Whether hand-held exposures are registered first.
-            deghost: Whether what moved between the exposures is taken out.
+            ghosts: "remove" to take things that moved from one exposure, "mark" to say so, "ignore" to not look.
 
         Returns:
             a list, which grows until all are done, of
@@ -150,7 +134,8 @@ class Api:
             # Gradio does not look at what programs give.
             if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise FusionError("Give the methods' names as a list of at least one.")
-            yield from self._outcomes(files, list(dict.fromkeys(chosen)), Wishes(mode, align, deghost))
+            settings = Settings(mode=mode, align=align, ghosts=ghosts)
+            yield from self._outcomes(files, list(dict.fromkeys(chosen)), settings)
 
     def methods(self) -> list[Row]:
         """List the methods that can fuse photographs.
@@ -181,37 +166,33 @@ class Api:
 
         def measured() -> Generator[dict[str, float], None, None]:
             with self._paths([under, over, fused]) as (first, second, third):
-                yield measure(first, second, third, METRICS, limit=SCORED_PIXELS)
+                yield measure(first, second, third, METRICS, limit=SCORED_PIXELS, sandbox=self.sandbox)
 
         with _refusals():
             return next(self._followed(measured, 1), {})
 
-    def _outcomes(self, files: Sequence[Given], methods: Sequence[str], wishes: Wishes) -> Iterator[list[Outcome]]:
+    def _outcomes(self, files: Sequence[Given], methods: Sequence[str], settings: Settings) -> Iterator[list[Outcome]]:
         """What there is after each event, once it is this request's turn."""
-        return self._followed(lambda: self._steps(files, methods, wishes), len(methods))
+        return self._followed(lambda: self._steps(files, methods, settings), len(methods))
 
     def _followed(self, steps: Callable[[], Generator[Any, None, None]], methods: int) -> Iterator[Any]:
         return (state for state in self.follow(steps, methods) if not isinstance(state, Place))
 
     def _steps(
-        self, files: Sequence[Given], methods: Sequence[str], wishes: Wishes
+        self, files: Sequence[Given], methods: Sequence[str], settings: Settings
     ) -> Generator[list[Outcome], None, None]:
-        wishes.check()
         with self._paths(files) as paths:
             folder = new_folder(self.folder, "run")
             notes: list[str] = []
-            size = 0, 0
             made: dict[str, Outcome] = {}
-            how = {"align": wishes.align, "deghost": wishes.deghost}
-            for event in self.events(paths, methods, wishes.mode, corrected=False, **how):
+            for event in self.events(paths, methods, settings, show_corrected=False):
                 match event:
-                    case Loaded(pair):
-                        notes, size = list(pair.notes), pair.size
-                    case Fused(method, photo, seconds, seen, note):
+                    case Loaded(scene):
+                        notes = list(scene.notes)
+                    case Fused(method, photo, seconds):
                         path = folder / f"{method.name}.png"
-                        save(photo, path, bits=wishes.bits)
-                        said = [*notes, *([_copy_of(*seen)] if seen != size else ()), *filter(None, [note])]
-                        made[method.name] = _outcome(method, path=path, seconds=seconds, notes=said)
+                        save(photo, path, bits=settings.bits)
+                        made[method.name] = _outcome(method, path=path, seconds=seconds, notes=[*notes, *event.notes])
                     case Scored(fused, scores):
                         made[fused.method.name] = {**made[fused.method.name], "scores": scores}
                     case Failed(method, reason):
@@ -266,7 +247,3 @@ def _refusals() -> Generator[None, None, None]:
         yield
     except FusionError as error:
         raise Error(str(error), print_exception=False) from error
-
-
-def _copy_of(height: int, width: int) -> str:
-    return f"The network saw a copy of {width} × {height} pixels; what it decided there was carried to full size."

@@ -34,6 +34,6 @@ def write_zip(run: Run) -> Path:
                 archive.write(tile.picture, tile.picture.name)
         archive.writestr("metrics.csv", metrics_csv(run.scored, METRICS))
         archive.writestr(
-            "settings.json", json.dumps({**made_with, "options": run.options, "notes": run.notes}, indent=2)
+            "settings.json", json.dumps({**made_with, "options": run.settings.options, "notes": run.notes}, indent=2)
         )
     return part.replace(path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fusion.errors import FusionError
 from fusion.io.image import load, save_preview
+from fusion.io.sandbox import Sandbox
 from fusion.methods.base import Options
 from fusion.page import views
 from fusion.page.texts import ENGLISH, Texts
@@ -75,20 +76,26 @@ def _alike(one: Path, other: str) -> bool:
     return filecmp.cmp(one, other, shallow=False)
 
 
-def cards(folder: Path, linked: Example | None = None, text: Texts = ENGLISH) -> list[dict[str, Any]]:
+def cards(folder: Path, sandbox: Sandbox, linked: Example | None = None, text: Texts = ENGLISH) -> list[dict[str, Any]]:
     """A card for each example, and a mark on the one that a link asks for.
 
     Their thumbnails lie in `folder`, and are made again when an hour has taken them away.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        views.example(e.name, _thumbnail(e.under, folder), _thumbnail(e.over, folder), text, linked=e is linked)
+        views.example(
+            e.name,
+            _thumbnail(e.under, folder, sandbox),
+            _thumbnail(e.over, folder, sandbox),
+            text,
+            linked=e is linked,
+        )
         for e in EXAMPLES
     ]
 
 
-def _thumbnail(picture: Path, folder: Path) -> Path:
+def _thumbnail(picture: Path, folder: Path, sandbox: Sandbox) -> Path:
     path = folder / f"{picture.parent.name}-{picture.stem}.jpg"
     if not path.exists():
-        save_preview(load(picture).photo, path, _THUMBNAIL_SIDE)
+        save_preview(load(picture, sandbox=sandbox).photo, path, _THUMBNAIL_SIDE)
     return path

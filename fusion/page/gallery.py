@@ -18,9 +18,10 @@ from fusion.errors import FusionError
 from fusion.exposures.ghosts import overlay
 from fusion.io.files import new_folder
 from fusion.io.image import ExposurePair, Photo, load, save, save_preview, to_uint8
-from fusion.methods.base import Method, Options
+from fusion.methods.base import Method
 from fusion.outputs import draw_weights
-from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored, weight_maps
+from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored, Session
+from fusion.settings import DEFAULTS, Settings
 
 PREVIEW_SIDE = 1600
 """Longest side, in pixels, of what the browser loads first."""
@@ -99,8 +100,8 @@ class Run:
     stage: Stage = Stage.CORRECTING
     example: str = ""
     """The name of the page's example that the pair is; empty if it is none."""
-    options: Mapping[str, Options] = field(default_factory=dict[str, Options])
-    """Those of the methods' options that are not at their default, by the method's name."""
+    settings: Settings = DEFAULTS
+    """How the visitor wants the pictures."""
 
     @property
     def finished(self) -> tuple[Tile, ...]:
@@ -129,7 +130,8 @@ class Run:
     def after(self, event: Event, draw: Draw) -> Run:
         """The run once `event` has happened."""
         match event:
-            case Loaded(pair, _, ghosts):
+            case Loaded(scene):
+                pair, ghosts = scene.pair, scene.ghosts
                 sources = (
                     draw(Tile("under"), pair.under),
                     draw(Tile("over"), pair.over),
@@ -227,17 +229,17 @@ def follow(
     methods: Sequence[Method],
     folder: Path,
     example: str = "",
-    options: Mapping[str, Options] | None = None,
+    settings: Settings = DEFAULTS,
 ) -> Iterator[Run]:
     """The run after each event, and once more at its end. Files go to a new folder inside `folder`."""
-    run = Run(new_folder(folder, "run"), tuple(methods), example=example, options=options or {})
+    run = Run(new_folder(folder, "run"), tuple(methods), example=example, settings=settings)
     pool = ThreadPoolExecutor(1, initializer=_stand_back)
     try:
         pictures = Draughtsman(run.folder, pool)
         for event in events:
             run = run.after(event, pictures.draw)
             if isinstance(event, Loaded):
-                pictures.keep(dict(zip(run.between, event.pair.between, strict=True)))
+                pictures.keep(dict(zip(run.between, event.scene.pair.between, strict=True)))
             run = run.written(pictures.written())
             yield run
         yield run.written(pictures.written(wait=True)).ended(Stage.DONE)
@@ -246,22 +248,22 @@ def follow(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def weighed(run: Run) -> Run:
+def weighed(run: Run, session: Session) -> Run:
     """The run with a picture of the weights of every method that blends by them, as large as its previews.
 
-    They are those of a copy of that size, on the processor. Raises `FusionError` where the exposures are not in the
+    They are those of a copy of that size. Raises `FusionError` where the exposures are not in the
     run's folder: not yet, or no more.
     """
     files = [run.folder / "under.png", *run.between, run.folder / "over.png"]
     if not all(file.exists() for file in files):
         raise FusionError("The photographs of this run are not here any more: fuse once more.")
-    under, *between, over = (_reduced(load(file).photo) for file in files)
+    under, *between, over = (_reduced(load(file, sandbox=session.sandbox).photo) for file in files)
     pair = ExposurePair(under, over, between=tuple(between))
 
     def weigh(tile: Tile) -> Tile:
         if not tile.fused or not tile.fused.method.weighs or tile.weights:
             return tile
-        maps = weight_maps(pair, tile.name, device="cpu", options=run.options.get(tile.name))
+        maps = session.weight_maps(pair, tile.name, Settings(options=run.settings.options))
         picture = run.folder / f"{tile.name}-weights.png"
         save(draw_weights(maps), picture)
         return replace(tile, weights=picture, shares=tuple(float(each.mean()) for each in maps))

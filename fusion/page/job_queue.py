@@ -310,11 +310,12 @@ def admitted(events: Iterator[Event]) -> Iterator[Event]:
     """The same, as long as there is memory for what comes after reading: waits a little, then raises `RefusedError`."""
     for event in events:
         if isinstance(event, Loaded):
-            needed, until = memory.needed(*event.pair.size), time.monotonic() + _MEMORY_WAIT
+            size = event.scene.pair.size
+            needed, until = memory.needed(*size), time.monotonic() + _MEMORY_WAIT
             while memory.free() < needed:
                 cancel.check()
                 if time.monotonic() > until:
-                    height, width = event.pair.size
+                    height, width = size
                     raise RefusedError(
                         "memory",
                         f"There is not enough memory for {width}×{height} pixels at the moment; "

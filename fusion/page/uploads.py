@@ -8,6 +8,7 @@ from pathlib import Path
 from fusion.exposures.brackets import RAW_SUFFIXES
 from fusion.io.files import new_folder
 from fusion.io.image import load, save_preview
+from fusion.io.sandbox import Sandbox
 
 SEVERAL = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff", *sorted(RAW_SUFFIXES)]
 """What the chooser of several files offers; their content decides."""
@@ -18,7 +19,7 @@ _SHOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8")
 """What begins the files that every browser shows."""
 
 
-def preview_of(path: str, folder: Path) -> str | None:
+def preview_of(path: str, folder: Path, sandbox: Sandbox) -> str | None:
     """A JPEG of a file that browsers do not show (HEIC, TIFF, RAW), in a new folder inside `folder`; else None.
 
     Raises `ImageError` for a file that cannot be used.
@@ -28,7 +29,7 @@ def preview_of(path: str, folder: Path) -> str | None:
     if start.startswith(_SHOWN) or start[4:] == b"ftypavif":
         return None
     preview = new_folder(folder, "slot") / "preview.jpg"
-    save_preview(load(path).photo, preview, PREVIEW_SIDE)
+    save_preview(load(path, sandbox=sandbox).photo, preview, PREVIEW_SIDE)
     return str(preview)
 
 

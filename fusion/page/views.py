@@ -45,7 +45,7 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
         return waiting(0, text)
     height, width = run.size
     notes = [_harmless(note) for note in run.notes]
-    notes += [f"{fused.method.title}: {fused.note}" for fused in run.fused if fused.note]
+    notes += [f"{fused.method.title}: {fused.notes[0]}" for fused in run.fused if fused.short_of_memory]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
@@ -91,7 +91,9 @@ def link(run: Run) -> str:
     if not run.example:
         return ""
     changed = [
-        f"&{name}.{option}={value:g}" for name, chosen in run.options.items() for option, value in chosen.items()
+        f"&{name}.{option}={value:g}"
+        for name, chosen in run.settings.options.items()
+        for option, value in chosen.items()
     ]
     return f"?example={run.example}&methods={','.join(m.name for m in run.methods)}{''.join(changed)}"
 
@@ -177,7 +179,7 @@ def _tile(
         height, width = tile.fused.seen
         shown |= {"fused": True, "seconds": f"{tile.fused.seconds:.2f} s"}
         shown["reduced"] = say["seen"].format(width=width, height=height) if tile.fused.seen != run.size else ""
-        shown["changed"] = _changed(run.options.get(tile.name, {}), text["page"])
+        shown["changed"] = _changed(run.settings.options.get(tile.name, {}), text["page"])
         shown["weighs"] = tile.fused.method.weighs
         shown["scores"] = [_score(metric, tile.scored, best[metric.name]) for metric in metrics]
     if tile.weights:

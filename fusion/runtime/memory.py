@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from fusion.errors import NotEnoughMemoryError
@@ -18,7 +16,6 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _KEPT = 1 << 30
 
 
-@cache
 def reuse_freed_memory() -> None:
     """Keep up to 1 GB of freed memory for the next feature map instead of handing it back.
 
@@ -99,8 +96,6 @@ def _status_mb(what: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-BUDGET = "FUSION_MEMORY_MB"
-"""The environment's variable that sets the budget."""
 _SHARE = 0.5
 _LEAST = 64 << 20
 """With less, a picture would be of no use; where even that is not there, it is said."""
@@ -109,10 +104,10 @@ _NEEDED_AT_ONCE, _NEEDED_EACH = 100 << 20, 110
 """Bytes, and bytes a pixel."""
 
 
-def budget() -> int:
-    """Bytes that one network may use on the CPU: `FUSION_MEMORY_MB`, or half of what is free at the moment."""
-    if (megabytes := os.environ.get(BUDGET, "")).isdecimal() and int(megabytes):
-        return int(megabytes) << 20
+def budget(megabytes: int | None = None) -> int:
+    """Bytes that one network may use on the processor: so many megabytes, or half of what is free at the moment."""
+    if megabytes is not None:
+        return megabytes << 20
     return max(_LEAST, int(_SHARE * free()))
 
 

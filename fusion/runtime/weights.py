@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,27 +51,15 @@ def missing(name: str, folder: Path = FOLDER) -> str | None:
         return f"{name} has no trained weights yet; train it with: python -m fusion train {name} --data DIR"
     if not path.is_file():
         return f"weights/{path.name} is missing; fetch it again from the repository."
-    status = path.stat()
-    if _sha256(path, status.st_mtime_ns, status.st_size) != entry.get("sha256"):
+    if hashlib.sha256(path.read_bytes()).hexdigest() != entry.get("sha256"):
         return f"weights/{path.name} is damaged (its sha256 is not the manifest's); fetch it again from the repository."
     return None
 
 
-@cache
-def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
-    """The file's hash, computed once for each state the file is in."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def unusable(name: str, build: Callable[[], nn.Module], folder: Path = FOLDER) -> str | None:
-    """Why the network that `build` gives cannot have its weights, as a sentence; None if it can. It is tried once."""
+    """Why the network that `build` gives cannot have its weights, as a sentence; None if it can. They are loaded."""
     if (reason := missing(name, folder)) is not None:
         return reason
-    return _unfit(name, build, folder, entries(folder)[name]["sha256"])
-
-
-@cache
-def _unfit(name: str, build: Callable[[], nn.Module], folder: Path, _sha256: str) -> str | None:
     import torch
 
     with torch.random.fork_rng(devices=[]):

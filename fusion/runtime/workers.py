@@ -13,14 +13,14 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fusion.errors import DatasetError, FusionError
 from fusion.io.files import write_atomically
@@ -89,15 +89,17 @@ def reason(error: Exception, item: str) -> str:
 
 
 def in_processes(
-    work: Callable[[Item], Result], items: Sequence[Item], jobs: int, died: Callable[[Item], Result]
+    start: Callable[[], Callable[[Item], Result]], items: Sequence[Item], jobs: int, died: Callable[[Item], Result]
 ) -> Iterator[Result]:
-    """`work` on every item by `jobs` processes of this machine, each result as soon as it is there.
+    """Work on every item by `jobs` processes of this machine, and yield each result as soon as it is there.
 
-    `work` and the items must be picklable. Where an item ends its process twice, its result is `died`'s, made here.
+    Each process calls `start` once and then what that gave, item after item. `start`, items and results must be
+    picklable. Where an item ends its process twice, its result is that of `died`, made here. What the work raises is
+    raised here.
     """
     # Threads hand the items out, each of them to one process at a time.
     idle: SimpleQueue[_Worker[Item, Result]] = SimpleQueue()
-    workers = [_Worker(work) for _ in range(jobs)]
+    workers = [_Worker(start) for _ in range(jobs)]
     for worker in workers:
         idle.put(worker)
 
@@ -122,25 +124,52 @@ def in_processes(
 class _Worker(Generic[Item, Result]):
     """A process of one thread, and another one in its place when it has died."""
 
-    def __init__(self, work: Callable[[Item], Result]) -> None:
-        self.work = work
-        self._start()
+    def __init__(self, start: Callable[[], Callable[[Item], Result]]) -> None:
+        self.start = start
+        self._open()
 
-    def _start(self) -> None:
-        self.process = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_settle)
+    def _open(self) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        # Not a daemon: the work may start processes of its own.
+        self.process = context.Process(target=_serve, args=(self.start, theirs))
+        self.process.start()
+        theirs.close()
 
     def run(self, item: Item) -> tuple[Result] | None:
-        """The result; None where the process died."""
+        """The result of one item; None where the process died."""
         try:
-            return (self.process.submit(self.work, item).result(),)
-        except BrokenProcessPool:
+            self.pipe.send(item)
+            result, error = self.pipe.recv()
+        except (EOFError, OSError):
             self.close()
-            self._start()
+            self._open()
             return None
+        if error is not None:
+            raise error
+        return (result,)
 
     def close(self) -> None:
-        """Once it is idle."""
-        self.process.shutdown()
+        """End the process, which is idle."""
+        self.pipe.close()
+        self.process.join()
+        self.process.close()
+
+
+def _serve(start: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:
+    """Work on one item after the other, until there are no more."""
+    _settle()
+    work = start()
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = work(item), None
+        except Exception as error:  # noqa: BLE001  # the parent raises it
+            answer = None, error
+        pipe.send(answer)
 
 
 def _settle() -> None:

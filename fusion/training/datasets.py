@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fusion.errors import DatasetError
 from fusion.io.image import load_pair, to_uint8
+from fusion.io.sandbox import Sandbox
 
 Pixels = NDArray[np.uint8]
 
@@ -128,10 +129,10 @@ def _load(pairs: Sequence[PairFiles]) -> list[tuple[Pixels, Pixels]]:
     from tqdm import tqdm
 
     def read(files: PairFiles) -> tuple[Pixels, Pixels]:
-        pair = load_pair(files.under, files.over)
+        pair = load_pair(files.under, files.over, sandbox=sandbox)
         return to_uint8(pair.under), to_uint8(pair.over)
 
-    with ThreadPoolExecutor(2) as pool:  # decoding holds no lock of the interpreter
+    with Sandbox() as sandbox, ThreadPoolExecutor(2) as pool:  # decoding holds no lock of the interpreter
         return list(tqdm(pool.map(read, pairs), total=len(pairs), desc="reading", unit="pair", leave=False))
 
 

@@ -25,12 +25,13 @@ from fusion.benchmark.results import Facts, Mean, Summary, load_scores, load_sum
 from fusion.benchmark.statistics import holm, interval, mean_ranks, summarise, wilcoxon
 from fusion.cli import main
 from fusion.errors import DatasetError, ImageError
-from fusion.io.image import load, save
+from fusion.io.image import save
 from fusion.metrics import BENCHMARK
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse
 from fusion.runtime.workers import OURS
 from fusion.training.datasets import find_pairs
+from tests.shared_session import load
 
 ROOT = Path(__file__).resolve().parents[2]
 VARYING = ("times.csv", "times.html", "environment.json", OURS)
@@ -177,7 +178,7 @@ def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
 
     def made(run: Run = run, one: Scene = one) -> list[str]:
         due = measure.finished(one, run).due(run)
-        assert measure.measure(one, run).failures == {}
+        assert measure.Measurer(run)(one).failures == {}
         return due
 
     assert made() == ["mertens", "Theirs"]
@@ -202,7 +203,7 @@ def test_as_mefb_results_of_jpegs_go_through_a_jpeg(pairs: Path, tmp_path: Path)
     lossy = np.asarray(Image.open(tmp_path / "once.jpg"), int)
 
     def kept(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        assert measure.measure(scene(pairs / "set", name), run).failures == {}
+        assert measure.Measurer(run)(scene(pairs / "set", name)).failures == {}
         return np.asarray(Image.open(picture(run.out, "Theirs", name)), int)
 
     # The sources are smooth, so decoders differ in how they spread the colours of four pixels, by a level or two.

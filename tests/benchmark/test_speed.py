@@ -23,7 +23,7 @@ def test_rows_of_fresh_processes(tmp_path: Path) -> None:
 
 
 def test_a_row_says_what_the_network_saw() -> None:
-    from fusion.pipeline import seen
+    from tests.shared_session import SESSION
 
-    assert seen("pyramef", 4000, 6000, device="cpu") == (1414, 2121)
-    assert seen("mertens", 4000, 6000, device="cpu") == (4000, 6000)
+    assert SESSION.seen("pyramef", 4000, 6000) == (1414, 2121)
+    assert SESSION.seen("mertens", 4000, 6000) == (4000, 6000)

@@ -14,8 +14,9 @@ import torch
 from fusion.benchmark.experiments.align import error, light_of, photograph, photographs
 from fusion.exposures import align
 from fusion.exposures.align import Motion, motion, registered
-from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
+from fusion.io.image import ExposurePair, Photo, as_pair
 from fusion.training.camera import Radiance
+from tests.shared_session import load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCENES = ["courtyard", "desk", "room"]

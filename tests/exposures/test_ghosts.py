@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from fusion.exposures.ghosts import Handling, find_ghosts, overlay, without_ghosts
-from fusion.io.image import ExposurePair, as_pair, load_pair
+from fusion.io.image import ExposurePair, as_pair
 from fusion.pipeline import Fused, Loaded, compare, fuse_pair
+from tests.shared_session import load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Box: TypeAlias = tuple[EllipsisType, slice, slice]
@@ -69,13 +70,13 @@ def test_what_is_not_certain_is_not_told_unasked(name: str) -> None:
     ghosts = find_ghosts(pair)
     assert ghosts
     assert not ghosts.certain
-    first = next(compare(pair.under, pair.over, [], align=False, corrected=False))
+    first = next(compare(pair.under, pair.over, [], align=False, show_corrected=False))
     assert isinstance(first, Loaded)
-    assert first.ghosts is None
-    assert not first.pair.notes
-    asked = next(compare(pair.under, pair.over, [], ghosts="remove", align=False, corrected=False))
+    assert first.scene.ghosts is None
+    assert not first.scene.pair.notes
+    asked = next(compare(pair.under, pair.over, [], ghosts="remove", align=False, show_corrected=False))
     assert isinstance(asked, Loaded)
-    assert asked.ghosts
+    assert asked.scene.ghosts
 
 
 @pytest.mark.parametrize("method", ["mertens", "meflut"])
@@ -153,12 +154,12 @@ def test_it_is_told_and_taken_out_on_request(moved: ExposurePair) -> None:
     for handling in ("mark", "remove", "ignore"):
         for event in compare(moved.under, moved.over, ["mertens"], ghosts=handling, align=False):
             if isinstance(event, Loaded):
-                said[handling] = " ".join(event.pair.notes)
-                assert (event.ghosts is None) == (handling == "ignore")
+                said[handling] = " ".join(event.scene.pair.notes)
+                assert (event.scene.ghosts is None) == (handling == "ignore")
             elif isinstance(event, Fused):
                 pictures[handling] = event.photo
     assert "it may show twice" in said["mark"]
-    assert "the best exposed photograph was taken" in said["remove"]
+    assert "it was taken from one exposure" in said["remove"]
     assert not said["ignore"]
     assert torch.equal(pictures["mark"], pictures["ignore"])
     assert torch.equal(pictures["remove"], fuse_pair(moved, "mertens", ghosts="remove"))

@@ -26,16 +26,24 @@ from fusion.benchmark.evaluation import measure
 from fusion.cli import main
 from fusion.exposures.brackets import Bracket, find_brackets
 from fusion.folders import run as folder_module
-from fusion.folders.run import Done, Failed, Run, Settings, fuse_folder, make
-from fusion.io.image import load, save
+from fusion.folders.run import Done, Failed, Maker, Outcome, Run, fuse_folder
+from fusion.io.image import save
 from fusion.metrics import METRICS
 from fusion.pipeline import fuse
-from fusion.runtime import memory, weights
+from fusion.runtime import weights
 from fusion.runtime.workers import OURS
+from fusion.settings import DEFAULTS, Settings
 from fusion.training.datasets import find_pairs
+from tests.shared_session import load
 
 ROOT = Path(__file__).resolve().parents[2]
-MERTENS = Settings("mertens")
+
+
+def make(bracket: Bracket, run: Run) -> Outcome:
+    """What a process of its own would make."""
+    maker = Maker(run)
+    with maker.session:
+        return maker(bracket)
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +117,12 @@ def test_what_is_found_is_listed_and_a_dry_run_does_nothing_else(
     assert not (tmp_path / "out").exists()
 
 
-def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "scene0", tmp_path / "in" / "scene0")
     bracket = first(tmp_path / "in")
 
-    def made(settings: Settings = MERTENS) -> bool:
-        outcome = make(bracket, Run(tmp_path / "in", tmp_path / "out", settings))
+    def made(method: str = "mertens", settings: Settings = DEFAULTS) -> bool:
+        outcome = make(bracket, Run(tmp_path / "in", tmp_path / "out", method, settings))
         assert isinstance(outcome, Done)
         return not outcome.kept
 
@@ -130,11 +138,11 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path, monkeypa
     record = tmp_path / "out" / OURS / "scene0.json"
     record.write_text("{}")
     assert made()
-    for settings in (Settings("mertens", bits=16), Settings("mertens", mode="exact"), Settings("mertens-torch")):
-        assert made(settings)
-        assert not made(settings)
-    assert made()
-    monkeypatch.setenv(memory.BUDGET, "4000")
+    for settings in (Settings(bits=16), Settings(mode="exact"), Settings(memory_mb=4000)):
+        assert made(settings=settings)
+        assert not made(settings=settings)
+    assert made("mertens-torch")
+    assert not made("mertens-torch")
     assert made()
     assert not made()
     save(torch.zeros(3, 96, 80), source)
@@ -152,7 +160,7 @@ def test_other_weights_make_other_results(
     shutil.copytree(weights.FOLDER, manifest)
     monkeypatch.setattr(weights.entries, "__defaults__", (manifest,))
     monkeypatch.setattr(weights.missing, "__defaults__", (manifest,))
-    run = Run(dataset, tmp_path / "out", Settings(method))
+    run = Run(dataset, tmp_path / "out", method)
     assert isinstance(make(first(dataset), run), Done)
     text = (manifest / "MANIFEST.toml").read_text(encoding="utf-8")
     hash_ = weights.entries()[other]["sha256"]
@@ -185,7 +193,7 @@ def test_a_bad_scene_stops_nothing_and_leaves_nothing_old(
 def test_a_missing_file_and_a_full_disk_are_failures_of_one_scene(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(dataset, tmp_path / "out", MERTENS)
+    run = Run(dataset, tmp_path / "out", "mertens")
     gone = make(Bracket("gone", (Path("a.png"), Path("b.png")), "name"), run)
     assert gone == Failed(gone.bracket, "A file cannot be read or written (No such file or directory).")
 
@@ -275,7 +283,7 @@ def test_a_scene_that_ends_its_process_twice_has_failed(dataset: Path, tmp_path:
     before = {process.pid for process in workers(os.getpid(), "spawn_main")}
     with ThreadPoolExecutor(1) as thread:
         one = [first(dataset)]
-        outcomes = thread.submit(fuse_folder, one, Run(dataset, tmp_path / "out", MERTENS))
+        outcomes = thread.submit(fuse_folder, one, Run(dataset, tmp_path / "out", "mertens"))
         killed: set[int] = set()
         while not outcomes.done() and len(killed) < 2:
             for process in workers(os.getpid(), "spawn_main"):

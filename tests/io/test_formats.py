@@ -17,9 +17,10 @@ from PIL import Image, ImageCms
 from fusion.benchmark.experiments.dng import negative
 from fusion.errors import ImageError
 from fusion.io.decode import decode
-from fusion.io.image import Origin, Picture, as_pair, load, load_pair, save, to_uint8
+from fusion.io.image import Origin, Picture, as_pair, save, to_uint8
 from tests.io.test_image import Put, put, refusal_of
 from tests.pictures import ADOBE, colours, encoded
+from tests.shared_session import load, load_pair
 
 __all__ = ["put"]  # a fixture
 

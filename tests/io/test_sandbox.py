@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 
 from fusion.errors import ImageError, Refusal
-from fusion.io import sandbox
+from fusion.io import image, sandbox
 from fusion.io.image import load
 from tests.attack.corpus import DECODED, attempt, attempt_all, children_watched, written
 from tests.attack.hostile import bombs, mutants
@@ -45,13 +46,12 @@ def large(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Pool]:
-    """Without children, to begin with."""
-    sandbox.pool.end()
-    pool = sandbox.Pool()
-    monkeypatch.setattr(sandbox, "pool", pool)
-    yield pool
-    pool.end()
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Sandbox]:
+    """A sandbox without children, to begin with; `load` uses it."""
+    with sandbox.Sandbox() as pool:
+        monkeypatch.setitem(globals(), "load", partial(image.load, sandbox=pool))
+        monkeypatch.setitem(globals(), "load_pair", partial(image.load_pair, sandbox=pool))
+        yield pool
 
 
 def served(monkeypatch: pytest.MonkeyPatch, code: str) -> None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion.io.image import Photo, load_pair, to_uint8
+from fusion.io.image import Photo, to_uint8
 from fusion.methods.base import Fuser
 from fusion.methods.mertens import METHOD, METHOD_TORCH, exposure_fusion
 from fusion.metrics import mef_ssim
+from tests.shared_session import load_pair
 
 EXAMPLES = sorted(path.parent for path in (Path(__file__).resolve().parents[2] / "examples").glob("*/under.png"))
 

@@ -14,8 +14,8 @@ from fusion import cli
 from fusion.errors import FusionError
 from fusion.exposures.brackets import find_brackets
 from fusion.folders import run
-from fusion.folders.run import Done, Settings, fuse_folder, make
-from fusion.io.image import ExposurePair, load, load_pair, save
+from fusion.folders.run import Done, Maker, Settings, fuse_folder
+from fusion.io.image import ExposurePair, save
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Method, Option
 from fusion.methods.mertens import exposure_fusion
@@ -25,7 +25,8 @@ from fusion.page import examples, views
 from fusion.page.gallery import Finished, Run, follow, weighed
 from fusion.page.presets import PRESETS
 from fusion.page.texts import ENGLISH
-from fusion.pipeline import by_method, compare, fuse_pair, method, weight_maps
+from fusion.pipeline import by_method, compare, fuse_pair, method_named
+from tests.shared_session import SESSION, load, load_pair, weight_maps
 
 Pair = tuple[Path, Path]
 OPTIONS = [(m, option) for m in METHODS for option in m.options]
@@ -36,7 +37,7 @@ def test_options_reach_the_formula(pair: Pair) -> None:
     loaded = load_pair(*pair)
     chosen = {"contrast": 0.0, "saturation": 2.0, "exposedness": 0.5, "sigma": 0.35}
     asked = exposure_fusion([loaded.under, loaded.over], **chosen)  # pyright: ignore[reportArgumentType]
-    assert torch.allclose(fuse_pair(loaded, "mertens", options=chosen), asked, atol=1e-6)
+    assert torch.allclose(fuse_pair(loaded, "mertens", options={"mertens": chosen}), asked, atol=1e-6)
     assert not torch.allclose(fuse_pair(loaded, "mertens"), asked, atol=0.02)
 
 
@@ -45,16 +46,16 @@ def test_every_option_changes_the_picture_and_its_default_does_not(m: Method, op
     name, low, high, default, _ = option
     loaded = load_pair(*pair)
     plain = fuse_pair(loaded, m.name)
-    assert torch.equal(plain, fuse_pair(loaded, m.name, options={name: default}))
+    assert torch.equal(plain, fuse_pair(loaded, m.name, options={m.name: {name: default}}))
     for value in {low, high} - {default}:
-        changed = fuse_pair(loaded, m.name, options={name: value})
+        changed = fuse_pair(loaded, m.name, options={m.name: {name: value}})
         assert float((changed - plain).abs().max()) > 1 / 255
         assert torch.isfinite(changed).all()
 
 
 def test_an_uncorrected_network_is_the_formula(pair: Pair) -> None:
     under, over = (photo.mean(0)[None, None] for photo in (load_pair(*pair).under, load_pair(*pair).over))
-    trained, untrained = Fuser(method("pyramef"), options={"correction": 0}).network, PyraMEF(correction=0)
+    trained, untrained = Fuser(method_named("pyramef"), options={"correction": 0}).network, PyraMEF(correction=0)
     with torch.inference_mode():
         assert torch.allclose(trained(under, over), untrained(under, over), atol=1e-6)
 
@@ -74,7 +75,7 @@ def test_an_uncorrected_network_is_the_formula(pair: Pair) -> None:
 )
 def test_what_cannot_be_chosen_is_said(pair: Pair, name: str, options: dict[str, float], sentence: str) -> None:
     with pytest.raises(FusionError, match=sentence):
-        fusion.fuse(*pair, method=name, options=options)
+        fusion.fuse(*pair, method=name, options={name: options})
     with pytest.raises(FusionError, match=sentence):
         next(compare(*pair, [name], options={name: options}))
 
@@ -90,7 +91,7 @@ def test_equal_results_have_equal_settings() -> None:
 def test_the_command_line_takes_options(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, files = tmp_path / "out.png", [str(path) for path in pair]
     assert cli.main(["fuse", *files, "-m", "mertens", "-O", "contrast=0", "-O", "sigma=0.4", "-o", str(out)]) == 0
-    asked = fusion.fuse(*pair, method="mertens", options={"contrast": 0, "sigma": 0.4})
+    asked = fusion.fuse(*pair, method="mertens", options={"mertens": {"contrast": 0, "sigma": 0.4}})
     assert float((load(out).photo - asked).abs().max()) <= 0.51 / 255
     compared = ["compare", *files, "-m", "mertens", "-O", "mertens.contrast=0", "-O", "mertens.sigma=0.4"]
     assert cli.main([*compared, "-o", str(tmp_path / "all")]) == 0
@@ -107,16 +108,18 @@ def test_a_folder_is_made_again_with_other_options(dataset: Path, tmp_path: Path
     (bracket,), _ = find_brackets(dataset / "scene0")
 
     def made(**options: float) -> Done:
-        outcome = make(bracket, run.Run(dataset / "scene0", tmp_path, Settings("mertens", options=options)))
+        settings = Settings(options={"mertens": options})
+        outcome = Maker(run.Run(dataset / "scene0", tmp_path, "mertens", settings))(bracket)
         assert isinstance(outcome, Done)
         return outcome
 
     assert not made().kept
     assert made(contrast=1).kept  # its default
     assert not made(contrast=2).kept
-    assert "contrast 2" in run.report([made(contrast=2)], [], Settings("mertens", options={"contrast": 2}))
+    chosen = run.Run(dataset, tmp_path, "mertens", Settings(options={"mertens": {"contrast": 2}}))
+    assert "contrast 2" in run.report([made(contrast=2)], [], chosen)
     with pytest.raises(FusionError, match="has no option called colour"):
-        fuse_folder([bracket], run.Run(dataset, tmp_path, Settings("mertens", options={"colour": 1})))
+        fuse_folder([bracket], run.Run(dataset, tmp_path, "mertens", Settings(options={"mertens": {"colour": 1}})))
 
 
 # Weight maps.
@@ -137,7 +140,7 @@ def test_weights_sum_to_one_and_prefer_what_shows_something(name: str) -> None:
 
 def test_mertens_weights_are_those_of_its_definition() -> None:
     pair = ExposurePair(torch.full((3, 20, 20), 0.25), torch.full((3, 20, 20), 0.5))
-    maps = weight_maps(pair, "mertens", options={"contrast": 0, "saturation": 0})
+    maps = weight_maps(pair, "mertens", options={"mertens": {"contrast": 0, "saturation": 0}})
     weight = np.exp(-3 * 0.25**2 / (2 * 0.2**2))  # of 0.25 beside 1 of 0.5, all three channels
     assert torch.allclose(maps[0], torch.full((1, 20, 20), weight / (1 + weight)), atol=1e-6)
 
@@ -174,29 +177,29 @@ def test_weights_from_the_command_line(pair: Pair, tmp_path: Path, capsys: pytes
 
 def finished(files: list[Path], names: list[str], folder: Path, **options: dict[str, float]) -> Run:
     events = compare(
-        files[0], files[1], names, more=files[2:], align=False, metrics=(), corrected=False, options=options
+        files[0], files[1], names, more=files[2:], align=False, metrics=(), show_corrected=False, options=options
     )
-    return list(follow(events, [method(name) for name in names], folder, options=options))[-1]
+    return list(follow(events, [method_named(name) for name in names], folder, settings=Settings(options=options)))[-1]
 
 
 def test_a_run_is_weighed_from_its_own_pictures(pair: Pair, tmp_path: Path) -> None:
-    run = weighed(finished([*pair], ["mertens", "deepfuse"], tmp_path, mertens={"contrast": 0.0}))
+    run = weighed(finished([*pair], ["mertens", "deepfuse"], tmp_path, mertens={"contrast": 0.0}), SESSION)
     mertens, deepfuse = run.tile("mertens"), run.tile("deepfuse")
     assert mertens
     assert mertens.weights
     assert deepfuse
     assert deepfuse.weights is None
-    maps = weight_maps(load_pair(*pair), "mertens", options={"contrast": 0.0})
+    maps = weight_maps(load_pair(*pair), "mertens", options={"mertens": {"contrast": 0.0}})
     assert mertens.shares == pytest.approx([float(one.mean()) for one in maps], abs=1e-4)
     (run.folder / "under.png").unlink()
     with pytest.raises(FusionError, match="fuse once more"):
-        weighed(run)
+        weighed(run, SESSION)
 
 
 def test_a_bracket_is_weighed_with_its_middle_exposure(pair: Pair, tmp_path: Path) -> None:
     middle = tmp_path / "middle.png"
     save((load(pair[0]).photo + load(pair[1]).photo) / 2, middle)
-    run = weighed(finished([*pair, middle], ["mertens"], tmp_path / "cache"))
+    run = weighed(finished([*pair, middle], ["mertens"], tmp_path / "cache"), SESSION)
     tile = run.tile("mertens")
     assert tile
     assert len(tile.shares) == 3
@@ -209,7 +212,7 @@ def test_a_bracket_is_weighed_with_its_middle_exposure(pair: Pair, tmp_path: Pat
     run.between[0].unlink()
     assert kept.get(("key",)) is None
     with pytest.raises(FusionError, match="fuse once more"):
-        weighed(run)
+        weighed(run, SESSION)
 
 
 def test_photographs_that_are_gone_are_asked_for_again(pair: Pair, tmp_path: Path) -> None:
@@ -224,7 +227,7 @@ def test_a_tile_and_a_link_say_what_was_changed(pair: Pair, tmp_path: Path) -> N
     run = finished([*pair], ["mertens"], tmp_path, mertens={"contrast": 0.5})
     shown = views.sheet(run, [])["tiles"][-1]
     assert shown["changed"] == "Contrast 0.5"
-    linked = Run(tmp_path, run.methods, example="desk", options=run.options)
+    linked = Run(tmp_path, run.methods, example="desk", settings=run.settings)
     assert views.link(linked) == "?example=desk&methods=mertens&mertens.contrast=0.5"
     found = examples.linked({"example": "desk", "methods": "mertens", "mertens.contrast": "0.5"}, ["mertens"])
     assert found.options == {"mertens": {"contrast": 0.5}}

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from fusion.io import colour
-from fusion.io.image import ExposurePair, as_pair, load_pair
+from fusion.io.image import ExposurePair, as_pair
 from fusion.methods.mertens import exposure_fusion
 from fusion.methods.pyramef import PyraMEF, carry_colour, gaussian, patch_statistics, pyramid
 from fusion.metrics import mef_ssim as metric
 from fusion.pipeline import fuse_pair
+from tests.shared_session import load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

@@ -18,13 +18,14 @@ import pytest
 from gradio import Error
 
 import fusion
-from fusion.io.image import load, save, save_preview
+from fusion.io.image import save, save_preview
 from fusion.methods import METHODS
-from fusion.methods.base import Mode
 from fusion.outputs import method_row
 from fusion.page.api import Api, Given
 from fusion.pipeline import Event, Failed, Fused, Scored, compare
+from fusion.settings import Settings
 from tests.server import ROOT, Server, served
+from tests.shared_session import SESSION, load
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = README.partition("## Programs\n")[2].partition("\n## ")[0]
@@ -127,13 +128,13 @@ def test_alignment_and_ghosts_are_the_programs_choice(page: Server, tmp_path: Pa
     save(over.roll((6, 9), (1, 2)), paths[1])
     files = [page.upload(path) for path in paths]
     pictures: set[bytes] = set()
-    for align, deghost in product((True, False), repeat=2):
-        wanted = fusion.fuse(*paths, method="mertens", align=align, ghosts="remove" if deghost else "ignore")
+    for align, ghosts in product((True, False), ("remove", "mark")):
+        wanted = fusion.fuse(*paths, method="mertens", align=align, ghosts=ghosts)
         save(wanted, tmp_path / "wanted.png")
         pictures.add((tmp_path / "wanted.png").read_bytes())
-        made = page.ask("fuse", files=files, method="mertens", align=align, deghost=deghost)
+        made = page.ask("fuse", files=files, method="mertens", align=align, ghosts=ghosts)
         assert httpx.get(made["file"]["url"]).content == (tmp_path / "wanted.png").read_bytes()
-        row = page.ask("compare", files=files, methods=["mertens"], align=align, deghost=deghost)[0]
+        row = page.ask("compare", files=files, methods=["mertens"], align=align, ghosts=ghosts)[0]
         assert row["notes"] == made["notes"]
     assert len(pictures) == 4
 
@@ -148,14 +149,14 @@ def test_methods(page: Server) -> None:
 
 
 def test_a_method_that_fails_says_why_and_leaves_the_others(tmp_path: Path, pair: tuple[Path, Path]) -> None:
-    def events(files: list[str], methods: list[str], mode: Mode, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, mode=mode):
+    def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, settings=settings):
             if isinstance(event, Fused) and event.method.name == "meflut":
                 yield Failed(event.method, "There was not enough memory.")
             elif not (isinstance(event, Scored) and event.method.name == "meflut"):
                 yield event
 
-    api = Api(events, tmp_path)
+    api = Api(events, tmp_path, SESSION.sandbox)
     given: list[Given] = [f"data:;base64,{base64.b64encode(path.read_bytes()).decode()}" for path in pair]
     rows = list(api.compare(given, ["meflut", "mertens"]))[-1]
     assert [(row["method"], row["failure"]) for row in rows] == [

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from fusion.io.image import as_pair, load
+from fusion.io.image import as_pair
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser
 from fusion.page import job_queue
 from fusion.page.job_queue import Line, Place, RefusedError
-from fusion.pipeline import Loaded, method
+from fusion.pipeline import Loaded, Scene, method_named
 from fusion.runtime import cancel, memory
+from tests.shared_session import load
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_what_a_job_raises_reaches_all_its_followers(line: Line) -> None:
 
 
 def test_memory_is_waited_for_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = Loaded(as_pair(torch.zeros(3, 16, 16), torch.ones(3, 16, 16)))
+    loaded = Loaded(Scene(as_pair(torch.zeros(3, 16, 16), torch.ones(3, 16, 16))))
     free = iter([0, 0, 1 << 40])
     monkeypatch.setattr(job_queue, "_TICK", 0.01)
     monkeypatch.setattr(memory, "free", lambda: next(free))
@@ -209,7 +210,7 @@ def test_a_refusal_survives_another_process() -> None:
 def test_every_method_notices_that_nobody_waits(name: str, pair: tuple[Path, Path]) -> None:
     photos = [load(path).photo for path in pair]
     with cancel.as_long_as(lambda: False), pytest.raises(cancel.Cancelled):
-        Fuser(method(name))(as_pair(*photos), _lumas(photos))
+        Fuser(method_named(name))(as_pair(*photos), _lumas(photos))
 
 
 def _lumas(photos: list[torch.Tensor]) -> Any:

@@ -17,12 +17,13 @@ from playwright.sync_api import Page, expect
 import app
 import fusion
 from fusion.cli import main
-from fusion.io.image import load, save
-from fusion.methods.base import Mode
+from fusion.io.image import save
 from fusion.metrics import METRICS
 from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
-from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method
+from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method_named
+from fusion.settings import Settings
+from tests.shared_session import load
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
@@ -33,8 +34,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The last method begins only once this is set."""
     gate = threading.Event()
 
-    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, mode=mode, align=align):
+    def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, settings=settings):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
@@ -151,8 +152,8 @@ def test_a_failed_method_leaves_the_others(
 ) -> None:
     sentence = "There was not enough memory for this picture; try a smaller one."
 
-    def events(files: list[str], methods: list[str], mode: Mode, *, align: bool, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, mode=mode, align=align):
+    def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, settings=settings):
             if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)
             else:
@@ -434,7 +435,7 @@ def test_axe_finds_nothing(
 
 
 def scored(name: str, seen: tuple[int, int] = (10, 10), **scores: float) -> Scored:
-    fused = Fused(method(name), torch.empty(0), 0.5, seen)
+    fused = Fused(method_named(name), torch.empty(0), 0.5, seen)
     return Scored(fused, {m.name: scores.get(m.name, 1.0) for m in METRICS}, 0.1)
 
 
@@ -479,7 +480,9 @@ def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
     tmp_path: Path, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery, "AT_ONCE", 0)
-    runs = list(follow(compare(*pair, ["mertens", "meflut"]), [method("mertens"), method("meflut")], tmp_path))
+    runs = list(
+        follow(compare(*pair, ["mertens", "meflut"]), [method_named("mertens"), method_named("meflut")], tmp_path)
+    )
     assert len(runs[0].finished) == 2  # both photographs are shown as soon as they are read
     last = runs[-1]
     assert [tile.name for tile in last.finished] == ["under", "over", "under-iat", "over-iat", "mertens", "meflut"]
@@ -524,7 +527,7 @@ def test_runs_with_other_options_are_other_runs(
     def last(contrast: float) -> Run:
         options = by_method([("mertens.contrast", contrast), ("pyramef.detail", 1.3)])
         files = [str(path) for path in pair]
-        made = app.runs(files, ["mertens"], "auto", align=False, deghost=False, options=options, wanted=lambda: True)
+        made = app.runs(files, ["mertens"], Settings(align=False, options=options), wanted=lambda: True)
         run = list(made)[-1]
         assert isinstance(run, Run)
         return run
@@ -532,8 +535,8 @@ def test_runs_with_other_options_are_other_runs(
     half, plain = last(0.5), last(1)
     assert last(0.5) is half
     assert plain is not half
-    assert half.options == {"mertens": {"contrast": 0.5}}
-    assert plain.options == {}  # of methods that are not among the chosen, options do not count
+    assert half.settings.options == {"mertens": {"contrast": 0.5}}
+    assert plain.settings.options == {}  # of methods that are not among the chosen, options do not count
 
 
 def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() -> None:

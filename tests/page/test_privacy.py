@@ -16,8 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 import fusion
 from fusion.cli import main
 from fusion.errors import ImageError
-from fusion.io.image import load, to_uint8
+from fusion.io.image import to_uint8
 from tests.server import served
+from tests.shared_session import load
 
 CANARY = "canary-5e1f"
 SECRET = CANARY.encode()

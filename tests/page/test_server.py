@@ -25,11 +25,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from fusion.io.image import load, save
+from fusion.io.image import save
 from fusion.page import job_queue, server, upload_dir
 from fusion.page.job_queue import Line
 from tests.attack.load import pressed, uploaded
 from tests.server import ROOT, Server, served
+from tests.shared_session import load
 
 OBSERVED = """
 import runpy, sys

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from fusion.methods.base import Mode
 from fusion.page import examples, views
 from fusion.page.gallery import Finished, Run, Stage, Tile
 from fusion.page.texts import ENGLISH, FOLDER, LANGUAGES, Texts, complete, preferred
-from fusion.pipeline import Event, Running, compare, method
+from fusion.pipeline import Event, Running, compare, method_named
+from fusion.settings import Settings
 from tests.visitor import Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
@@ -72,8 +72,8 @@ def test_the_page_speaks_the_browsers_language(
 
     gate = threading.Event()
 
-    def events(files: list[str], methods: list[str], mode: Mode, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, mode=mode):
+    def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
+        for event in compare(files[0], files[1], methods, settings=settings):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
@@ -260,7 +260,7 @@ def test_examples_and_states_have_names(language: str) -> None:
     text = LANGUAGES[language]
     assert {example.name for example in examples.EXAMPLES} <= set(text["examples"])
     tiles = Tile("under"), Tile("moved", share=0.021), Tile("over-iat"), Tile("mertens", "Mertens")
-    run = Run(Path(), (method("mertens"),), tiles, (2000, 3000))
+    run = Run(Path(), (method_named("mertens"),), tiles, (2000, 3000))
     stopped = views.sheet(run.ended(Stage.STOPPED), [], text)["tiles"]
     assert {tile["place"] for tile in stopped} == {text["tile"]["stopped"]}
     assert [tile["title"] for tile in stopped] == [*map(text["tile"].get, ("under", "moved", "over")), "Mertens"]

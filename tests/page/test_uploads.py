@@ -12,10 +12,12 @@ from playwright.sync_api import Page, expect
 import app
 import fusion
 from fusion.errors import ImageError
-from fusion.io.image import Photo, load, save
+from fusion.io.image import Photo, save
+from fusion.io.sandbox import Sandbox
 from fusion.page import uploads
 from fusion.page.gallery import Finished
 from tests.exposures.test_ghosts import walk
+from tests.shared_session import SESSION, load
 from tests.visitor import Open, choose, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
@@ -65,7 +67,7 @@ def test_what_browsers_show_has_no_preview(tmp_path: Path) -> None:
     photo = photographs()[0]
     for ending in ("png", "jpg"):
         save(photo, tmp_path / f"a.{ending}")
-        assert uploads.preview_of(str(tmp_path / f"a.{ending}"), tmp_path / "cache") is None
+        assert uploads.preview_of(str(tmp_path / f"a.{ending}"), tmp_path / "cache", SESSION.sandbox) is None
     assert not (tmp_path / "cache").exists()
 
 
@@ -74,7 +76,7 @@ def test_a_preview_is_a_small_jpeg_of_the_file_whatever_its_name(tmp_path: Path,
     photo = torch.nn.functional.interpolate(photographs()[1][None], (900, 1200), mode="bilinear")[0]
     save(photo, tmp_path / "a.tif", bits=16)
     named = (tmp_path / "a.tif").rename(tmp_path / f"b.{ending}")
-    first, second = (uploads.preview_of(str(named), tmp_path / "cache") for _ in range(2))
+    first, second = (uploads.preview_of(str(named), tmp_path / "cache", SESSION.sandbox) for _ in range(2))
     assert first
     assert first != second
     assert Path(first).read_bytes().startswith(b"\xff\xd8\xff")
@@ -84,7 +86,7 @@ def test_a_preview_is_a_small_jpeg_of_the_file_whatever_its_name(tmp_path: Path,
 
 
 def test_a_heic_has_a_preview(tmp_path: Path) -> None:
-    preview = uploads.preview_of(str(HEIC), tmp_path)
+    preview = uploads.preview_of(str(HEIC), tmp_path, SESSION.sandbox)
     assert preview
     assert float((load(preview).photo - load(HEIC).photo).abs().mean()) < 0.05
 
@@ -92,7 +94,7 @@ def test_a_heic_has_a_preview(tmp_path: Path) -> None:
 def test_a_preview_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("no picture")
     with pytest.raises(ImageError, match="is not a JPEG, PNG"):
-        uploads.preview_of(str(tmp_path / "a.tif"), tmp_path / "cache")
+        uploads.preview_of(str(tmp_path / "a.tif"), tmp_path / "cache", SESSION.sandbox)
 
 
 def test_what_is_chosen() -> None:
@@ -173,9 +175,9 @@ def test_two_uploads_at_once_are_both_remembered(
     """Each preview takes so long that the other slot's has been asked for before it is there."""
     original = uploads.preview_of
 
-    def slow(path: str, folder: Path) -> str | None:
+    def slow(path: str, folder: Path, sandbox: Sandbox) -> str | None:
         time.sleep(1)
-        return original(path, folder)
+        return original(path, folder, sandbox)
 
     monkeypatch.setattr(uploads, "preview_of", slow)
     page = open_page()

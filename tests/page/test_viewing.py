@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
 import app
-from fusion.io.image import ExposurePair, load, save, to_uint8
+from fusion.io.image import ExposurePair, save, to_uint8
 from fusion.outputs import draw_weights
 from fusion.page import examples
 from fusion.page.gallery import Run, follow
-from fusion.pipeline import compare, method, weight_maps
+from fusion.pipeline import compare, method_named
+from tests.shared_session import load, weight_maps
 from tests.visitor import METHODS, Open, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
@@ -193,9 +194,9 @@ def test_weight_maps_are_there_again_where_the_same_is_asked_for_twice(
 
 def test_weight_maps_do_not_bring_an_earlier_run_back(pair: tuple[Path, Path], tmp_path: Path) -> None:
     asked = gr.Request(headers={})
-    events = compare(*pair, METHODS, align=False, metrics=(), corrected=False)
+    events = compare(*pair, METHODS, align=False, metrics=(), show_corrected=False)
     (tmp_path / "earlier").mkdir()
-    chosen = [method(name) for name in METHODS]
+    chosen = [method_named(name) for name in METHODS]
     run = list(follow(events, chosen, tmp_path / "earlier"))[-1]
     made, said = app.weigh(run)
     assert made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -21,20 +21,16 @@ from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Mode
 from fusion.pipeline import Failed, Fused, compare
 from fusion.runtime import memory
+from fusion.settings import Settings
 
 
 def test_the_budget_is_half_of_what_is_free_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(memory.BUDGET, raising=False)
     monkeypatch.setattr(memory, "free", lambda: 1000 << 20)
     assert memory.budget() == 500 << 20
-    monkeypatch.setenv(memory.BUDGET, "0")
-    assert memory.budget() == 500 << 20
-    monkeypatch.setenv(memory.BUDGET, "3")
-    assert memory.budget() == 3 << 20
+    assert memory.budget(3) == 3 << 20
 
 
 def test_where_nothing_is_free_networks_still_see_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(memory.BUDGET, raising=False)
     monkeypatch.setattr(memory, "free", lambda: 0)
     for method in METHODS:
         if not method.unavailable:
@@ -75,23 +71,23 @@ def test_a_containers_limit_is_read(tmp_path: Path, files: dict[str, str], free:
     assert read == free if free is not None else read > 1 << 60
 
 
-def test_a_network_sees_no_more_than_the_budget_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_sees_no_more_than_the_budget_allows() -> None:
     hungry = next(method for method in METHODS if method.working_bytes and not method.largest)
-    fuser = Fuser(replace(hungry, working_bytes=1 << 10))
-    monkeypatch.setenv(memory.BUDGET, "4")
+    fuser = Fuser(replace(hungry, working_bytes=1 << 10), memory_mb=4)
     height, width = fuser.seen(100, 80, "exact")
     assert 3500 < height * width <= 4200
     scene = torch.rand(3, 100, 80, generator=torch.Generator().manual_seed(0))
     assert fuser(ExposurePair(scene / 3, (1 + scene) / 2), mode="exact").shape == (3, 100, 80)
 
 
-def test_of_more_exposures_a_network_for_many_sees_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(memory.BUDGET, "4")
+def test_of_more_exposures_a_network_for_many_sees_less() -> None:
     scene = torch.rand(3, 200, 160, generator=torch.Generator().manual_seed(0))
     pair = ExposurePair(scene / 3, (1 + scene) / 2, between=(scene / 2, (scene + 0.5) / 2))
 
     def pixels(more: Sequence[Photo]) -> int:
-        events = compare(pair.under, pair.over, ["pyramef"], more=more, align=False, metrics=(), mode="exact")
+        events = compare(
+            pair.under, pair.over, ["pyramef"], more=more, align=False, metrics=(), mode="exact", memory_mb=4
+        )
         return next(event.seen[0] * event.seen[1] for event in events if isinstance(event, Fused))
 
     assert pixels(()) == pytest.approx(3 * pixels(pair.between), rel=0.1)
@@ -143,7 +139,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """A GPU that is none: tensors that go there stay where they are, until as many as are asked for find no room."""
     left = [0]
     move, to = Tensor.to, torch.nn.Module.to
@@ -161,13 +157,11 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
 
     monkeypatch.setattr(Tensor, "to", moved)
     monkeypatch.setattr(torch.nn.Module, "to", settled)
-    pipeline._fuser.cache_clear()  # pyright: ignore[reportPrivateUsage]
 
     def full(count: int) -> None:
         left[0] = count
 
-    yield full
-    pipeline._fuser.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    return full
 
 
 def test_a_hundred_times_out_of_memory(faults: Faults) -> None:
@@ -178,14 +172,14 @@ def test_a_hundred_times_out_of_memory(faults: Faults) -> None:
         method = QUICK[number % len(QUICK)]
         times = draw.randint(1, pipeline.RETRIES + 1)
         faults.inject(times, draw.choice(ON_CPU + ON_GPU))
-        events = compare(*PAIR, [method.name], align=False, ghosts="ignore", metrics=(), corrected=False)
+        events = compare(*PAIR, [method.name], align=False, ghosts="ignore", metrics=(), show_corrected=False)
         fused = next(event for event in events if isinstance(event, (Fused, Failed)))
         assert faults.attempts == times
         if times <= pipeline.RETRIES:
             assert isinstance(fused, Fused)
             assert fused.photo.shape == SCENE.shape
             assert bool(fused.photo.isfinite().all())
-            assert "emory ran out" in fused.note
+            assert "emory ran out" in fused.notes[0]
             small = not (method.cheap or method.halo is not None)
             assert (fused.seen < SCENE.shape[1:]) == small
         else:
@@ -198,7 +192,7 @@ def test_a_hundred_times_out_of_memory(faults: Faults) -> None:
 def test_nothing_is_said_where_there_is_enough(faults: Faults) -> None:
     faults.inject(0, MemoryError)
     for event in compare(*PAIR, ["pyramef"], align=False, metrics=()):
-        assert not isinstance(event, Fused) or not event.note
+        assert not isinstance(event, Fused) or not event.short_of_memory
 
 
 @pytest.mark.parametrize("name", ["deepfuse", "pyramef"])
@@ -206,17 +200,17 @@ def test_nothing_is_said_where_there_is_enough(faults: Faults) -> None:
 def test_a_full_gpu_changes_no_picture(gpu: Callable[[int], None], name: str, mode: Mode) -> None:
     """Smaller tiles, or else the CPU: both give what the GPU would have given."""
     expected = fusion.fuse(*PAIR, name, align=False, device="cuda", mode=mode)
-    said: list[str] = []
-    pair = ExposurePair(*PAIR)
+    scene = pipeline.Scene(ExposurePair(*PAIR))
     for times, sentence in ((1, "less at once" if name == "deepfuse" else "processor"), (3, "processor")):
         gpu(times)
-        made = pipeline.fuse_pair(pair, name, device="cuda", mode=mode, say=said.append)
-        assert float((made - expected).abs().max()) <= 1 / 255
-        assert sentence in said[-1]
+        with pipeline.Session("cuda") as session:
+            made = session.fuse(scene, name, Settings(mode=mode))
+        assert float((made.photo - expected).abs().max()) <= 1 / 255
+        assert sentence in made.notes[0]
 
 
 def test_the_visitors_options_hold_on_the_cpu_as_well(gpu: Callable[[int], None]) -> None:
-    pair, options = ExposurePair(*PAIR), {"contrast": 0.0}
+    pair, options = ExposurePair(*PAIR), {"mertens": {"contrast": 0.0}}
     expected = pipeline.fuse_pair(pair, "mertens", options=options)
     assert float((pipeline.fuse_pair(pair, "mertens") - expected).abs().max()) > 1 / 255
     gpu(1)
@@ -270,7 +264,6 @@ def test_memory_that_runs_out_elsewhere_is_a_sentence(
         bytearray(1 << 62)
 
     monkeypatch.setattr("fusion.pipeline.registered", exhausted)
-    monkeypatch.setattr("fusion.exposures.align.registered", exhausted)
     with pytest.raises(NotEnoughMemoryError, match="try a smaller one"):
         fusion.fuse(*paths, method="mertens")
     assert main(["fuse", *map(str, paths), "-o", str(tmp_path / "out.png")]) == 1
@@ -282,14 +275,14 @@ def test_a_full_memory_is_no_defect_of_a_folder(
 ) -> None:
     from fusion.exposures.brackets import find_brackets
     from fusion.folders.run import Failed as FailedScene
-    from fusion.folders.run import Run, Settings, make
+    from fusion.folders.run import Maker, Run
 
     def exhausted(*_: object, **__: object) -> None:
         torch.empty(1 << 60)
 
-    monkeypatch.setattr("fusion.folders.run.registered", exhausted)
+    monkeypatch.setattr("fusion.pipeline.registered", exhausted)
     (bracket, *_), _ = find_brackets(dataset)
-    outcome = make(bracket, Run(dataset, tmp_path, Settings("mertens")))
+    outcome = Maker(Run(dataset, tmp_path, "mertens"))(bracket)
     assert isinstance(outcome, FailedScene)
     assert outcome.reason.startswith("There was not enough memory")
     assert caplog.text == ""

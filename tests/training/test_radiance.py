@@ -15,10 +15,10 @@ import torch
 
 from fusion.cli import main
 from fusion.errors import DatasetError
-from fusion.io.image import load, load_pair
 from fusion.training.camera import RESPONSES, Crop, Noise, Perspective, Radiance, Shake, expose, reference, view
 from fusion.training.datasets import find_pairs
 from fusion.training.radiance import Options, find_maps, make_pairs, read_map, render
+from tests.shared_session import load, load_pair
 
 
 def scene(height: int, width: int, seed: int = 0) -> Radiance:

@@ -1,0 +1,68 @@
+"""Everything that a request may choose, in one place: the page, the command line, programs and folders all build it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias, get_args
+
+from fusion.errors import FusionError
+from fusion.exposures.ghosts import Handling
+from fusion.io.image import Bits
+from fusion.methods.base import Mode, Options
+
+MethodOptions: TypeAlias = Mapping[str, Options]
+"""Values of methods' options, by the method's name: `{"mertens": {"contrast": 0.5}}`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How exposures are prepared, fused and saved. Two requests with equal settings and equal files give equal bytes.
+
+    Raises `FusionError` for a value that cannot be chosen. Options are checked when a method is chosen.
+
+    >>> Settings(ghosts="remove").align
+    True
+    """
+
+    align: bool = True
+    """Register hand-held exposures and crop them to what all of them show."""
+    ghosts: Handling = "mark"
+    """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
+    moving thing from one exposure, and "ignore" does not look for it."""
+    mode: Mode = "auto"
+    """At which size networks see the picture: "exact" at full size, "fast" a copy of at most 3 megapixels, and "auto"
+    the copy where a processor would take long."""
+    options: MethodOptions = field(default_factory=dict[str, Options])
+    """Methods' own options. An option that is not named has its default."""
+    memory_mb: int | None = None
+    """Megabytes that a network may use on the processor. None allows half of what is free."""
+    bits: Bits = 8
+    """Bits of each channel of a saved PNG or TIFF."""
+    quality: int = 95
+    """Quality of a saved JPEG, 0 to 100."""
+    keep_metadata: bool = False
+    """Write the camera's data and the colour profile of the middle exposure into the saved file."""
+    keep_location: bool = False
+    """With `keep_metadata`, also write where the photograph was taken."""
+
+    def __post_init__(self) -> None:
+        for choices, value, what in (
+            ((True, False), self.align, "way to align"),
+            (get_args(Handling), self.ghosts, "way to treat ghosts"),
+            (get_args(Mode), self.mode, "mode"),
+            (get_args(Bits), self.bits, "number of bits"),
+        ):
+            if value not in choices:
+                raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
+        if not 0 <= self.quality <= 100:
+            raise FusionError(f"A JPEG's quality goes from 0 to 100; {self.quality} is outside.")
+        if self.memory_mb is not None and self.memory_mb < 1:
+            raise FusionError(f"A network needs memory to work with; {self.memory_mb} MB is none.")
+
+    def options_of(self, method: str) -> Options:
+        """The options that are chosen for one method, by their names."""
+        return self.options.get(method, {})
+
+
+DEFAULTS = Settings()
