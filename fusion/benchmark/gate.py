@@ -9,8 +9,9 @@ compared one by one. A method has dropped where the whole 95 % interval of its s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -20,15 +21,13 @@ from fusion.benchmark.results import Scores
 from fusion.benchmark.statistics import interval
 from fusion.errors import DatasetError, FusionError
 from fusion.io.image import load_pair
-from fusion.methods import METHODS
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.metrics.base import Better
 from fusion.pipeline import Failed, Scored, compare
+from fusion.runtime.package_data import data_folder
 from fusion.runtime.workers import in_processes, write
 
-ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("baseline.json")
-SCENES = tuple(file.parent for file in sorted((ROOT / "examples").glob("*/under.png")))
 METRICS = (mef_ssim.METRIC, qabf.METRIC, vif.METRIC)
 SIDE = 256
 """Pixels of the longest side at which examples are fused, so that this takes seconds."""
@@ -49,22 +48,26 @@ class Drop:
     """The interval of the mean change, scene by scene."""
 
 
-def measured(jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
-    """The scores of every method on every example. Raises `FusionError` where a method fails or has no weights."""
+def scenes() -> list[Path]:
+    """The examples' folders."""
+    return [file.parent for file in sorted(data_folder("examples").glob("*/under.png"))]
+
+
+def measured(methods: Sequence[str], jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
+    """The scores of these methods on every example. Raises `FusionError` where a method fails or has no weights."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for scene, scores in in_processes(_measure, SCENES, jobs, _died):
+    for scene, scores in in_processes(partial(_measure, methods=methods), scenes(), jobs, _died):
         found[scene.name] = scores
         done(scene.name)
-    return {method: {scene.name: found[scene.name][method] for scene in SCENES} for method in found[SCENES[0].name]}
+    return {method: {scene: found[scene][method] for scene in sorted(found)} for method in methods}
 
 
-def _measure(scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
+def _measure(scene: Path, methods: Sequence[str]) -> tuple[Path, dict[str, dict[str, float]]]:
     pair = load_pair(scene / "under.png", scene / "over.png")
     scale = SIDE / max(pair.size)
     under, over = (F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over))
     scores: dict[str, dict[str, float]] = {}
-    names = [method.name for method in METHODS]
-    events = compare(under, over, names, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
+    events = compare(under, over, methods, metrics=METRICS, corrected=False, align=False, ghosts="ignore", mode="exact")
     for event in events:
         if isinstance(event, Failed):
             raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
