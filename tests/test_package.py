@@ -112,28 +112,32 @@ def test_the_wheel_installs_and_imports_on_every_python_that_it_names(
     assert told.split() == [version, str(installed / "fusion" / "__init__.py")]
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-def test_the_wheel_fuses_compares_and_checks_itself(
-    python: str, wheel: Path, pair: tuple[Path, Path], tmp_path: Path
+@pytest.fixture(scope="module", params=PYTHONS)
+def programs(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that holds the wheel and sees the packages of an interpreter."""
+    folder = tmp_path_factory.mktemp("installed")
+    programs = environment(request.param, wheel, folder)
+    dependencies = site_packages(programs / "python", folder) / "dependencies.pth"
+    dependencies.write_text(str(site_packages(request.param, folder)))
+    return programs
+
+
+def test_the_wheel_fuses_compares_and_checks_itself(programs: Path, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    package = site_packages(programs / "python", tmp_path) / "fusion" / "__init__.py"
+    assert run(programs / "python", "-c", USE, *pair, folder=tmp_path).strip() == str(package)
+    run(programs / "mambamef", "fuse", *pair, "-m", "mertens", "-o", "fused.png", folder=tmp_path)
+    run(programs / "mambamef", "compare", *pair, "-m", "mertens,deepfuse", "-o", "out", folder=tmp_path)
+    run(programs / "mambamef", "benchmark", "--check", "-m", "mertens,pyramef", "--jobs", "2", folder=tmp_path)
+    assert (tmp_path / "fused.png").read_bytes().startswith(b"\x89PNG")
+    assert {file.stem for file in (tmp_path / "out").glob("*.png")} >= {"mertens", "deepfuse"}
+    assert {file.name for file in tmp_path.iterdir()} == {"fused.png", "out"}
+
+
+@pytest.mark.parametrize("programs", [sys.executable], indirect=True)
+def test_the_page_starts_beside_the_installed_package(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = environment(python, wheel, tmp_path)
-    installed = site_packages(programs / "python", tmp_path)
-    (installed / "dependencies.pth").write_text(str(site_packages(python, tmp_path)))
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    assert run(programs / "python", "-c", USE, *pair, folder=folder).strip() == str(installed / "fusion/__init__.py")
-    run(programs / "mambamef", "fuse", *pair, "-m", "mertens", "-o", "fused.png", folder=folder)
-    run(programs / "mambamef", "compare", *pair, "-m", "mertens,deepfuse", "-o", "out", folder=folder)
-    run(programs / "mambamef", "benchmark", "--check", "-m", "mertens,pyramef", "--jobs", "2", folder=folder)
-    assert (folder / "fused.png").read_bytes().startswith(b"\x89PNG")
-    assert {file.stem for file in (folder / "out").glob("*.png")} >= {"mertens", "deepfuse"}
-    assert {file.name for file in folder.iterdir()} == {"fused.png", "out"}
-
-
-def test_the_page_starts_beside_the_installed_package(wheel: Path, tmp_path: Path) -> None:
-    """As in the image of the Dockerfile, where app.py stands alone."""
-    programs = environment(sys.executable, wheel, tmp_path)
-    installed = site_packages(programs / "python", tmp_path)
-    (installed / "dependencies.pth").write_text(str(site_packages(sys.executable, tmp_path)))
+    """The image of the Dockerfile holds app.py alone in its folder."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "pictures"))
     shutil.copy(ROOT / "app.py", tmp_path)
     assert "--port" in run(programs / "python", "app.py", "--help", folder=tmp_path)

@@ -61,7 +61,7 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module or "")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "import_module":
-            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+            found |= {str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)}
     return {name.split(".")[0] for name in found}
 
 
@@ -108,6 +108,7 @@ def test_the_versions_of_python_are_the_same_everywhere() -> None:
     low, high = (int(version.split(".")[1]) for version in (VERSIONS[0], VERSIONS[-1]))
     assert [f"3.{minor}" for minor in range(low, high + 1)] == VERSIONS
     assert PROJECT["requires-python"] == f">=3.{low},<3.{high + 1}"
+    assert f"Python 3.{low} to 3.{high}" in README
     assert re.search(r'^python_version: "(.*)"$', README, re.MULTILINE)[1] in VERSIONS  # pyright: ignore[reportOptionalSubscript]
     assert set(re.findall(r"^FROM python:(3\.\d+)-", DOCKERFILE, re.MULTILINE)) <= set(VERSIONS)
     tools = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
