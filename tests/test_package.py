@@ -43,7 +43,7 @@ print(fusion.__file__)
 """
 
 
-def run(*command: str | Path, folder: Path, timeout: float = 300) -> str:
+def run(*command: str | Path, folder: Path, timeout: float = 600) -> str:
     """What a command prints, run in `folder` with nothing that leads back to the checkout."""
     surroundings = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FUSION_"))}
     done = subprocess.run(
