@@ -45,7 +45,7 @@ def by_python(files: list[Path], folder: Path, settings: Settings) -> Answer:
         scene = session.prepare(files, settings)
         fused = session.fuse(scene, METHOD, settings)
     save(fused.photo, folder / "python.png", bits=settings.bits)
-    assert torch.equal(fusion.fuse(*files[:2], METHOD, more=files[2:], settings=settings), fused.photo)
+    assert torch.equal(fusion.fuse(files[0], files[1], METHOD, more=files[2:], settings=settings), fused.photo)
     return (folder / "python.png").read_bytes(), [*scene.notes, *fused.notes]
 
 
@@ -99,8 +99,8 @@ def by_api(files: list[Path], folder: Path, settings: Settings) -> Answer:
     api = Api(SESSION.compare, folder, SESSION.sandbox)
     given: list[Any] = [{"path": str(file), "meta": {"_type": "gradio.FileData"}} for file in files]
     made = api.fuse(given, METHOD, align=settings.align, ghosts=settings.ghosts, bits=settings.bits)
-    assert made["file"]
-    return Path(made["file"]["path"]).read_bytes(), made["notes"]
+    file: Any = made["file"]
+    return Path(file["path"]).read_bytes(), made["notes"]
 
 
 @pytest.mark.parametrize("align", [True, False], ids=["aligned", "as they are"])

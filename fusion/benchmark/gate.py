@@ -9,8 +9,9 @@ compared one by one. A method has dropped where the whole 95 % interval of its s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -20,16 +21,14 @@ from fusion.benchmark.results import Scores
 from fusion.benchmark.statistics import interval
 from fusion.errors import DatasetError, FusionError
 from fusion.io.image import load_pair
-from fusion.methods import METHODS
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.metrics.base import Better
 from fusion.pipeline import Failed, Scored, Session
+from fusion.runtime.package_data import data_folder
 from fusion.runtime.workers import in_processes, write
 from fusion.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("baseline.json")
-SCENES = tuple(file.parent for file in sorted((ROOT / "examples").glob("*/under.png")))
 METRICS = (mef_ssim.METRIC, qabf.METRIC, vif.METRIC)
 SIDE = 256
 """Pixels of the longest side at which examples are fused, so that this takes seconds."""
@@ -50,34 +49,39 @@ class Drop:
     """The interval of the mean change, scene by scene."""
 
 
-def measured(jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
-    """The scores of every method on every example. Raises `FusionError` where a method fails or has no weights."""
+def scenes() -> list[Path]:
+    """The examples' folders."""
+    return [file.parent for file in sorted(data_folder("examples").glob("*/under.png"))]
+
+
+def measured(methods: Sequence[str], jobs: int = 1, done: Callable[[str], None] = lambda _: None) -> Scores:
+    """The scores of these methods on every example. Raises `FusionError` where a method fails or has no weights."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for scene, scores in in_processes(_Measurer, SCENES, jobs, _died):
+    for scene, scores in in_processes(partial(_Measurer, methods), scenes(), jobs, _died):
         found[scene.name] = scores
         done(scene.name)
-    return {method: {scene.name: found[scene.name][method] for scene in SCENES} for method in found[SCENES[0].name]}
+    return {method: {scene: found[scene][method] for scene in sorted(found)} for method in methods}
 
 
 class _Measurer:
     """Measures one example after the other; it loads each network once."""
 
-    def __init__(self) -> None:
+    def __init__(self, methods: Sequence[str]) -> None:
+        self.methods = methods
         self.session = Session()
 
     def __call__(self, scene: Path) -> tuple[Path, dict[str, dict[str, float]]]:
         """Every method's scores on one example."""
-        return _measure(scene, self.session)
+        return _measure(scene, self.methods, self.session)
 
 
-def _measure(scene: Path, session: Session) -> tuple[Path, dict[str, dict[str, float]]]:
+def _measure(scene: Path, methods: Sequence[str], session: Session) -> tuple[Path, dict[str, dict[str, float]]]:
     pair = load_pair(scene / "under.png", scene / "over.png", sandbox=session.sandbox)
     scale = SIDE / max(pair.size)
     under, over = (F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over))
     scores: dict[str, dict[str, float]] = {}
-    names = [method.name for method in METHODS]
     settings = Settings(align=False, ghosts="ignore", mode="exact")
-    for event in session.compare((under, over), names, settings, metrics=METRICS, show_corrected=False):
+    for event in session.compare((under, over), methods, settings, metrics=METRICS, show_corrected=False):
         if isinstance(event, Failed):
             raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")
         if isinstance(event, Scored):

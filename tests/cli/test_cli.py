@@ -16,7 +16,7 @@ from fusion.cli import main
 from fusion.io.image import save
 from fusion.metrics import BENCHMARK
 from fusion.pipeline import fuse
-from fusion.runtime import memory, weights
+from fusion.runtime import memory
 from fusion.training.loop import trainable
 from tests.shared_session import load_pair
 
@@ -216,6 +216,6 @@ def test_without_a_gpu_there_is_nothing_to_check(capsys: pytest.CaptureFixture[s
 
 
 def test_an_untrained_method_says_so(pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.unusable, "__defaults__", (tmp_path,))
+    monkeypatch.setenv("FUSION_WEIGHTS", str(tmp_path))
     assert main(["fuse", *pair, "-m", "mambamef", "-o", str(tmp_path / "a.png")]) == 1
     assert not (tmp_path / "a.png").exists()

@@ -157,9 +157,8 @@ def test_other_weights_make_other_results(
     method: str, other: str, made: bool, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = tmp_path / "weights"
-    shutil.copytree(weights.FOLDER, manifest)
-    monkeypatch.setattr(weights.entries, "__defaults__", (manifest,))
-    monkeypatch.setattr(weights.missing, "__defaults__", (manifest,))
+    shutil.copytree(weights.default_folder(), manifest)
+    monkeypatch.setenv("FUSION_WEIGHTS", str(manifest))
     maker = Maker(Run(dataset, tmp_path / "out", method))  # its networks stay loaded, whatever the manifest says later
     assert isinstance(maker(first(dataset)), Done)
     text = (manifest / "MANIFEST.toml").read_text(encoding="utf-8")

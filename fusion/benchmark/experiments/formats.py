@@ -26,11 +26,10 @@ from PIL import Image
 from fusion.benchmark.experiments.dng import bayer, negative
 from fusion.io.encode import encode
 from fusion.io.image import load
+from fusion.runtime.package_data import data_folder
 
 Pixels: TypeAlias = NDArray[Any]
 """(H, W, 3): uint8, uint16, or float32 from 0 to 1."""
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "goldengate" / "under.png"
-
 
 TOLD = """What files hold beside what is read of them, over a part of an example: printed by `python -m
 fusion.benchmark.experiments.formats`, [which says](../fusion/benchmark/experiments/formats.py)
@@ -80,7 +79,7 @@ def _off(one: Pixels, other: Pixels) -> str:
 
 
 def _picture() -> Pixels:
-    pixels = load(EXAMPLE).photo[:, :384, :512].permute(1, 2, 0).numpy()
+    pixels = load(data_folder("examples") / "goldengate" / "under.png").photo[:, :384, :512].permute(1, 2, 0).numpy()
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.5), np.float32).clip(0, 1)
 
 
