@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from fusion.benchmark import published, results
 from fusion.benchmark.parts import rendered
-from fusion.benchmark.results import Entrant, Facts, Mean, Scores, Summary, picture
+from fusion.benchmark.results import Mean, MethodResult, MetricInfo, Scores, Summary, picture
 from fusion.exposures.brackets import shown
 from fusion.io.files import write_atomically
 
@@ -33,13 +33,13 @@ _WORST = 8
 
 
 @dataclass(frozen=True)
-class Behind:
+class Shortfall:
     """How far a method stays behind the best one in a scene."""
 
     scene: str
-    method: Entrant
+    method: MethodResult
     value: float
-    best: Entrant
+    best: MethodResult
     best_value: float
 
     @property
@@ -52,7 +52,7 @@ class Behind:
 class Bar:
     """One method's line in a plot; places are from 0, the axis's left end, to 1."""
 
-    method: Entrant
+    method: MethodResult
     mean: Mean
     at: float
     low: float
@@ -60,7 +60,7 @@ class Bar:
     best: bool
 
 
-class View:
+class ReportView:
     """What the templates ask of a report."""
 
     def __init__(self, report: Path) -> None:
@@ -69,18 +69,18 @@ class View:
         self.scores: Scores = results.load_scores(report)
 
     @cached_property
-    def measured(self) -> list[Entrant]:
+    def measured(self) -> list[MethodResult]:
         """The methods but for what was published, the best mean rank first."""
         methods = [one for one in self.summary.methods if one.kind != "published"]
         return sorted(methods, key=lambda one: (one.mean_rank is None, one.mean_rank, one.name))
 
     @cached_property
-    def published(self) -> list[Entrant]:
+    def published(self) -> list[MethodResult]:
         """What others printed, by name."""
         return sorted((one for one in self.summary.methods if one.kind == "published"), key=lambda one: one.name)
 
     @cached_property
-    def metrics(self) -> list[Facts]:
+    def metrics(self) -> list[MetricInfo]:
         """Those that some method has a mean of; the main ones first, then in the summary's order."""
         present = {name for method in self.summary.methods for name in method.means}
         order = {name: place for place, name in enumerate(MAIN)}
@@ -88,7 +88,7 @@ class View:
         return sorted(metrics, key=lambda one: order.get(one.name, len(order)))
 
     @cached_property
-    def directed(self) -> list[Facts]:
+    def directed(self) -> list[MetricInfo]:
         """The metrics of which one can be better."""
         return [one for one in self.metrics if one.better != "neither"]
 
@@ -105,7 +105,7 @@ class View:
         return {name: metrics for name, metrics in families.items() if metrics or name == "Main"}
 
     @cached_property
-    def best(self) -> dict[str, Entrant]:
+    def best(self) -> dict[str, MethodResult]:
         """The method with the best mean, by the name of each metric that has a direction."""
         return {
             one.name: _best(one, {method.name: method.means[one.name].mean for method in having}, having)
@@ -113,17 +113,17 @@ class View:
             if (having := [method for method in self.measured if one.name in method.means])
         }
 
-    def like_best(self, method: Entrant, metric: Facts) -> bool:
+    def like_best(self, method: MethodResult, metric: MetricInfo) -> bool:
         """Whether a method that is not the best cannot be told from it."""
         chance = method.p_against_best.get(metric.name)
         return chance is not None and chance >= CHANCE
 
     @cached_property
-    def failures(self) -> list[tuple[Entrant, str, str]]:
+    def failures(self) -> list[tuple[MethodResult, str, str]]:
         """Method, scene and reason."""
         return [(one, scene, why) for one in self.measured for scene, why in one.failures.items()]
 
-    def scored(self, scene: str, metric: Facts) -> dict[str, float]:
+    def scored(self, scene: str, metric: MetricInfo) -> dict[str, float]:
         """A scene's values by the methods' names."""
         return {
             one.name: values[metric.name]
@@ -131,25 +131,25 @@ class View:
             if metric.name in (values := self.scores.get(one.name, {}).get(scene, {}))
         }
 
-    def best_in(self, scene: str, metric: Facts) -> Entrant | None:
+    def best_in(self, scene: str, metric: MetricInfo) -> MethodResult | None:
         """The method with a scene's best value, where there are several to choose from."""
         values = self.scored(scene, metric)
         return _best(metric, values, self.measured) if len(values) > 1 and metric.better != "neither" else None
 
-    def behind(self, scene: str, metric: Facts) -> list[Behind]:
+    def behind(self, scene: str, metric: MetricInfo) -> list[Shortfall]:
         """The methods other than the scene's best one."""
         values = self.scored(scene, metric)
         best = self.best_in(scene, metric)
         if best is None:
             return []
         return [
-            Behind(scene, one, values[one.name], best, values[best.name])
+            Shortfall(scene, one, values[one.name], best, values[best.name])
             for one in self.measured
             if one.name in values and one is not best
         ]
 
     @cached_property
-    def worst(self) -> dict[str, list[Behind]]:
+    def worst(self) -> dict[str, list[Shortfall]]:
         """By the metric's name: where methods fall farthest behind the best one, the worst first."""
         return {
             one.name: _farthest(case for scene in self.summary.dataset.scenes for case in self.behind(scene, one))
@@ -157,7 +157,7 @@ class View:
         }
 
     @cached_property
-    def scenes(self) -> list[tuple[str, Behind | None]]:
+    def scenes(self) -> list[tuple[str, Shortfall | None]]:
         """Scenes and their worst case by the first metric with a direction; the worst first."""
         metric = self.directed[0] if self.directed else None
         cases = {
@@ -166,7 +166,7 @@ class View:
         }
         return sorted(cases.items(), key=lambda item: (-item[1].gap if item[1] else 0.0, item[0]))
 
-    def bars(self, metric: Facts) -> tuple[list[Bar], float, float]:
+    def bars(self, metric: MetricInfo) -> tuple[list[Bar], float, float]:
         """A metric's plot: the methods, the best first, and the ends of the axis."""
         having = [one for one in self.measured if metric.name in one.means]
         having.sort(key=lambda one: one.means[metric.name].mean, reverse=metric.better != "lower")
@@ -185,9 +185,9 @@ class View:
         ]
         return bars, left, right
 
-    def pictures(self, scene: str) -> list[tuple[str, Entrant | None, str]]:
+    def pictures(self, scene: str) -> list[tuple[str, MethodResult | None, str]]:
         """A scene's pictures: title, method where it is one's, and address."""
-        files: list[tuple[str, Entrant | None, Path]] = [
+        files: list[tuple[str, MethodResult | None, Path]] = [
             (kind.capitalize(), None, picture(self.report, kind, scene)) for kind in results.PREVIEWS
         ]
         files += [(one.title, one, picture(self.report, one.name, scene)) for one in self.measured]
@@ -228,7 +228,7 @@ class View:
 
 def write(report: Path) -> None:
     """Write the pages of a report that holds all but them. Raises `DatasetError` where its files are missing."""
-    view = View(report)
+    view = ReportView(report)
     _write(report / INDEX, "report.html", view)
     (report / SCENES).mkdir(exist_ok=True)
     order = [scene for scene, _ in view.scenes]
@@ -238,7 +238,7 @@ def write(report: Path) -> None:
         _write(report / TIMES, "times.html", view, times=_times(report), environment=_environment(report))
 
 
-def _write(path: Path, template: str, view: View, **values: Any) -> None:
+def _write(path: Path, template: str, view: ReportView, **values: Any) -> None:
     page = rendered(
         template, view=view, shown=shown, number=number, limits=limits, arrow=_ARROWS, lossy=published.LOSSY, **values
     )
@@ -253,19 +253,19 @@ def number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def limits(metric: Facts) -> str:
+def limits(metric: MetricInfo) -> str:
     """A metric's range in words."""
     if metric.low is None:
         return "any value" if metric.high is None else f"up to {metric.high:.4g}"
     return f"from {metric.low:.4g}" if metric.high is None else f"{metric.low:.4g} to {metric.high:.4g}"
 
 
-def _best(metric: Facts, values: Mapping[str, float], methods: Iterable[Entrant]) -> Entrant:
+def _best(metric: MetricInfo, values: Mapping[str, float], methods: Iterable[MethodResult]) -> MethodResult:
     sign = -1 if metric.better == "lower" else 1
     return max((one for one in methods if one.name in values), key=lambda one: sign * values[one.name])
 
 
-def _farthest(cases: Iterable[Behind]) -> list[Behind]:
+def _farthest(cases: Iterable[Shortfall]) -> list[Shortfall]:
     return sorted(cases, key=lambda case: (-case.gap, case.scene, case.method.name))[:_WORST]
 
 

@@ -105,7 +105,7 @@ def _write_pair(folder: Path, megapixels: float) -> tuple[Path, Path]:
 
 
 @dataclass(frozen=True)
-class _Worker:
+class _TimedProcess:
     """A process that fuses whenever it is told to."""
 
     pipe: Connection
@@ -129,14 +129,14 @@ class _Worker:
 
 
 @contextmanager
-def _worker(name: str, files: tuple[Path, Path], mode: Mode) -> Generator[_Worker]:
+def _worker(name: str, files: tuple[Path, Path], mode: Mode) -> Generator[_TimedProcess]:
     fresh = multiprocessing.get_context("spawn")
     ours, theirs = fresh.Pipe()
     process = fresh.Process(target=_serve, args=(theirs, name, files, mode), daemon=True)
     process.start()
     theirs.close()
     try:
-        yield _Worker(ours)
+        yield _TimedProcess(ours)
     finally:
         ours.close()
         process.join()

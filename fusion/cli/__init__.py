@@ -261,7 +261,7 @@ def _chosen(options: argparse.Namespace) -> list[str]:
 
 def _methods(options: argparse.Namespace) -> int:
     from fusion.methods import METHODS
-    from fusion.outputs import method_row
+    from fusion.outputs.tables import method_row
 
     _print_rows([method_row(method) for method in METHODS], as_json=options.json)
     return 0
@@ -270,7 +270,7 @@ def _methods(options: argparse.Namespace) -> int:
 def _fuse(options: argparse.Namespace) -> int:
     from fusion.exposures.align import registered
     from fusion.io.image import load_pair, save
-    from fusion.outputs import draw_weights
+    from fusion.outputs.drawings import draw_weights
     from fusion.pipeline import fuse_pair, method, weight_maps
 
     chosen = dict(options.option or ())
@@ -358,7 +358,8 @@ def _fuse_folder(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from fusion.io.image import save
     from fusion.metrics import METRICS
-    from fusion.outputs import contact_sheet, metrics_csv
+    from fusion.outputs.drawings import contact_sheet
+    from fusion.outputs.tables import metrics_csv
     from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, by_method, compare
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -414,10 +415,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _metrics(options: argparse.Namespace) -> int:
-    from fusion.benchmark.evaluation import measure
+    from fusion.benchmark.measure import measure_files
     from fusion.metrics import BENCHMARK
 
-    scores = measure(options.under, options.over, options.fused)
+    scores = measure_files(options.under, options.over, options.fused)
     if options.json:
         print(json.dumps(scores))
     else:

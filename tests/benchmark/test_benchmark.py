@@ -1,4 +1,4 @@
-"""A benchmark's report: the same bytes however it came about, others' pictures, failures, statistics, and the gate."""
+"""A benchmark's report: equal bytes after a kill, external pictures, failures, statistics, the regression check."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import pytest
 import torch
 from scipy import stats
 
-from fusion.benchmark import gate, latex, measure, published
-from fusion.benchmark.evaluation import measure as measure_files
-from fusion.benchmark.measure import Outside, Run, Scene
-from fusion.benchmark.results import Facts, Mean, Summary, load_scores, load_summary, load_times, picture
+from fusion.benchmark import latex, published, regression
+from fusion.benchmark.measure import measure_files
+from fusion.benchmark.results import Mean, MetricInfo, Summary, load_scores, load_summary, load_times, picture
+from fusion.benchmark.scene import BenchmarkRun, BenchmarkScene, ExternalMethod, finished, measure_scene
 from fusion.benchmark.statistics import holm, interval, mean_ranks, summarise, wilcoxon
 from fusion.cli import main
 from fusion.errors import DatasetError, ImageError
@@ -74,8 +74,8 @@ def tree(out: Path) -> dict[str, bytes]:
     return {str(name): path.read_bytes() for name, path in names.items() if name.parts[0] not in VARYING}
 
 
-def scene(folder: Path, name: str) -> Scene:
-    return Scene(next(pair for pair in find_pairs(folder) if pair.scene == name), "")
+def scene(folder: Path, name: str) -> BenchmarkScene:
+    return BenchmarkScene(next(pair for pair in find_pairs(folder) if pair.scene == name), "")
 
 
 def test_a_report_holds_what_the_library_gives(pairs: Path, report: Path, tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
     """In this process: starting others takes longer than the work."""
     one = scene(pairs / "set", "scene2")
     shutil.copytree(pairs / "theirs", tmp_path / "theirs")
-    run = Run(tmp_path / "out", ("mertens",), (Outside("Theirs", tmp_path / "theirs"),))
+    run = BenchmarkRun(tmp_path / "out", ("mertens",), (ExternalMethod("Theirs", tmp_path / "theirs"),))
 
-    def made(run: Run = run, one: Scene = one) -> list[str]:
-        due = measure.finished(one, run).due(run)
-        assert measure.measure(one, run).failures == {}
+    def made(run: BenchmarkRun = run, one: BenchmarkScene = one) -> list[str]:
+        due = finished(one, run).due(run)
+        assert measure_scene(one, run).failures == {}
         return due
 
     assert made() == ["mertens", "Theirs"]
@@ -198,11 +198,11 @@ def test_as_mefb_results_of_jpegs_go_through_a_jpeg(pairs: Path, tmp_path: Path)
     shutil.copytree(pairs / "theirs", tmp_path / "theirs")
     given = Image.open(tmp_path / "theirs" / "Scene2_Theirs.png")
     given.save(tmp_path / "once.jpg", quality=75)
-    run = Run(tmp_path / "out", (), (Outside("Theirs", tmp_path / "theirs"),), as_mefb=True)
+    run = BenchmarkRun(tmp_path / "out", (), (ExternalMethod("Theirs", tmp_path / "theirs"),), as_mefb=True)
     lossy = np.asarray(Image.open(tmp_path / "once.jpg"), int)
 
     def kept(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        assert measure.measure(scene(pairs / "set", name), run).failures == {}
+        assert measure_scene(scene(pairs / "set", name), run).failures == {}
         return np.asarray(Image.open(picture(run.out, "Theirs", name)), int)
 
     # The sources are smooth, so decoders differ in how they spread the colours of four pixels, by a level or two.
@@ -233,7 +233,7 @@ def test_how_pictures_from_elsewhere_are_found(files: list[str], found: str, tmp
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    outside = Outside("DEM", tmp_path)
+    outside = ExternalMethod("DEM", tmp_path)
     if (tmp_path / found).exists():
         assert outside.find("Church") == tmp_path / found
     else:
@@ -275,9 +275,9 @@ def test_wrong_use(
     assert tree(pairs) == before
 
 
-UP = Facts("up", "Q^AB/F", "higher", "", "", "", mefb="Qabf")
-DOWN = Facts("down", "50 % & more_", "lower", "", "", "")
-EITHER = Facts("either", "Either", "neither", "", "", "")
+UP = MetricInfo("up", "Q^AB/F", "higher", "", "", "", mefb="Qabf")
+DOWN = MetricInfo("down", "50 % & more_", "lower", "", "", "")
+EITHER = MetricInfo("either", "Either", "neither", "", "", "")
 
 
 def table(**columns: list[float]) -> dict[str, dict[str, dict[str, float]]]:
@@ -379,20 +379,20 @@ def test_latex_is_well_formed(report: Path) -> None:
 
 
 def test_the_shipped_weights_are_as_good_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    """The gate. Where a change is wanted: python -m fusion benchmark --check --update."""
+    """The regression check. Where a change is wanted: python -m fusion benchmark --check --update."""
     assert main(["benchmark", "--check", "--jobs", "2"]) == 0, capsys.readouterr().out
 
 
 def test_a_drop_beyond_the_interval_is_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = gate.kept()
+    before = regression.kept()
 
     def changed(by: list[float]) -> list[tuple[str, str]]:
         now = json.loads(json.dumps(before))
         for row, change in zip(now["pyramef"].values(), by, strict=True):
             row["vif"] += change
-        monkeypatch.setattr(gate, "measured", lambda *_: now)  # pyright: ignore[reportUnknownLambdaType]
+        monkeypatch.setattr(regression, "measured", lambda *_: now)  # pyright: ignore[reportUnknownLambdaType]
         code = main(["benchmark", "--check", "--json"])
         drops = json.loads(capsys.readouterr().out)
         assert code == (1 if drops else 0)
@@ -405,4 +405,4 @@ def test_a_drop_beyond_the_interval_is_found(
     assert changed([-0.001] * 8) == [("pyramef", "vif")]
     assert changed([-0.02, -0.01] * 4) == [("pyramef", "vif")]
     with pytest.raises(DatasetError, match="other methods or examples"):
-        gate.drops(before, {name: rows for name, rows in before.items() if name != "meflut"})
+        regression.drops(before, {name: rows for name, rows in before.items() if name != "meflut"})

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from fusion.benchmark import report as written
 from fusion.benchmark import results
-from fusion.benchmark.results import Facts
+from fusion.benchmark.results import MetricInfo
 from fusion.errors import DatasetError
 from tests import reports
 from tests.visitor import findings, needs_chromium
@@ -151,7 +151,7 @@ def test_a_citation_names_the_report(report: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_range_in_words(low: float | None, high: float | None, words: str) -> None:
-    assert written.limits(Facts("m", "M", "higher", "", "", "", low, high)) == words
+    assert written.limits(MetricInfo("m", "M", "higher", "", "", "", low, high)) == words
 
 
 @pytest.mark.parametrize(

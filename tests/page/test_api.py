@@ -21,7 +21,7 @@ import fusion
 from fusion.io.image import load, save, save_preview
 from fusion.methods import METHODS
 from fusion.methods.base import Mode
-from fusion.outputs import method_row
+from fusion.outputs.tables import method_row
 from fusion.page.api import Api, Given
 from fusion.pipeline import Event, Failed, Fused, Scored, compare
 from tests.server import ROOT, Server, served
