@@ -32,7 +32,9 @@ class Fit:
 
 
 def strengths(won: NDArray[np.float64], draws: float = 1) -> NDArray[np.float64]:
-    """The strength of each item, (..., N), from `won` (..., N, N): how often the row's item was chosen over the column's.
+    """The strength of each item, (..., N), from `won` (..., N, N).
+
+    `won` holds how often the row's item was chosen over the column's.
 
     `draws` is how many draws against an average item each starts with. With 0, this is the maximum-likelihood estimate,
     which exists only where every item was chosen over every other, at least through a chain of others (Hunter's

@@ -179,9 +179,7 @@ def load_summary(report: Path) -> Summary:
             }
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DatasetError(
-            f"{report} holds no benchmark's report; make one with python -m fusion benchmark."
-        ) from error
+        raise DatasetError(f"{report} holds no benchmark's report; make one: python -m fusion benchmark.") from error
 
 
 def scores_rows(scores: Scores, metrics: Sequence[str]) -> list[list[str]]:

@@ -109,7 +109,11 @@ def wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in their order; Holm, Scandinavian Journal of MethodStatistics 1979."""
+    """p values with Holm's correction for multiple tests (Scandinavian Journal of Statistics 1979), in their order.
+
+    >>> holm([0.03, 0.01])
+    [0.03, 0.02]
+    """
     values = np.array(ps)
     order = np.argsort(values)
     corrected = np.empty_like(values)

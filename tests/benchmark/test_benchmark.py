@@ -20,11 +20,11 @@ from scipy import stats
 
 from fusion.benchmark import latex, published, regression
 from fusion.benchmark.measure import measure_files
-from fusion.benchmark.results import Mean, MetricInfo, Summary, load_scores, load_summary, load_times, picture
+from fusion.benchmark.results import Mean, MetricInfo, Scores, Summary, load_scores, load_summary, load_times, picture
 from fusion.benchmark.scene import BenchmarkRun, BenchmarkScene, ExternalMethod, finished, measure_scene
 from fusion.benchmark.statistics import holm, interval, mean_ranks, summarise, wilcoxon
 from fusion.cli import main
-from fusion.errors import DatasetError, ImageError
+from fusion.errors import ImageError
 from fusion.io.image import load, save
 from fusion.metrics import BENCHMARK
 from fusion.metrics.reference import REFERENCE
@@ -386,7 +386,7 @@ def test_the_shipped_weights_are_as_good_as_they_were(capsys: pytest.CaptureFixt
 def test_a_drop_beyond_the_interval_is_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = regression.kept()
+    before = regression.baseline()
 
     def changed(by: list[float]) -> list[tuple[str, str]]:
         now = json.loads(json.dumps(before))
@@ -404,5 +404,44 @@ def test_a_drop_beyond_the_interval_is_found(
     assert changed([0.01] * 8) == []
     assert changed([-0.001] * 8) == [("pyramef", "vif")]
     assert changed([-0.02, -0.01] * 4) == [("pyramef", "vif")]
-    with pytest.raises(DatasetError, match="other methods or examples"):
-        regression.drops(before, {name: rows for name, rows in before.items() if name != "meflut"})
+
+
+def test_names_are_compared_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = regression.baseline()
+    before["old-method"] = before.pop("meflut")
+    monkeypatch.setattr(regression, "BASELINE", tmp_path / "baseline.json")
+    regression.BASELINE.write_text(json.dumps(before))
+    monkeypatch.setattr(regression, "measured", lambda *_: pytest.fail("it measured"))  # pyright: ignore[reportUnknownLambdaType]
+    assert main(["benchmark", "--check"]) == 2
+    assert "lacks mef_ssim of meflut on candleglass" in capsys.readouterr().err
+
+
+def test_an_update_writes_only_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rounding of another computer changes nothing; a change, a new method and a removed one do."""
+    shipped = regression.BASELINE.read_bytes()
+    monkeypatch.setattr(regression, "BASELINE", tmp_path / "baseline.json")
+    regression.BASELINE.write_bytes(shipped)
+
+    def updated(scores: Scores) -> str:
+        monkeypatch.setattr(regression, "measured", lambda *_: scores)  # pyright: ignore[reportUnknownLambdaType]
+        assert main(["benchmark", "--check", "--update"]) == 0
+        return capsys.readouterr().err
+
+    noisy = regression.baseline()
+    for rows in noisy.values():
+        for row in rows.values():
+            row["vif"] += 1e-6
+    assert updated(noisy).startswith("0 values")
+    assert regression.BASELINE.read_bytes() == shipped
+    noisy["pyramef"]["desk"]["vif"] += 0.01
+    noisy["new-method"] = noisy.pop("meflut")
+    count = sum(map(len, noisy["new-method"].values()))
+    assert updated(noisy).startswith(f"{1 + 2 * count} values")
+    now, before = regression.baseline(), json.loads(shipped)
+    assert now["pyramef"]["desk"] == before["pyramef"]["desk"] | {"vif": noisy["pyramef"]["desk"]["vif"]}
+    assert now["pyramef"]["room"] == before["pyramef"]["room"]
+    assert list(now) == list(noisy)
