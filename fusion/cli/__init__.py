@@ -204,6 +204,10 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check-gpu", _check_gpu, "Compare the GPU's pictures with the CPU's, and time it.")
     check.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     check.add_argument("--megapixels", type=_amount, nargs="+", default=(1, 8.3, 24), metavar="MP")
+
+    docs = command("docs", _docs, "Write the pages of the documentation that are generated from the program.")
+    docs.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="DOCS", help="default: docs")
+    docs.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
     return parser
 
 
@@ -608,6 +612,17 @@ def _check_gpu(options: argparse.Namespace) -> int:
         print(json.dumps(rows))
     # One level of 8 bits: less is rounding, more is a defect.
     return 1 if any(row["largest_difference"] > 1 for row in rows) else 0
+
+
+def _docs(options: argparse.Namespace) -> int:
+    from fusion.cli.docs import stale_pages, write_pages
+
+    names = stale_pages(options.folder) if options.check else write_pages(options.folder)
+    if options.json:
+        print(json.dumps({"stale" if options.check else "written": names}))
+    for name in names:
+        _say(f"{options.folder / name} {'is out of date; run python -m fusion docs' if options.check else 'written'}.")
+    return 1 if options.check and names else 0
 
 
 def _print_rows(rows: Sequence[Row], *, as_json: bool) -> None:

@@ -12,9 +12,12 @@ import typer
 from fusion.errors import FusionError
 
 Dataset: TypeAlias = Annotated[
-    Path, typer.Argument(help="A folder of pairs: <scene>/under.* and over.*, or <scene>/*_A.* and *_B.*.")
+    Path,
+    typer.Argument(metavar="DATASET", help="A folder of pairs: <scene>/under.*, over.*, or <scene>/*_A.*, *_B.*."),
 ]
-Maps: TypeAlias = Annotated[Path, typer.Argument(help="A folder of HDR radiance maps (.exr), at any depth.")]
+Maps: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="MAPS", help="A folder of HDR radiance maps (.exr), at any depth.")
+]
 
 
 def run(experiment: Callable[..., None], duration: str) -> None:

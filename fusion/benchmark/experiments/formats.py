@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,6 @@ from PIL import Image
 
 from fusion.benchmark.experiments.command import run
 from fusion.benchmark.experiments.dng import bayer, negative
-from fusion.errors import FusionError
 from fusion.io.encode import encode
 from fusion.io.image import load
 
@@ -58,8 +58,6 @@ def main(
     example: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture of at least 384 × 512 pixels.")],
 ) -> None:
     """Print a row for each format as soon as it is measured, as Markdown."""
-    if shutil.which("heif-enc") is None:
-        raise FusionError("The program heif-enc is missing; install Debian's package libheif-examples.")
     picture = _picture(example)
     print(f"# Formats\n\n{TEXT}\n\nRead:\n")
     print(
@@ -68,6 +66,9 @@ def main(
     )
     with tempfile.TemporaryDirectory() as place:
         for case in CASES:
+            if case.writer == _HEIF_ENC and shutil.which(_HEIF_ENC) is None:
+                print(f"Left out: {case.name}, {case.bits} bits, for want of the program heif-enc.", file=sys.stderr)
+                continue
             file = Path(place) / "picture"
             file.write_bytes(case.write(picture))
             read = load(file)
@@ -116,6 +117,9 @@ def _tifffile(picture: Pixels) -> bytes:
     return data.getvalue()
 
 
+_HEIF_ENC = "heif-enc"
+
+
 def _heif(bits: int, *options: str) -> Callable[[Pixels], bytes]:
     def write(picture: Pixels) -> bytes:
         with tempfile.TemporaryDirectory() as place:
@@ -123,7 +127,7 @@ def _heif(bits: int, *options: str) -> Callable[[Pixels], bytes]:
             # heif-enc reads the upper bits of 16.
             held = _rounded(picture, bits).astype(np.uint16) << (16 - bits) if bits > 8 else _rounded(picture, 8)
             cv2.imwrite(str(source), held[..., ::-1])
-            command = ["heif-enc", *options, "-b", str(bits), str(source), "-o", str(made)]
+            command = [_HEIF_ENC, *options, "-b", str(bits), str(source), "-o", str(made)]
             subprocess.run(command, check=True, capture_output=True)  # noqa: S603
             return made.read_bytes()
 
@@ -144,10 +148,10 @@ CASES = (
     Case("TIFF, floating point", "tifffile", 32, _tifffile),
     Case("WebP, lossless", "Pillow", 8, _pillow("WEBP", lossless=True)),
     Case("BMP", "Pillow", 8, _pillow("BMP")),
-    Case("HEIC, lossless", "heif-enc", 8, _heif(8, *LOSSLESS)),
-    Case("HEIC, lossless", "heif-enc", 10, _heif(10, *LOSSLESS)),
-    Case("HEIC, lossless", "heif-enc", 12, _heif(12, *LOSSLESS)),
-    Case("HEIC, quality 90", "heif-enc", 8, _heif(8, "-q", "90")),
+    Case("HEIC, lossless", _HEIF_ENC, 8, _heif(8, *LOSSLESS)),
+    Case("HEIC, lossless", _HEIF_ENC, 10, _heif(10, *LOSSLESS)),
+    Case("HEIC, lossless", _HEIF_ENC, 12, _heif(12, *LOSSLESS)),
+    Case("HEIC, quality 90", _HEIF_ENC, 8, _heif(8, "-q", "90")),
     Case("AVIF, quality 100", "Pillow", 8, _pillow("AVIF", quality=100, subsampling="4:4:4")),
     Case("RAW (DNG)", "this project", 16, _dng),
 )

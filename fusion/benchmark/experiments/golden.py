@@ -23,8 +23,8 @@ DURATION = "This takes about ten seconds for each picture."
 
 
 def main(
-    values: Annotated[Path, typer.Argument(help="MEFB's values: tests/golden/metric_golden.json.")],
-    fused: Annotated[Path, typer.Argument(help="The folder of the fused pictures that VALUES names.")],
+    values: Annotated[Path, typer.Argument(metavar="VALUES", help="MEFB's values: tests/golden/metric_golden.json.")],
+    fused: Annotated[Path, typer.Argument(metavar="FUSED", help="The folder of the fused pictures that VALUES names.")],
     dataset: Dataset,
 ) -> None:
     """Print a row for each picture and metric as soon as it is measured."""
