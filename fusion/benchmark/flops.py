@@ -23,7 +23,7 @@ def flops(method: Method) -> int:
 
     >>> from fusion.methods import deepfuse
     >>> round(flops(deepfuse.METHOD) / 1e9, 1)
-    46.7
+    60.0
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         network = method.build().eval().requires_grad_(requires_grad=False)

@@ -1,6 +1,6 @@
-"""A report as pages: `index.html`, `scenes/<scene>.html` and, since it differs from run to run, `times.html`.
+"""The report's pages: `index.html`, `scenes/<scene>.html` and `times.html`, which differs from run to run.
 
-They need nothing but the report's own files, no network and no server, and are the same bytes for the same report.
+The pages need only the report's own files, without a network or a server. The same report gives the same bytes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from fusion.io.files import write_atomically
 
 INDEX, SCENES, TIMES = "index.html", "scenes", "times.html"
 MAIN = ("mef_ssim", "ssim", "qabf", "vif", "nmi", "entropy")
-"""The columns that are shown first, beside those against a reference."""
+"""The metrics that are shown first, together with those against a reference."""
 CHANCE = 0.05
-"""A method counts as different from the best where its scores would be that far off by chance less often."""
+"""The significance level: with a smaller p value, a method counts as different from the best."""
 _WORST = 8
-"""How many of the worst cases are listed for each metric."""
+"""The number of worst cases that are listed for each metric."""
 
 
 @dataclass(frozen=True)
 class Shortfall:
-    """How far a method stays behind the best one in a scene."""
+    """By how much a method's score for a scene is worse than the best method's."""
 
     scene: str
     method: MethodResult
@@ -44,13 +44,13 @@ class Shortfall:
 
     @property
     def gap(self) -> float:
-        """In the metric's unit."""
+        """The difference of both scores, in the metric's unit."""
         return abs(self.best_value - self.value)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One method's line in a plot; places are from 0, the axis's left end, to 1."""
+    """One method's row in a plot. Positions go from 0, at the left end of the axis, to 1."""
 
     method: MethodResult
     mean: Mean
@@ -61,7 +61,10 @@ class Bar:
 
 
 class ReportView:
-    """What the templates ask of a report."""
+    """Everything that the templates read from a report.
+
+    Raises `DatasetError` where `summary.json` or `scores.csv` is missing or damaged.
+    """
 
     def __init__(self, report: Path) -> None:
         self.report = report
@@ -70,18 +73,18 @@ class ReportView:
 
     @cached_property
     def measured(self) -> list[MethodResult]:
-        """The methods but for what was published, the best mean rank first."""
+        """The methods except for published ones, the best mean rank first."""
         methods = [one for one in self.summary.methods if one.kind != "published"]
         return sorted(methods, key=lambda one: (one.mean_rank is None, one.mean_rank, one.name))
 
     @cached_property
     def published(self) -> list[MethodResult]:
-        """What others printed, by name."""
+        """The published methods, sorted by name."""
         return sorted((one for one in self.summary.methods if one.kind == "published"), key=lambda one: one.name)
 
     @cached_property
     def metrics(self) -> list[MetricInfo]:
-        """Those that some method has a mean of; the main ones first, then in the summary's order."""
+        """The metrics that some method has a mean of: first the main ones, then the others in the summary's order."""
         present = {name for method in self.summary.methods for name in method.means}
         order = {name: place for place, name in enumerate(MAIN)}
         metrics = [one for one in self.summary.all_metrics if one.name in present]
@@ -89,12 +92,12 @@ class ReportView:
 
     @cached_property
     def directed(self) -> list[MetricInfo]:
-        """The metrics of which one can be better."""
+        """The metrics with a direction, by which a method can be better than another."""
         return [one for one in self.metrics if one.better != "neither"]
 
     @cached_property
     def families(self) -> dict[str, list[str]]:
-        """The metrics' names by what they are for; a metric may be in several."""
+        """The groups of metrics that a reader can choose: names by group; a metric may be in several groups."""
         against = [one.name for one in self.summary.reference_metrics]
         families = {
             "Main": [one.name for one in self.metrics if one.name in (*MAIN, *against)],
@@ -114,17 +117,17 @@ class ReportView:
         }
 
     def like_best(self, method: MethodResult, metric: MetricInfo) -> bool:
-        """Whether a method that is not the best cannot be told from it."""
+        """Whether a method that is not the best does not differ significantly from the best."""
         chance = method.p_against_best.get(metric.name)
         return chance is not None and chance >= CHANCE
 
     @cached_property
     def failures(self) -> list[tuple[MethodResult, str, str]]:
-        """Method, scene and reason."""
+        """Every failure as method, scene and reason."""
         return [(one, scene, why) for one in self.measured for scene, why in one.failures.items()]
 
     def scored(self, scene: str, metric: MetricInfo) -> dict[str, float]:
-        """A scene's values by the methods' names."""
+        """A metric's values for a scene, by the methods' names."""
         return {
             one.name: values[metric.name]
             for one in self.measured
@@ -132,12 +135,12 @@ class ReportView:
         }
 
     def best_in(self, scene: str, metric: MetricInfo) -> MethodResult | None:
-        """The method with a scene's best value, where there are several to choose from."""
+        """The method with the best value for a scene; None for a single method and for a metric without direction."""
         values = self.scored(scene, metric)
         return _best(metric, values, self.measured) if len(values) > 1 and metric.better != "neither" else None
 
     def behind(self, scene: str, metric: MetricInfo) -> list[Shortfall]:
-        """The methods other than the scene's best one."""
+        """The shortfalls of all methods but the best for a scene."""
         values = self.scored(scene, metric)
         best = self.best_in(scene, metric)
         if best is None:
@@ -150,7 +153,7 @@ class ReportView:
 
     @cached_property
     def worst(self) -> dict[str, list[Shortfall]]:
-        """By the metric's name: where methods fall farthest behind the best one, the worst first."""
+        """The largest shortfalls of any method in any scene by the metric's name, the worst first."""
         return {
             one.name: _farthest(case for scene in self.summary.dataset.scenes for case in self.behind(scene, one))
             for one in self.directed
@@ -158,7 +161,7 @@ class ReportView:
 
     @cached_property
     def scenes(self) -> list[tuple[str, Shortfall | None]]:
-        """Scenes and their worst case by the first metric with a direction; the worst first."""
+        """The scenes with their largest shortfall by the first metric that has a direction, the worst scene first."""
         metric = self.directed[0] if self.directed else None
         cases = {
             scene: next(iter(_farthest(self.behind(scene, metric))), None) if metric else None
@@ -167,7 +170,7 @@ class ReportView:
         return sorted(cases.items(), key=lambda item: (-item[1].gap if item[1] else 0.0, item[0]))
 
     def bars(self, metric: MetricInfo) -> tuple[list[Bar], float, float]:
-        """A metric's plot: the methods, the best first, and the ends of the axis."""
+        """A metric's plot: the methods' bars, the best first, and the values at both ends of the axis."""
         having = [one for one in self.measured if metric.name in one.means]
         having.sort(key=lambda one: one.means[metric.name].mean, reverse=metric.better != "lower")
         ends = {one.name: _ends(one.means[metric.name]) for one in having}
@@ -186,7 +189,7 @@ class ReportView:
         return bars, left, right
 
     def pictures(self, scene: str) -> list[tuple[str, MethodResult | None, str]]:
-        """A scene's pictures: title, method where it is one's, and address."""
+        """A scene's pictures, each as title, method and link; previews of photographs have no method."""
         files: list[tuple[str, MethodResult | None, Path]] = [
             (kind.capitalize(), None, picture(self.report, kind, scene)) for kind in results.PREVIEWS
         ]
@@ -194,26 +197,26 @@ class ReportView:
         return [(title, method, self.address(file)) for title, method, file in files if file.is_file()]
 
     def preview(self, kind: str, scene: str) -> str | None:
-        """The address of a photograph's preview, if it is there."""
+        """A link to a photograph's preview, if there is one."""
         file = picture(self.report, kind, scene)
         return self.address(file) if file.is_file() else None
 
     def page(self, scene: str) -> Path:
-        """Where a scene's page is."""
+        """The path of a scene's page."""
         return self.report / SCENES / f"{scene}.html"
 
     def address(self, file: Path) -> str:
-        """A file of the report as a link from its index."""
+        """A link to a file of the report from its index page."""
         return quote(os.fsencode(file.relative_to(self.report).as_posix()))
 
     @cached_property
     def sha256(self) -> str:
-        """Of the summary: it stands for the whole report."""
+        """The hash of `summary.json`, which identifies the report."""
         return hashlib.sha256((self.report / results.SUMMARY).read_bytes()).hexdigest()
 
     @cached_property
     def bibtex(self) -> str:
-        """An entry that names this very report."""
+        """A BibTeX entry for this very report."""
         data = self.summary.dataset
         name = re.sub(r"[^A-Za-z0-9 .-]", "-", data.name)
         what = f"{len(self.measured)} methods, {len(data.scenes)} scenes of {name}"
@@ -227,7 +230,7 @@ class ReportView:
 
 
 def write(report: Path) -> None:
-    """Write the pages of a report that holds all but them. Raises `DatasetError` where its files are missing."""
+    """Write the pages of a report whose other files are written. Raises `DatasetError` where these are missing."""
     view = ReportView(report)
     _write(report / INDEX, "report.html", view)
     (report / SCENES).mkdir(exist_ok=True)
@@ -249,12 +252,20 @@ _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
 def number(value: float) -> str:
-    """Four decimals where values are small, as metrics near 1 need them; none where they are in thousands."""
+    """A value with four decimals where it is small, as metrics near 1 need them, and with fewer where it is large.
+
+    >>> number(0.98765), number(12.345), number(4321.0)
+    ('0.9877', '12.35', '4321')
+    """
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def limits(metric: MetricInfo) -> str:
-    """A metric's range in words."""
+    """A metric's range in words.
+
+    >>> limits(MetricInfo("ssim", "SSIM", "higher", "", "", "", low=-1, high=1))
+    '-1 to 1'
+    """
     if metric.low is None:
         return "any value" if metric.high is None else f"up to {metric.high:.4g}"
     return f"from {metric.low:.4g}" if metric.high is None else f"{metric.low:.4g} to {metric.high:.4g}"
@@ -277,7 +288,7 @@ def _ends(mean: Mean) -> tuple[float, float]:
 
 
 def _times(report: Path) -> dict[str, dict[str, float | None]]:
-    """Seconds and megabytes of each method, by its name."""
+    """Statistics of each method's time and memory, by the method's name."""
     spent: dict[str, dict[str, float | None]] = {}
     for method, scenes in results.load_times(report).items():
         seconds = [time.seconds for time in scenes.values()]
@@ -292,7 +303,7 @@ def _times(report: Path) -> dict[str, dict[str, float | None]]:
 
 
 def _environment(report: Path) -> list[tuple[str, str]]:
-    """What is known of the machine, as names and values; names of nested ones are joined."""
+    """The facts in `environment.json` as names and values; nested names are joined by commas."""
     try:
         said = json.loads((report / results.ENVIRONMENT).read_bytes())
     except (OSError, ValueError):

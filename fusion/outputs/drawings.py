@@ -26,7 +26,7 @@ def draw_weights(maps: Tensor) -> NDArray[np.uint8]:
 
     >>> import torch
     >>> draw_weights(torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)).tolist()  # all weight on the darker of two exposures
-    [[[0, 32, 76]]]
+    [[[0, 34, 78]]]
     """
     import cv2
     import torch
@@ -41,7 +41,7 @@ def contact_sheet(pictures: Mapping[str, Photo], columns: int = 3) -> Photo:
     >>> import torch
     >>> sheet = contact_sheet({"under": torch.zeros(3, 40, 60), "over": torch.ones(3, 40, 60)}, columns=2)
     >>> tuple(sheet.shape)
-    (3, 443, 1168)
+    (3, 443, 1192)
     """
     import cv2
     import torch
