@@ -62,4 +62,4 @@ class NotEnoughMemoryError(FusionError):
 
 
 class DatasetError(FusionError):
-    """A folder does not have the layout `<scene>/*_A.*` (under) and `<scene>/*_B.*` (over)."""
+    """A folder of pictures, or a file beside them, is missing, damaged or not laid out as it must be."""

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -146,8 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     pair(metrics)
     metrics.add_argument("fused", type=Path, metavar="FUSED")
 
-    bench = command("benchmark", _benchmark, "Measure methods over a folder of <scene>/*_A.*, *_B.* pairs: a report.")
-    bench.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="*_GT.* are references")
+    bench = command("benchmark", _benchmark, "Measure methods over a folder of pairs, and write a report.")
+    meaning = (
+        "folders <scene>/ with under.*, over.* and perhaps reference.*, or *_A.*, *_B.* and *_GT.*; MEFB is at "
+        "github.com/xingchenzhang/MEFB, SICE at github.com/csjcai/SICE"
+    )
+    bench.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help=meaning)
     bench.add_argument("-o", "--out", type=Path, metavar="REPORT", help="a new folder, or one to finish")
     bench.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     meaning = "a method's pictures that were made elsewhere: DIR/<scene>.*; may be given again"
@@ -158,7 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     mode(bench)
     meaning = "instead: compare the shipped weights' scores on the examples with fusion/benchmark/baseline.json"
     bench.add_argument("--check", action="store_true", help=meaning)
-    bench.add_argument("--update", action="store_true", help="and write that file anew")
+    meaning = "with --check: write the scores that changed into that file"
+    bench.add_argument("--update", action="store_true", help=meaning)
 
     train = command("train", _train, "Train a network on a folder of <scene>/*_A.*, *_B.* pairs.")
     train.add_argument("name", metavar="NAME|all", help="iat, or a method; all: one after the other")
@@ -216,6 +221,10 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check-gpu", _check_gpu, "Compare the GPU's pictures with the CPU's, and time it.")
     check.add_argument("-m", "--methods", type=_names, metavar="a,b", help="default: all that are available")
     check.add_argument("--megapixels", type=_amount, nargs="+", default=(1, 8.3, 24), metavar="MP")
+
+    docs = command("docs", _docs, "Write the pages of the documentation that are generated from the program.")
+    docs.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="DOCS", help="default: docs")
+    docs.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
     return parser
 
 
@@ -278,7 +287,7 @@ def _chosen(options: argparse.Namespace) -> list[str]:
 
 def _methods(options: argparse.Namespace) -> int:
     from fusion.methods import METHODS
-    from fusion.outputs import method_row
+    from fusion.outputs.tables import method_row
 
     _print_rows([method_row(method) for method in METHODS], as_json=options.json)
     return 0
@@ -286,7 +295,7 @@ def _methods(options: argparse.Namespace) -> int:
 
 def _fuse(options: argparse.Namespace) -> int:
     from fusion.io.image import save
-    from fusion.outputs import draw_weights
+    from fusion.outputs.drawings import draw_weights
     from fusion.pipeline import Session, method_named
 
     if (reason := method_named(options.method).unavailable) is not None:
@@ -382,7 +391,8 @@ def _fuse_folder(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from fusion.io.image import save
     from fusion.metrics import METRICS
-    from fusion.outputs import contact_sheet, metrics_csv
+    from fusion.outputs.drawings import contact_sheet
+    from fusion.outputs.tables import metrics_csv
     from fusion.pipeline import Corrected, Failed, Fused, Loaded, Running, Scored, compare
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -435,10 +445,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _metrics(options: argparse.Namespace) -> int:
-    from fusion.benchmark.evaluation import measure
+    from fusion.benchmark.measure import measure_files
     from fusion.metrics import BENCHMARK
 
-    scores = measure(options.under, options.over, options.fused)
+    scores = measure_files(options.under, options.over, options.fused)
     if options.json:
         print(json.dumps(scores))
     else:
@@ -453,13 +463,13 @@ def _benchmark(options: argparse.Namespace) -> int:
     if options.update or not options.dataset or not options.out:
         raise FusionError("Give a folder of pairs and one for the report: DATASET -o REPORT; or --check [--update].")
 
-    from fusion.benchmark.measure import Outside, Run
     from fusion.benchmark.results import load_times
     from fusion.benchmark.run import benchmark
+    from fusion.benchmark.scene import BenchmarkRun, ExternalMethod
     from fusion.training.datasets import find_pairs
 
-    outside = tuple(Outside(name, folder) for name, folder in options.fused)
-    run = Run(options.out, tuple(_chosen(options)), outside, options.mode, options.as_mefb)
+    outside = tuple(ExternalMethod(name, folder) for name, folder in options.fused)
+    run = BenchmarkRun(options.out, tuple(_chosen(options)), outside, options.mode, options.as_mefb)
     pairs = find_pairs(options.dataset)
     with _bar(len(pairs), "benchmark", "scene") as bar:
         summary = benchmark(
@@ -489,18 +499,21 @@ def _benchmark(options: argparse.Namespace) -> int:
 def _check_scores(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fusion.benchmark import gate
+    from fusion.benchmark import regression
     from fusion.methods import METHODS
 
     if options.update and options.methods:
         raise FusionError("Leave out -m with --check --update, which keeps the scores of all methods.")
     names = options.methods or [method.name for method in METHODS]
-    with _bar(len(gate.scenes()), "benchmark --check", "scene") as bar:
-        scores = gate.measured(names, options.jobs, lambda _: _move(bar, bar.n + 1))
+    if not options.update:  # before half a minute is spent on measuring
+        regression.check_names(regression.baseline())
+    with _bar(len(regression.scenes()), "benchmark --check", "scene") as bar:
+        scores = regression.measured(names, options.jobs, lambda _: _move(bar, bar.n + 1))
     if options.update:
-        gate.keep(scores)
+        _say(f"{regression.update(scores)} values changed by more than {regression.TOLERANCE} and were written.")
         return 0
-    drops = gate.drops({name: rows for name, rows in gate.kept().items() if name in names}, scores)
+    before = {name: rows for name, rows in regression.baseline().items() if name in names}
+    drops = regression.drops(before, scores)
     _print_rows([asdict(drop) for drop in drops], as_json=options.json)
     return 1 if drops else 0
 
@@ -575,24 +588,20 @@ def _make_pairs(options: argparse.Namespace) -> int:
 def _speed(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fusion.benchmark.speed import draw, method_rows, scan_rows
+    from fusion.benchmark.speed import MethodRow, draw, method_rows, scan_rows
 
     if options.scan:
         _say("The selective scan beside its reference; about two minutes ...")
-        scans = [asdict(row) for row in scan_rows()]
+        scans = _print_as_made(map(asdict, scan_rows()), as_json=options.json)
         if options.json:
             print(json.dumps({"scan": scans}))
-        else:
-            _print_rows(scans, as_json=False)
         return 0
-    names = _chosen(options)
-    rows = list(method_rows(names, options.megapixels, options.mode, say=lambda what: _say(f"{what} ...")))
+    rows = method_rows(_chosen(options), options.megapixels, options.mode, say=_say)
+    made = _print_as_made(map(asdict, rows), as_json=options.json)
     if options.out:
-        draw(rows, options.out)
+        draw([MethodRow(**row) for row in made], options.out)
     if options.json:
-        print(json.dumps({"rows": [asdict(row) for row in rows]}))
-    else:
-        _print_rows([asdict(row) for row in rows], as_json=False)
+        print(json.dumps({"rows": made}))
     return 0
 
 
@@ -624,10 +633,22 @@ def _check_gpu(options: argparse.Namespace) -> int:
     from fusion.benchmark.gpu import gpu_rows
 
     names = _chosen(options)
-    rows = [asdict(row) for row in gpu_rows(names, options.megapixels)]
-    _print_rows(rows, as_json=options.json)
+    rows = _print_as_made(map(asdict, gpu_rows(names, options.megapixels)), as_json=options.json)
+    if options.json:
+        print(json.dumps(rows))
     # One level of 8 bits: less is rounding, more is a defect.
     return 1 if any(row["largest_difference"] > 1 for row in rows) else 0
+
+
+def _docs(options: argparse.Namespace) -> int:
+    from fusion.cli.docs import stale_pages, write_pages
+
+    names = stale_pages(options.folder) if options.check else write_pages(options.folder)
+    if options.json:
+        print(json.dumps({"stale" if options.check else "written": names}))
+    for name in names:
+        _say(f"{options.folder / name} {'is out of date; run python -m fusion docs' if options.check else 'written'}.")
+    return 1 if options.check and names else 0
 
 
 def _print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
@@ -641,6 +662,18 @@ def _print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     for line in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _print_as_made(rows: Iterable[Row], *, as_json: bool) -> list[Row]:
+    """All rows; unless they are for JSON, each is printed as soon as it is there, under a header."""
+    made: list[Row] = []
+    for row in rows:
+        if not as_json:
+            widths = [max(len(name), 24 if place == 0 else 9) for place, name in enumerate(row)]
+            for line in ([] if made else [list(row)]) + [[_cell(value) for value in row.values()]]:
+                print("  ".join(map(str.ljust, line, widths)).rstrip(), flush=True)
+        made.append(row)
+    return made
 
 
 def _cell(value: Any) -> str:

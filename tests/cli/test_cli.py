@@ -115,7 +115,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
     """LightFuse-like counts are easy to get wrong by 2: a 3 x 3 convolution of 1 to 4 channels on 512 x 512."""
     from torch import nn
 
-    from fusion.benchmark.evaluation import FLOPS_SIDE, flops
+    from fusion.benchmark.flops import FLOPS_SIDE, flops
     from fusion.methods.base import Method, Planes
 
     class Tiny(nn.Module):

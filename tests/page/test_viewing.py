@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 
 import app
 from fusion.io.image import ExposurePair, save, to_uint8
-from fusion.outputs import draw_weights
+from fusion.outputs.drawings import draw_weights
 from fusion.page import examples
 from fusion.page.gallery import Run, follow
 from fusion.pipeline import compare, method_named
