@@ -25,7 +25,7 @@ from fusion.pipeline import fuse_pair, halves
 from fusion.training.camera import Noise, as_photo, expose, view
 from fusion.training.radiance import Options, read_map, render
 
-DURATION = "This takes about two minutes for each map; the table is printed at the end."
+DURATION = "This takes minutes for each map; a bar shows the time left, and the table is printed at the end."
 
 COUNTS = 3, 5, 9
 OPTIONS = Options(count=1, gap=(4.0, 8.0))

@@ -26,7 +26,7 @@ from fusion.pipeline import fuse_pair
 from fusion.training.camera import SIDE, Place, as_photo, draw_thing
 from fusion.training.datasets import find_pairs
 
-DURATION = "This takes about a minute for each pair."
+DURATION = "This takes a minute or more for each pair; rows are printed as they are measured."
 
 METHODS = ("mertens", "pyramef")
 SEEDS = range(1, 9)

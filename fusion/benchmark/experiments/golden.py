@@ -19,7 +19,7 @@ from fusion.io.image import load, load_pair, to_uint8
 from fusion.metrics import BENCHMARK
 from fusion.training.datasets import find_pairs
 
-DURATION = "This takes about ten seconds for each picture."
+DURATION = "This takes a few seconds for each picture."
 
 
 def main(

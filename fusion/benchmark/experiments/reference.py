@@ -29,7 +29,7 @@ from fusion.pipeline import fuse_pair
 from fusion.training.camera import Place, as_photo
 from fusion.training.radiance import Options, Pair, read_map, render
 
-DURATION = "This takes about five minutes for each map; the table is printed at the end."
+DURATION = "This takes minutes for each map; a bar shows the time left, and the table is printed at the end."
 
 MAPS = (
     *("CandleGlass", "Desk", "GoldenGate", "Ocean", "StillLife"),  # Industrial Light & Magic
