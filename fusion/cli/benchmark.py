@@ -269,9 +269,9 @@ def _printed(rows: Iterable[_TimedRow], *, as_json: bool) -> list[_TimedRow]:
 def _duration(methods: int, megapixels: Sequence[float]) -> str:
     """How long timing the methods takes, as a sentence."""
     # Fitted to a run of all methods on two cores: a row starts a process, and fuses six pairs in turn with OpenCV.
-    minutes = (methods + 1) * sum(5 + 1.2 * size for size in megapixels) / 60
-    rows = (methods + 2) * len(megapixels)
-    return f"{rows} rows are measured, which takes about {max(1, round(minutes))} minutes on two processor cores."
+    minutes = max(1, round((methods + 1) * sum(5 + 1.2 * size for size in megapixels) / 60))
+    rows, unit = (methods + 2) * len(megapixels), "minute" if minutes == 1 else "minutes"
+    return f"{rows} rows are measured, which takes about {minutes} {unit} on two processor cores."
 
 
 def _make_study(report: Path, out: Path, comparisons: int, *, as_json: bool) -> int:
