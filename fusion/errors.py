@@ -1,4 +1,4 @@
-"""Errors whose text is a sentence for the person who asked: what was wrong and what to do."""
+"""The errors that a user can do something about. Each has a sentence that says what is wrong and what helps."""
 
 from __future__ import annotations
 
@@ -6,59 +6,59 @@ from enum import Enum
 
 
 class FusionError(Exception):
-    """A mistake or a limit that the visitor can do something about. Anything else is a defect."""
+    """A user's mistake, or a limit that the user can avoid. Every other exception is a defect of this program."""
 
 
 class Refusal(str, Enum):
-    """Why one file cannot be used.
+    """Why one file cannot be used. Each member is its code, which programs can rely on, and has a sentence, `meaning`.
 
-    | code           | the file                                                                                 |
-    |----------------|------------------------------------------------------------------------------------------|
-    | not_readable   | does not exist, is a folder, or may not be opened                                        |
-    | empty          | has no bytes                                                                             |
-    | too_many_bytes | has more than 200 MB, or texts and profiles that unpack to more than 1 MB each, or 64 MB |
-    | unknown_format | is no JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW, by its content               |
-    | too_small      | has a side of less than 16 pixels                                                        |
-    | too_large      | has more than 50 megapixels, or a side of more than 12,000 pixels                        |
-    | several_frames | holds several frames or pages                                                            |
-    | too_many_scans | is a JPEG of more than 100 scans                                                         |
-    | unsupported    | is of a known format, but holds what is not read: other colours, radiance, RAW           |
-    | damaged        | breaks off, or does not hold what its format demands                                     |
-    | out_of_memory  | needs more than 1 GB while it is decoded, or more than there is                          |
-    | too_slow       | takes more than 10 seconds                                                               |
-    | crashed        | made its decoder crash, or the decoder was killed, or could not be started               |
+    >>> Refusal.EMPTY.value, Refusal.EMPTY.meaning
+    ('empty', 'The file has no bytes.')
     """
 
-    NOT_READABLE = "not_readable"
-    EMPTY = "empty"
-    TOO_MANY_BYTES = "too_many_bytes"
-    UNKNOWN_FORMAT = "unknown_format"
-    TOO_SMALL = "too_small"
-    TOO_LARGE = "too_large"
-    SEVERAL_FRAMES = "several_frames"
-    TOO_MANY_SCANS = "too_many_scans"
-    UNSUPPORTED = "unsupported"
-    DAMAGED = "damaged"
-    OUT_OF_MEMORY = "out_of_memory"
-    TOO_SLOW = "too_slow"
-    CRASHED = "crashed"
+    meaning: str
+    """What is wrong with the file, as a sentence."""
+
+    def __new__(cls, code: str, meaning: str) -> Refusal:
+        """Make a member that is equal to its code."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    NOT_READABLE = "not_readable", "The file does not exist, is a folder, or may not be opened."
+    EMPTY = "empty", "The file has no bytes."
+    TOO_MANY_BYTES = "too_many_bytes", "The file is too large, or a text or a colour profile in it unpacks to too much."
+    UNKNOWN_FORMAT = "unknown_format", "The content is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or camera RAW file."
+    TOO_SMALL = "too_small", "The picture has too few pixels on one side."
+    TOO_LARGE = "too_large", "The picture has too many pixels, or too many on one side."
+    SEVERAL_FRAMES = "several_frames", "The file holds several frames or pages."
+    TOO_MANY_SCANS = "too_many_scans", "The file is a progressive JPEG with too many scans."
+    UNSUPPORTED = (
+        "unsupported",
+        "The format is known, but this kind of it is not read, such as CMYK or radiance values.",
+    )
+    DAMAGED = "damaged", "The file ends too early, or does not hold what its format demands."
+    OUT_OF_MEMORY = "out_of_memory", "Decoding the file takes more memory than is allowed or free."
+    TOO_SLOW = "too_slow", "Decoding the file takes too long."
+    CRASHED = "crashed", "The process that decodes the file crashed, was killed, or could not be started."
 
 
 class ImageError(FusionError):
-    """A file is not a picture that can be used, or two pictures do not make an exposure pair."""
+    """A file is not a usable picture, or several pictures are not exposures of one scene, or one cannot be saved."""
 
     def __init__(self, sentence: str, code: Refusal | None = None) -> None:
         super().__init__(sentence)
         self.code = code
-        """Why one file was refused; None where the fault is not in one file."""
+        """Why one file was refused. None where the fault does not lie in one file."""
 
 
 class WeightsError(FusionError):
-    """A method's weights are missing, damaged, or do not fit its network."""
+    """The weights of a method are missing or damaged, or do not fit its network."""
 
 
 class NotEnoughMemoryError(FusionError):
-    """The picture takes more memory than there is, however it is cut up."""
+    """The work needs more memory than there is, even in small parts."""
 
 
 class DatasetError(FusionError):

@@ -1,15 +1,42 @@
-"""The pages of `docs/` that are generated from the program, so that they cannot be wrong about it."""
+"""The command `docs`, and the pages of `docs/` that it writes from the program, which cannot be wrong then."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from fusion.cli.options import AsJson, file_name
+from fusion.cli.output import print_json, say
 from fusion.errors import DatasetError
 from fusion.io.files import write_atomically
 
 _NOTE = "<!-- Written by `python -m fusion docs`; change the program, not this page. -->"
+
+
+def docs(
+    folder: Annotated[
+        Path, typer.Argument(parser=file_name, metavar="DOCS", help="Write the pages to this folder.")
+    ] = Path("docs"),
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing, and exit with 1 where a page is out of date.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write the pages of the documentation that are generated from the program.
+
+    Example: python -m fusion docs --check
+    """
+    names = stale_pages(folder) if check else write_pages(folder)
+    if as_json:
+        print_json({"stale" if check else "written": names})
+    for name in names:
+        say(f"{folder / name} {'is out of date; run python -m fusion docs' if check else 'was written'}.")
+    return 1 if check and names else 0
 
 
 def methods_page() -> str:
@@ -89,7 +116,18 @@ def metrics_page() -> str:
     )
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"methods.md": methods_page, "metrics.md": metrics_page}
+def command_line_page() -> str:
+    """The page on the command line: every command with its arguments, options and defaults."""
+    from fusion.cli.reference import command_line
+
+    return command_line()
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "methods.md": methods_page,
+    "metrics.md": metrics_page,
+    "command-line.md": command_line_page,
+}
 """The generated pages: for each file name the function that returns the page's text."""
 
 

@@ -267,11 +267,7 @@ def test_wrong_use(
 ) -> None:
     monkeypatch.chdir(pairs)
     before = tree(pairs)
-    try:
-        code = main(["benchmark", *options])
-    except SystemExit as exit_:
-        code = exit_.code
-    assert code == 2
+    assert main(["benchmark", *options]) == 2
     assert sentence in capsys.readouterr().err
     assert tree(pairs) == before
 

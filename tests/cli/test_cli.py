@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from fusion.benchmark.speed import MethodRow
 from fusion.cli import main
 from fusion.io.image import save
 from fusion.metrics import BENCHMARK
 from fusion.pipeline import fuse
 from fusion.runtime import memory
 from fusion.training.loop import trainable
-from tests.shared_session import load_pair
+from tests.shared_session import load, load_pair
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,31 +156,221 @@ def test_every_network_trains_in_one_line(dataset: Path, tmp_path: Path, capsys:
 
 WRONG_USE = [
     (["fuse", "a.png", "b.png", "-m", "nonsense", "-o", "c.png"], "There is no method called nonsense"),
-    (["compare", "a.png", "b.png", "-m", "nonsense", "-o", "c"], "there is no method called nonsense"),
-    (["compare", "a.png", "b.png", "-m", ",", "-o", "c"], "name at least one method"),
+    (["compare", "a.png", "b.png", "-m", "nonsense", "-o", "c"], "There is no method called nonsense"),
+    (["compare", "a.png", "b.png", "-m", ",", "-o", "c"], "Name at least one method"),
+    (["metrics", "a.png", "b.png", "c.png", "--metric", "nonsense"], "There is no metric called nonsense"),
     (["train", "mertens", "--data", "nowhere", "--steps", "1"], "mertens cannot be trained"),
-    (["train", "meflut", "--data", "x", "--steps", "0"], "give a whole number, 1 or more"),
+    (["train", "meflut", "--data", "x", "--steps", "0"], "greater than or equal to 1"),
     (["train", "meflut", "--data", "x", "--minutes", "0"], "give a number above 0"),
     (["train", "meflut", "--data", "x", "--steps", "1", "--rate", "nan"], "give a number above 0"),
     (["speed", "--megapixels", "-1"], "give a number above 0"),
-    (["fuse", "a.png", "b.png", "-o", "c.png", "--memory-mb", "0"], "give a whole number, 1 or more"),
+    (["speed", "--megapixels", "1", "six"], "give a number above 0"),
+    (["fuse", "a.png", "b.png", "-o", "c.png", "--memory-mb", "0"], "greater than or equal to 1"),
+    (["fuse", "a.png", "b.png", "-o", "c.jpg", "--quality", "101"], "less than or equal to 100"),
+    (["fuse", "a.png", "b.png", "-o", "c.png", "-O", "contrast"], "give a name and a value"),
+    (["fuse", "a.png", "b.png", "-o", "a" * 300], "is too long for this system"),
+    (["fuse", "a.png", "b" * 300, "-o", "c.png"], "is too long for this system"),
     (["train", "iat", "--data", "nowhere"], "Say how long to train"),
-    (["fuse", "a.png"], "the following arguments are required"),
-    (["fuse", "a.png", "b.png", "-o", "c.png", "--mode", "slow"], "invalid choice: 'slow'"),
-    ([], "the following arguments are required"),
+    (["study", "report"], "Give either -o STUDY"),
+    (["study", "report", "-o", "study", "--analyse", "a.json", "b.json"], "Give either -o STUDY"),
+    (["fuse", "a.png"], "Missing argument 'OVER'"),
+    (["fuse", "a.png", "b.png", "-o", "c.png", "--mode", "slow"], "'slow' is not one of 'auto', 'exact', 'fast'"),
+    (["fuse", "a.png", "b.png", "-o", "c.png", "--wrong"], "No such option: --wrong"),
+    (["fuse", "-2.jpg", "+2.jpg", "-o", "c.png"], "Put -- before file names that begin with a dash"),
+    (["fues"], "Did you mean 'fuse'?"),
+    ([], "Missing command"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), WRONG_USE, ids=lambda value: str(value)[:40])
-def test_wrong_use_exits_with_2(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        code = main(arguments)
-    except SystemExit as exit_:
-        code = exit_.code
+def test_wrong_use_exits_with_2_and_one_line(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert code == 2
     assert sentence in captured.err
+    assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_files_that_begin_with_a_dash_are_fused_after_two_dashes(
+    pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for source, name in zip(pair, ("-2.png", "+2.png"), strict=True):
+        shutil.copy(source, name)
+    assert main(["fuse", "-m", "mertens", "-o", "out.png", "--", "-2.png", "+2.png"]) == 0
+    assert Path("out.png").is_file()
+
+
+def test_a_defect_is_shown_with_its_usual_traceback(
+    pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    hook = sys.excepthook
+    monkeypatch.setattr("fusion.pipeline.registered", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["fuse", *pair, "-o", str(tmp_path / "out.png")])
+    assert sys.excepthook is hook
+
+
+def test_a_stop_exits_with_130(
+    pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fusion.pipeline.registered", stopped)
+    assert main(["fuse", *pair, "-o", str(tmp_path / "out.png")]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def links(folder: Path, source: Path) -> list[str]:
+    """Other names of one file: through a relative path, a symbolic link, and a hard link."""
+    (folder / "deeper").mkdir()
+    (folder / "symbolic.png").symlink_to(source)
+    (folder / "hard.png").hardlink_to(source)
+    return [str(folder / "deeper" / ".." / source.name), str(folder / "symbolic.png"), str(folder / "hard.png")]
+
+
+def test_no_result_replaces_an_exposure(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    for source, file in zip(pair, files, strict=True):
+        shutil.copy(source, file)
+    before, given = [file.read_bytes() for file in files], [str(file) for file in files]
+    for out in (given[0], given[1], *links(tmp_path, files[0])):
+        assert main(["fuse", *given, "-m", "mertens", "-o", out]) == 2
+        assert f"{out} would replace the exposure {tmp_path}" in capsys.readouterr().err
+    assert main(["fuse", *given, "-m", "mertens", "-o", str(tmp_path / "c.png"), "--weights", given[1]]) == 2
+    assert not (tmp_path / "c.png").exists()
+    files[0].rename(tmp_path / "mertens.png")
+    assert main(["compare", str(tmp_path / "mertens.png"), given[1], "-m", "mertens", "-o", str(tmp_path)]) == 2
+    assert [(tmp_path / "mertens.png").read_bytes(), files[1].read_bytes()] == before
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_no_result_of_a_folder_replaces_an_exposure(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in" / "x", tmp_path / "out"
+    folder.mkdir(parents=True)
+    shutil.copy(pair[0], folder / "x_A.png")
+    (out / ".fusion").mkdir(parents=True)
+    shutil.copy(pair[1], out / "x.png")
+    (folder / "x_B.png").symlink_to(out / "x.png")
+    assert main(["fuse-folder", str(tmp_path / "in"), "-o", str(out), "-m", "mertens"]) == 2
+    assert "would replace the exposure" in capsys.readouterr().err
+    assert (out / "x.png").read_bytes() == Path(pair[1]).read_bytes()
+
+
+def test_fuse_says_what_it_wrote(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.png"
+    assert main(["fuse", *pair, "-m", "mertens", "--no-align", "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == f"Wrote {out}, 80 × 96 pixels."
+    assert said.out == ""
+
+
+def test_every_command_prints_the_same_notes_and_has_them_in_json(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The brighter exposure comes first, and something is elsewhere in it, which is removed."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    brighter, darker = load(pair[1]).photo.clone(), load(pair[0]).photo
+    brighter[:, 30:60, 20:50] = torch.tensor([0.9, 0.1, 0.1]).view(3, 1, 1)
+    files = [str(folder / "scene_A.png"), str(folder / "scene_B.png")]
+    save(brighter, files[0])
+    save(darker, files[1])
+    chosen = ["--no-align", "--deghost", "--json", "-m", "mertens"]
+
+    def told(*arguments: str) -> tuple[Any, str]:
+        assert main([*arguments, *chosen]) == 0
+        captured = capsys.readouterr()
+        return json.loads(captured.out), captured.err
+
+    fused, said = told("fuse", *files, "-o", str(tmp_path / "fused.png"))
+    notes = fused["notes"]
+    assert "The first picture was the brighter one" in notes[0]
+    assert "it was taken from one exposure" in notes[1]
+    compared, also_said = told("compare", *files, "-o", str(tmp_path / "compared"))
+    assert [row["notes"] for row in compared] == [notes]
+    of_folder, said_of_folder = told("fuse-folder", str(folder), "-o", str(tmp_path / "folder"))
+    assert [row["notes"] for row in of_folder["done"]] == [notes]
+    for note in notes:
+        assert note in said
+        assert note in also_said
+        assert note in said_of_folder
+
+
+def test_one_metric_can_be_asked_for(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    names = [BENCHMARK[2].name, BENCHMARK[0].name]
+    assert main(["metrics", *pair, pair[0], "--json", "--metric", names[0], "--metric", names[1]]) == 0
+    scores = printed(capsys)
+    assert isinstance(scores, dict)
+    assert list(scores) == names
+    assert main(["metrics", *pair, pair[0], "--metric", names[0]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith(names[0])
+
+
+ROWS = [MethodRow("mertens", "exact", size, 0.5, 1.0, 100.0, 0.7) for size in (1.0, 6.0)]
+
+
+def test_speed_prints_each_row_as_soon_as_it_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed_before: list[str] = []
+
+    def measured(names: list[str], sizes: list[float], mode: str, *, say: Callable[[str], None]) -> Iterator[MethodRow]:
+        assert (names, sizes, mode) == (["mertens"], [1, 6], "auto")
+        for row in ROWS:
+            printed_before.append(capsys.readouterr().out)
+            say("mertens")
+            yield row
+
+    monkeypatch.setattr("fusion.benchmark.speed.method_rows", measured)
+    assert main(["speed", "-m", "mertens", "--megapixels", "1", "6"]) == 0
+    lines = ["".join(printed_before[:1]), *"".join(printed_before[1:]).splitlines(), capsys.readouterr().out.rstrip()]
+    assert [line.split()[:3] for line in lines] == [
+        [],
+        ["method", "mode", "megapixels"],
+        ["mertens", "exact", "1.0000"],
+        ["mertens", "exact", "6.0000"],
+    ]
+    assert main(["speed", "-m", "mertens", "--megapixels", "1", "--megapixels", "6", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"rows": [asdict(row) for row in ROWS]}
+    assert said.err.startswith("6 rows are measured, which takes about 1 minute on two processor cores.")
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+def test_tables_that_are_piped_are_plain_and_complete(columns: str) -> None:
+    from fusion.methods import METHODS
+
+    command = [sys.executable, "-m", "fusion", "methods"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": columns})
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + len(METHODS)
+    assert not {"\x1b", "…"} & set(done.stdout)
+    for method, line in zip(METHODS, lines[1:], strict=True):
+        assert line.startswith(f"{method.name} ")
+        assert method.paper in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["fuse", "--help"], ["fuse", "a.png"], ["train", "x", "--data", "y", "--steps", "0"]]
+)
+def test_help_and_wrong_use_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from fusion.cli import main; main(sys.argv[1:]);"
+        "sys.exit(', '.join({'torch', 'numpy', 'cv2', 'gradio', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_picture_that_cannot_be_used_exits_with_1(

@@ -117,7 +117,7 @@ def test_no_output_has_what_only_its_sources_should(
 
 def test_the_place_is_written_where_it_is_asked_for(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out.jpg"
-    assert main(["fuse", *map(str, files), "-m", "mertens", "--no-align", "-o", str(out), "--keep-place"]) == 0
+    assert main(["fuse", *map(str, files), "-m", "mertens", "--no-align", "-o", str(out), "--keep-location"]) == 0
     with Image.open(out) as image:
         place = image.getexif().get_ifd(0x8825)
     assert (place.get(2) == (4711, 4712, 4713)) == ("tiff" not in files[0].suffix)

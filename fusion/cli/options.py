@@ -1,0 +1,210 @@
+"""Arguments and options that several commands share, and the `Settings` that they stand for.
+
+Nothing here loads PyTorch, so that `--help` and a wrong option are answered at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from fusion.errors import FusionError
+
+if TYPE_CHECKING:
+    from fusion.settings import Settings
+
+
+class Assignment(NamedTuple):
+    """A name and a number, given as `contrast=0.5`."""
+
+    name: str
+    value: float
+
+
+def assignment(text: str) -> Assignment:
+    """Read `NAME=NUMBER`. Raises `ValueError` for anything else."""
+    name, equals, value = text.partition("=")
+    try:
+        return Assignment(name.strip(), float(value))
+    except ValueError:
+        what = "a number" if equals else "a name and a value, such as contrast=0.5"
+        raise ValueError(f"give {what}, not {text}") from None
+
+
+def amount(text: str) -> float:
+    """Read a number above 0. Raises `ValueError` for anything else."""
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise ValueError("give a number above 0")
+
+
+def file_name(text: str) -> Path:
+    """Read the name of a file or a folder. Raises `ValueError` for a name that the system cannot hold."""
+    try:
+        os.lstat(text)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"the name {text[:24]}… is too long for this system; give a shorter one") from None
+    return Path(text)
+
+
+Under = Annotated[
+    Path,
+    typer.Argument(parser=file_name, metavar="UNDER", help="Read an exposure from this file, usually the darkest one."),
+]
+Over = Annotated[
+    Path,
+    typer.Argument(parser=file_name, metavar="OVER", help="Read another exposure of the same scene from this file."),
+]
+More = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        parser=file_name,
+        metavar="MORE",
+        help="Read further exposures from these files, up to nine in all. The exposures may come in any order.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+Align = Annotated[
+    bool,
+    typer.Option(
+        "--align/--no-align",
+        help="Align exposures that were taken by hand. With --no-align, leave them as they are.",
+    ),
+]
+Deghost = Annotated[bool, typer.Option("--deghost", help="Remove things that moved between the exposures.")]
+Mode = Annotated[
+    Literal["auto", "exact", "fast"],
+    typer.Option(
+        "--mode",
+        help="Choose the size at which networks compute: exact is full size, fast is a copy of at most 3 megapixels, "
+        "and auto is fast for pictures above 4.5 megapixels on a processor.",
+    ),
+]
+MemoryMb = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-mb",
+        min=1,
+        metavar="MB",
+        help="Let a network use this many megabytes of memory on the processor. The default is half of what is free.",
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option("-m", "--method", metavar="NAME", help="Fuse with this method; the command methods lists them all."),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--methods",
+        metavar="NAME,NAME",
+        help="Use these methods, separated by commas. The default is every method that is available.",
+    ),
+]
+MethodOptions = Annotated[
+    list[Assignment] | None,
+    typer.Option(
+        "-O",
+        "--option",
+        parser=assignment,
+        metavar="OPTION=VALUE",
+        help="Set an option of the method, such as contrast=0.5; the command methods lists them. "
+        "Repeat it for several options.",
+    ),
+]
+OptionsOfMethods = Annotated[
+    list[Assignment] | None,
+    typer.Option(
+        "-O",
+        "--option",
+        parser=assignment,
+        metavar="METHOD.OPTION=VALUE",
+        help="Set an option of a method, such as mertens.contrast=0.5; the command methods lists them. "
+        "Repeat it for several options.",
+    ),
+]
+Bits = Annotated[Literal[8, 16], typer.Option("--bits", help="Save this many bits for each channel of a PNG or TIFF.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Work on this many scenes at the same time.")]
+Megapixels = Annotated[
+    list[float],
+    typer.Option(
+        "--megapixels",
+        parser=amount,
+        metavar="MP",
+        help="Fuse pictures of these sizes, in megapixels, separated by spaces.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Start the random numbers from this seed, 0 or more.")]
+
+
+def settings(
+    options: Sequence[Assignment] | None = None,
+    *,
+    method: str = "",
+    align: bool = True,
+    deghost: bool = False,
+    mode: Literal["auto", "exact", "fast"] = "auto",
+    memory_mb: int | None = None,
+    bits: Literal[8, 16] = 8,
+    quality: int = 95,
+    keep_metadata: bool = False,
+    keep_location: bool = False,
+) -> Settings:
+    """The settings that a command line asks for. `options` are those of `method`, or are named `METHOD.OPTION`.
+
+    Raises `FusionError` for an unknown method or option, and for a value out of range.
+    """
+    from fusion.pipeline import by_method
+    from fusion.settings import Settings
+
+    return Settings(
+        align=align,
+        ghosts="remove" if deghost else "mark",
+        mode=mode,
+        options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
+        memory_mb=memory_mb,
+        bits=bits,
+        quality=quality,
+        keep_metadata=keep_metadata,
+        keep_location=keep_location,
+    )
+
+
+def chosen(methods: str | None) -> list[str]:
+    """The methods that are named, separated by commas, each once; all that are available where none is asked for.
+
+    Raises `FusionError` for an unknown method, and where no name is given.
+    """
+    from fusion.methods import METHODS
+    from fusion.pipeline import method_named
+
+    if methods is None:
+        return [method.name for method in METHODS if method.unavailable is None]
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise FusionError("Name at least one method, such as -m mertens.")
+    return [method_named(name).name for name in dict.fromkeys(names)]
+
+
+def refuse_to_overwrite(sources: Iterable[Path], results: Iterable[Path]) -> None:
+    """Raise `FusionError` where a result would replace a source, be it under another path or through a link."""
+    exposures = {_identity(source): source for source in sources if source.exists()}
+    for result in results:
+        if result.exists() and (source := exposures.get(_identity(result))):
+            raise FusionError(f"{result} would replace the exposure {source}; give another name for the result.")
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """The numbers of a file, which are the same under each of its names."""
+    status = file.stat()
+    return status.st_dev, status.st_ino
