@@ -19,7 +19,7 @@ from fusion.errors import FusionError, ImageError
 from fusion.exposures.align import registered
 from fusion.exposures.ghosts import Ghosts, Handling, find_ghosts, without_ghosts
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
-from fusion.methods import METHODS
+from fusion.methods import METHODS, method
 from fusion.methods.base import Fuser, Method, Mode, Options, Progress, Settled
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
@@ -136,7 +136,7 @@ def compare(
 
     place = device or default_device()
     lumas: Lumas | None = None
-    if corrected or any(m.enhanced for m in chosen):
+    if corrected or any(m.needs.enhanced for m in chosen):
         try:
             start = time.perf_counter()
             with memory.said():
@@ -224,7 +224,7 @@ def weight_maps(
     """
     place = device or default_device()
     fuser = _loaded(name, place, method(name).settled(options or {}))
-    if fuser.method.many:
+    if fuser.method.needs.many:
         return fuser.weight_maps(pair, mode=mode)
 
     def maps(frames: Sequence[Photo]) -> Tensor:
@@ -249,14 +249,6 @@ def warm_up(device: str | None = None) -> None:
     for _ in compare(scene / 4, (1 + scene) / 2, device=device, metrics=()):
         pass
     memory.release()
-
-
-def method(name: str) -> Method:
-    """The method called `name`. Raises `FusionError` that lists the names there are."""
-    for m in METHODS:
-        if m.name == name:
-            return m
-    raise FusionError(f"There is no method called {name}; choose from {', '.join(m.name for m in METHODS)}.")
 
 
 def by_method(settings: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
@@ -290,7 +282,7 @@ def _outcome(
     """One method's events; whatever goes wrong concerns this method alone."""
     yield Running(m)
     try:
-        if m.enhanced and lumas is None:
+        if m.needs.enhanced and lumas is None:
             raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
         with memory.said():
             fuser = _loaded(m.name, device, options)
@@ -341,8 +333,8 @@ def _fused(
         plain = _fused(fuser, pair, device, lumas, mode=mode)
         other = _fused(fuser, still.pair, device, mode=mode)
         return _Made(torch.lerp(plain.photo, other.photo, still.mask), *_worse(plain, other))
-    if not pair.between or fuser.method.many:
-        if fuser.method.enhanced and lumas is None:
+    if not pair.between or fuser.method.needs.many:
+        if fuser.method.needs.enhanced and lumas is None:
             lumas = _corrected(pair, device)
         return _tried(fuser, pair, lumas, mode, progress)
     steps = len(pair.frames) - 1

@@ -60,14 +60,14 @@ def likeness(photo: Photo, reference: Photo) -> dict[str, float]:
 def flops(subject: Method) -> int:
     """Floating-point operations of the network, IAT included, on a pair of 512 x 512, as torch's counter sees them.
 
-    Where the network sees a smaller copy (`Method.largest`), those on the copy. Convolutions and matrix products, two
+    Where the network sees a smaller copy (`Needs.largest`), those on the copy. Convolutions and matrix products, two
     operations each multiply-add; not the scan, nor anything element-wise.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        network = subject.build().eval().requires_grad_(requires_grad=False)
-        side = min(FLOPS_SIDE, math.isqrt(subject.largest)) if subject.largest else FLOPS_SIDE
-        planes = torch.empty(1, subject.channels, side, side)
-        if subject.enhanced:
+        network = subject.untrained().eval().requires_grad_(requires_grad=False)
+        side = min(FLOPS_SIDE, math.isqrt(subject.needs.largest)) if subject.needs.largest else FLOPS_SIDE
+        planes = torch.empty(1, subject.needs.channels, side, side)
+        if subject.needs.enhanced:
             corrector = IAT().eval()
             for _ in range(2):
                 corrector(planes[:, :1])

@@ -182,7 +182,7 @@ def _kept(name: str, scene: Scene, run: Run) -> Record | None:
 
 def weights_of(name: str) -> dict[str, str]:
     """Hashes of the weights that a method of ours uses."""
-    used = {name, *(("iat",) if method(name).enhanced else ())}
+    used = {name, *(("iat",) if method(name).needs.enhanced else ())}
     return {key: entry["sha256"] for key, entry in weights.entries().items() if key in used}
 
 

@@ -194,7 +194,7 @@ def _make(bracket: Bracket, run: Run) -> Done:
 
 def _identity(bracket: Bracket, run: Run) -> str:
     """The hash of all that decides what a result is."""
-    used = {run.settings.method, *(("iat",) if method(run.settings.method).enhanced else ())}
+    used = {run.settings.method, *(("iat",) if method(run.settings.method).needs.enhanced else ())}
     facts = {
         "sources": [(file.as_posix(), sha256(run.folder / file)) for file in bracket.files],
         "settings": asdict(run.settings) | {"options": method(run.settings.method).settled(run.settings.options)},

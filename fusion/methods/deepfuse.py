@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.blocks.pass_through import pass_channel_0
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 
@@ -59,9 +59,8 @@ METHOD = Method(
     title="DeepFuse",
     paper="Prabhakar et al., DeepFuse, ICCV 2017",
     faithful=True,
-    summary="The first network for exposure fusion: five convolutions, features of both exposures added.",
-    build=DeepFuse,
-    planes=Planes.LUMA,
-    halo=12,  # half of each kernel: 2 + 3 + 3 + 2 + 2
+    summary="The first network for exposure fusion. Five convolutions add up the features of both exposures.",
+    architecture=DeepFuse,
+    needs=Needs(planes=Planes.LUMA, halo=12),  # half of each kernel: 2 + 3 + 3 + 2 + 2
     recipe=Recipe(loss=structure_and_luminance, crop=128, batch=4, rate=2e-3),
 )

@@ -39,7 +39,7 @@ from torch.nn import functional as F
 from fusion.blocks.cross_scan import CrossScan, SharingCrossScan
 from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.window import from_windows, to_windows
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _WINDOW = 8
@@ -196,10 +196,8 @@ METHOD = Method(
     title="LE-Mamba",
     paper="Cao et al., LE-Mamba, ACM Multimedia 2024",
     faithful=False,
-    summary="A U-Net scans the lumas in four directions, in windows and as a whole, and corrects their mean.",
-    build=LEMamba,
-    planes=Planes.LUMA,
-    multiple_of=16,
-    largest=128 * 128,
+    summary="A U-Net scans both lumas in four directions, in windows and as a whole, and corrects their mean.",
+    architecture=LEMamba,
+    needs=Needs(planes=Planes.LUMA, multiple_of=16, largest=128 * 128),
     recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

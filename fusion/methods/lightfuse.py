@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.methods.mertens import exposure_fusion
 from fusion.metrics.losses import ssim
 
@@ -101,10 +101,8 @@ METHOD = Method(
     title="LightFuse",
     paper="Liu et al., LightFuse, arXiv 2107.02299 (2021)",
     faithful=False,
-    summary="1,574 parameters that fuse colours directly: the smallest network here, made for small devices.",
-    build=LightFuse,
-    planes=Planes.RGB,
-    multiple_of=_STRIDE,
-    working_bytes=330,
+    summary="The smallest convolutional network here is made for small devices and fuses the colours directly.",
+    architecture=LightFuse,
+    needs=Needs(planes=Planes.RGB, multiple_of=_STRIDE, working_bytes=330),
     recipe=Recipe(loss=_loss, crop=256, batch=4, rate=5e-3, weight_decay=0.0, zoom=4.0),
 )

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from fusion.blocks.mamba import GatedScan, Mamba, to_map, to_tokens
 from fusion.blocks.selective_scan import initial_decay
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _STATES, _KERNEL, _EXPAND = 16, 4, 2
@@ -168,9 +168,8 @@ METHOD = Method(
     title="MambaDFuse",
     paper="Li et al., MambaDFuse, arXiv 2404.08406 (2024)",
     faithful=False,
-    summary="Mamba reads both lumas from the first pixel to the last; they swap channels, then merge in joint scans.",
-    build=MambaDFuse,
-    planes=Planes.LUMA,
-    largest=128 * 128,
+    summary="Mamba scans both lumas from the first pixel to the last, swaps channels between them and merges them.",
+    architecture=MambaDFuse,
+    needs=Needs(planes=Planes.LUMA, largest=128 * 128),
     recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

@@ -37,7 +37,7 @@ from torch.nn import functional as F
 from fusion.blocks.pass_through import pass_channel_0
 from fusion.blocks.vision_mamba import AttentionMixer, ScanMixer, TokenBlock
 from fusion.blocks.window import from_windows, to_windows
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _WINDOW = 8
@@ -122,10 +122,7 @@ METHOD = Method(
     paper="MambaMEF (GAry45v/MambaMEF)",
     faithful=False,
     summary="IAT evens out both exposures, then convolutions, Mamba and attention in 8 x 8 windows fuse the luma.",
-    build=MambaMEF,
-    planes=Planes.LUMA,
-    multiple_of=_WINDOW,
-    enhanced=True,
-    largest=128 * 128,
+    architecture=MambaMEF,
+    needs=Needs(planes=Planes.LUMA, enhanced=True, multiple_of=_WINDOW, largest=128 * 128),
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1.5e-3, scale=0.375),
 )

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.methods.mertens import blend
 from fusion.metrics.losses import structure_and_luminance
 from fusion.runtime.tiles import by_strips
@@ -61,13 +61,12 @@ def look_up(table: Tensor, luma: Tensor) -> Tensor:
 
 METHOD = Method(
     name="meflut",
-    title="1-D LUT",
+    title="MEFLUT",
     paper="Jiang et al., MEFLUT, ICCV 2023",
     faithful=False,
-    summary="One table a frame says how much each brightness counts: the least that can be learned.",
-    build=MEFLUT,
-    planes=Planes.LUMA,
-    cheap=True,
+    summary="One look-up table for each exposure says how much a pixel counts, by its brightness alone.",
+    architecture=MEFLUT,
+    needs=Needs(planes=Planes.LUMA, cheap=True),
     weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1e-1, weight_decay=0.0),
 )

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.blocks.guided_filter import fast_guided_filter, shrink
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _LOW_SIDE = 128
@@ -95,10 +95,9 @@ METHOD = Method(
     title="MEF-Net",
     paper="Ma et al., Deep Guided Learning for Fast Multi-Exposure Image Fusion, TIP 2020",
     faithful=True,
-    summary="Learns weight maps on a small copy and carries them up along edges: large pictures cost little.",
-    build=MEFNet,
-    planes=Planes.LUMA,
-    working_bytes=60,
+    summary="A network learns weight maps on a small copy. A guided filter enlarges them along edges.",
+    architecture=MEFNet,
+    needs=Needs(planes=Planes.LUMA, working_bytes=60),
     weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.methods.base import Method, Option, Planes
+from fusion.methods.base import Method, Needs, Option, Planes
 from fusion.runtime.tiles import by_strips, mirror
 
 Variant = Literal["paper", "torch"]
@@ -292,10 +292,10 @@ class Mertens(nn.Module):
 _PAPER = "Mertens et al., Exposure Fusion, Pacific Graphics 2007"
 
 _OPTIONS = (
-    Option("contrast", 0, 3, 1, "How much sharp structure counts: the exponent of that weight."),
-    Option("saturation", 0, 3, 1, "How much colour counts: the exponent of that weight."),
-    Option("exposedness", 0, 3, 1, "How much it counts to be neither dark nor bright: the exponent of that weight."),
-    Option("sigma", 0.05, 1, 0.2, "How far from middle grey is still well exposed."),
+    Option("contrast", 0, 3, 1, "How much sharp structure counts: the exponent of the contrast weight."),
+    Option("saturation", 0, 3, 1, "How much strong colour counts: the exponent of the saturation weight."),
+    Option("exposedness", 0, 3, 1, "How much medium brightness counts: the exponent of the exposedness weight."),
+    Option("sigma", 0.05, 1, 0.2, "How far from middle grey a pixel may be and still count as well exposed."),
 )
 
 METHOD = Method(
@@ -303,11 +303,9 @@ METHOD = Method(
     title="Mertens",
     paper=_PAPER,
     faithful=True,
-    summary="The classic: the best-exposed, most colourful, sharpest parts, blended band by band. No training.",
-    build=Mertens,
-    planes=Planes.RGB,
-    many=True,
-    cheap=True,
+    summary="The classic blends the best exposed, most colourful and sharpest parts. It needs no training.",
+    architecture=Mertens,
+    needs=Needs(planes=Planes.RGB, many=True, cheap=True),
     options=_OPTIONS,
     weighs=True,
 )
@@ -317,11 +315,9 @@ METHOD_TORCH = Method(
     title="Mertens (4-level port)",
     paper=_PAPER + "; as in the port Pytorch-Exposure-Fusion",
     faithful=False,
-    summary="A popular port that stops after four levels: see the blotches in flat skies.",
-    build=partial(Mertens, "torch"),
-    planes=Planes.RGB,
-    many=True,
-    cheap=True,
+    summary="A popular port of Mertens stops after four pyramid levels, which leaves blotches in flat skies.",
+    architecture=partial(Mertens, "torch"),
+    needs=Needs(planes=Planes.RGB, many=True, cheap=True),
     options=_OPTIONS,
     weighs=True,
 )

@@ -52,7 +52,7 @@ from torch.nn import functional as F
 from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.vision_mamba import ScanMixer
 from fusion.io import colour
-from fusion.methods.base import Colour, Method, Option, Planes, Recipe
+from fusion.methods.base import Colour, Method, Needs, Option, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, products, structure_gains
 
@@ -311,15 +311,14 @@ METHOD = Method(
     title="PyraMEF",
     paper="this repository",
     faithful=True,
-    summary="Ours: every patch at every scale gets the best structure of both; 54 thousand parameters, a Mamba scan.",
-    build=PyraMEF,
-    planes=Planes.LUMA,
-    colour=Colour(carry_colour, reach=_AROUND // 2),
-    working_bytes=280,
-    many=True,
+    summary="Our own network with a Mamba scan gives each patch, at every scale, the best structure of both.",
+    architecture=PyraMEF,
+    needs=Needs(planes=Planes.LUMA, many=True, colour=Colour(carry_colour, reach=_AROUND // 2), working_bytes=280),
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, zoom=3.0),
     options=(
-        Option("correction", 0, 1, 1, "How much the trained network corrects the formula; 0: the formula alone."),
-        Option("detail", 0.5, 2, 1, "What local contrast is multiplied with, at every size of detail."),
+        Option(
+            "correction", 0, 1, 1, "How much the trained network corrects the formula; at 0 the formula works alone."
+        ),
+        Option("detail", 0.5, 2, 1, "The factor that local contrast is multiplied by, at every size of detail."),
     ),
 )

@@ -86,13 +86,13 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         raise FusionError(f"{name} cannot be trained. What can: {', '.join(trainable())}.")
     recipe = replace(method.recipe, **changes)
     corrector = None
-    if method.enhanced:
+    if method.needs.enhanced:
         corrector = iat.IAT().requires_grad_(requires_grad=False).eval()
         weights.load(iat.NAME, corrector)
 
     def loss(network: Callable[..., Tensor], batch: Batch) -> Tensor:
         under, over = batch.under, batch.over
-        if method.planes is Planes.LUMA:
+        if method.needs.planes is Planes.LUMA:
             under, over = colour.luma(under), colour.luma(over)
         seen = under, over
         if corrector and batch.gammas:
@@ -103,12 +103,12 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
             )
 
         def fuse(under: Tensor, over: Tensor) -> Tensor:
-            return padded(network, (under, over), method.multiple_of)
+            return padded(network, (under, over), method.needs.multiple_of)
 
         fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)
 
-    return Trainee(name, _network(name, method.build, shipped), recipe, loss, corrector)
+    return Trainee(name, _network(name, method.architecture, shipped), recipe, loss, corrector)
 
 
 def _network(name: str, build: Callable[[], nn.Module], shipped: bool) -> nn.Module:

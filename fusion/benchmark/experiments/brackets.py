@@ -63,7 +63,7 @@ def main(folder: Path) -> None:
 
 def _fused(bracket: ExposurePair) -> Iterator[tuple[str, Photo]]:
     for method in METHODS:
-        if method.many:
+        if method.needs.many:
             yield f"`{method.name}`, at once", fuse_pair(bracket, method.name)
             yield f"`{method.name}`, two by two", _two_by_two(bracket.frames, method.name)
         else:

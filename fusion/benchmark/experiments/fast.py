@@ -4,7 +4,7 @@
 
 Pairs of the usual collections are smaller than what the network sees in fast mode, so here it sees less: a half of each
 pair's pixels, as of a photograph of 6 megapixels, and a sixth, as of one of 18. Not in the table: methods that always
-see a small copy (`Method.largest`), and those that never do (`Method.cheap`).
+see a small copy (`Needs.largest`), and those that never do (`Needs.cheap`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHARES = (2, 6)
 
 def main(dataset: Path) -> None:
     """Print the table."""
-    methods = [method for method in METHODS if not (method.cheap or method.largest or method.unavailable)]
+    methods = [method for method in METHODS if not (method.needs.cheap or method.needs.largest or method.unavailable)]
     exact: dict[str, list[float]] = {method.name: [] for method in methods}
     fast: dict[tuple[str, int], list[tuple[float, float]]] = {(m.name, share): [] for m in methods for share in SHARES}
     for files in tqdm(find_pairs(dataset), unit="pair"):
