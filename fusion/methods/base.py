@@ -1,8 +1,4 @@
-"""What a method is, and the one way to run any of them on a photograph of any size.
-
-A network sees tensors, (B, C, H, W) from 0 to 1. Everything between a photograph and that (colour planes, small copies,
-padding, tiles, cropping, clamping) happens in `Fuser`, once, and never inside a network.
-"""
+"""`Method`, the description of a way to fuse, and `Fuser`, which runs any method on photographs of any size."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ from fusion.runtime import cancel, memory, weights
 from fusion.runtime.tiles import by_strips, extend, in_tiles
 
 Progress = Callable[[float], None]
-"""Called with the share of the work that is done, 0 to 1."""
+"""A function that is called with the share of the work that is done, from 0 to 1."""
 
 
 class Planes(Enum):
@@ -258,23 +254,30 @@ TILES = {"cpu": 192, "cuda": 1024}
 """Side of a tile's core, in pixels: small enough for a processor's cache, large enough that halos cost little."""
 
 _LEAST_TILE_ON_GPU = 256
-"""Where tiles of this side are too large for a GPU, something else fills it."""
+"""Where even tiles of this side do not fit into a GPU's memory, other programs fill it, and the CPU is tried."""
 
 FAST_PIXELS = 3_000_000
-"""What a network sees in fast mode."""
+"""The most pixels that a network sees in fast mode."""
 
 Mode = Literal["auto", "exact", "fast"]
-"""exact: the network sees the pair at full size, or at its method's `largest`. fast: it sees a copy of at most
-`FAST_PIXELS`, and what it decides there, a local affine map of the two photographs, is carried to full size. auto: fast
-on a processor where the pair is more than half as large again as that copy, else exact. In no mode does a network see
-more than fits into `memory.budget`."""
+"""How much of a picture a network sees.
+
+- "exact": full size, or the copy of its method's `Needs.largest` pixels.
+- "fast": a copy of at most `FAST_PIXELS`. The result on the copy is expressed as a local affine map of the photographs,
+  and this map is applied at full size.
+- "auto": "fast" on a CPU where the picture has more than 1.5 times `FAST_PIXELS`, otherwise "exact".
+
+In every mode the network sees no more than fits into the memory budget."""
 
 
 class Fuser:
-    """A method loaded on a device: pair in, photograph out.
+    """A method loaded on a device. Calling it turns an `ExposurePair` into the fused photograph.
 
-    Raises `WeightsError` if the method's weights are missing, damaged or of another network, and `FusionError` where
-    `Method.settled` does.
+    It does what lies between photographs and a network's tensors: it takes the colour planes, makes smaller copies,
+    pads, cuts into tiles, crops, clamps and merges the colour.
+
+    Raises `WeightsError` if the method's weights are missing, damaged or do not fit the network, and `FusionError`
+    where `Method.settled` does.
     """
 
     def __init__(
@@ -292,7 +295,7 @@ class Fuser:
         self.device = torch.device(device)
         self.tile = tile or TILES.get(self.device.type, TILES["cuda"])
         self.share = 1.0
-        """Of the pixels that the network would see; less where memory ran out."""
+        """The share that is used of the pixels that the network could see. It is below 1 after memory ran out."""
         self.network = method.trained(self.device, options)
         if method.needs.halo is None:  # tiles are checked between one another
             for module in self.network.modules():
@@ -307,10 +310,11 @@ class Fuser:
         mode: Mode = "auto",
         progress: Progress | None = None,
     ) -> Photo:
-        """The fused photograph, (3, H, W), 0 to 1, on the CPU; of all exposures, where the method takes `many`.
+        """The fused photograph (3, H, W), from 0 to 1, on the CPU.
 
-        `corrected` are the pair's lumas as `enhance.enhance` gave them; they are required where the method is
-        `enhanced` (ValueError otherwise). The chroma always comes from the photographs themselves.
+        It is made of all exposures of the pair where `Needs.many`, otherwise of the darkest and the brightest.
+        `corrected` are the pair's lumas as `iat.enhance` returns them; ValueError is raised where `Needs.enhanced` and
+        they are missing. The colour always comes from the photographs themselves. `progress` is called after each tile.
         """
         if not self.method.needs.enhanced:
             corrected = None
@@ -335,9 +339,9 @@ class Fuser:
 
     @torch.no_grad()
     def weight_maps(self, pair: ExposurePair, *, mode: Mode = "auto") -> Tensor:
-        """What each exposure counts where: (N, 1, h, w) from dark to bright, of sum 1, as large as the network sees.
+        """How much each exposure counts in each pixel: (N, 1, h, w), from dark to bright, with a sum of 1 over N.
 
-        Raises `FusionError` where the method blends by no weights.
+        The maps have the size that the network sees. Raises `FusionError` where the method has no weight maps.
         """
         if not self.method.weighs:
             raise FusionError(f"{self.method.title} does not blend by weight maps.")
@@ -347,9 +351,10 @@ class Fuser:
         return self.network.weight_maps(*seen)[:, 0].cpu()  # pyright: ignore[reportCallIssue]
 
     def _at_full_size(self, photos: Sequence[Tensor], fused: Tensor, affine: Tensor | None) -> Photo:
-        """In colour, what was fused at full size, (C, H, W), or what `affine` says of a smaller copy.
+        """The fused photograph in colour, (3, H, W).
 
-        `photos` are N of (3, H, W), and `affine` is (C, N + 1, h, w).
+        It comes from `fused`, (C, H, W), or, where the network saw a smaller copy, from `affine`, (C, N + 1, h, w), the
+        coefficients that express the copy's result by the N photographs, (3, H, W) each.
         """
         size = photos[0].shape[-2:]
 
@@ -368,10 +373,10 @@ class Fuser:
         return by_strips(finished, size, self.device, self.method.needs.colour.reach)
 
     def thriftier(self) -> Fuser:
-        """What to try next where memory ran out.
+        """A fuser to try next after memory ran out.
 
-        It gives the same picture as long as that is possible: in smaller tiles, then on the CPU. Where the network
-        needs the whole picture, it is shown half as many pixels in the end.
+        It makes the same picture as long as that is possible, in smaller tiles, then on the CPU. Where the network
+        needs the whole picture, it finally sees half as many pixels.
         """
         tiled = self.method.needs.halo is not None
         if self.device.type != "cpu" and not (tiled and self.tile > _LEAST_TILE_ON_GPU):
@@ -385,7 +390,7 @@ class Fuser:
         return thriftier
 
     def seen(self, height: int, width: int, mode: Mode = "auto", count: int = 2) -> tuple[int, int]:
-        """Height and width of what the network sees of `count` exposures of this size."""
+        """Height and width at which the network sees `count` exposures of this size."""
         return scaled(height, width, self._scale(height, width, mode, count))
 
     def _scale(self, height: int, width: int, mode: Mode, count: int) -> float:
@@ -399,11 +404,11 @@ class Fuser:
         return min(1.0, math.sqrt(self.share * min(limit, pixels) / pixels))
 
     def _read(self, photo: Tensor) -> Tensor:
-        """The planes of a photograph (1, 3, H, W) that the network fuses: (1, C, H, W)."""
+        """The planes (1, C, H, W) of a photograph (1, 3, H, W) that the network fuses."""
         return colour.luma(photo) if self.method.needs.planes is Planes.LUMA else photo
 
     def _run(self, exposures: Sequence[Tensor], progress: Progress | None) -> Tensor:
-        """The network on planes (1, C, h, w), as a whole or tile by tile: (C', h, w)."""
+        """Run the network on planes (1, C, h, w), as a whole or tile by tile. The result is (C', h, w)."""
         needs = self.method.needs
         if needs.halo is None:
             return padded(self.network, exposures, needs.multiple_of)[0]
@@ -426,6 +431,12 @@ def _check(_module: nn.Module, _inputs: object) -> None:
 
 
 def padded(network: Callable[..., Tensor], exposures: Sequence[Tensor], multiple_of: int) -> Tensor:
-    """A network that takes multiples of some side on planes (B, C, H, W) of any: mirrored beyond, then cut."""
+    """Run a network that needs sides of a multiple on planes (B, C, H, W) of any size.
+
+    The planes are mirrored beyond their border, and the result is cut to their size.
+
+    >>> padded(lambda x: x * x, [torch.full((1, 1, 5, 7), 3.0)], multiple_of=4).shape
+    torch.Size([1, 1, 5, 7])
+    """
     height, width = exposures[0].shape[-2:]
     return network(*(extend(planes, 0, multiple_of) for planes in exposures))[..., :height, :width]

@@ -1,7 +1,7 @@
-"""DeepFuse: the first network for exposure fusion; a tied encoder, the sum of its features, a decoder, on luma.
+"""DeepFuse, the first network for exposure fusion: a shared encoder, the sum of its features and a decoder, on luma.
 
 Paper: Prabhakar, Sai Srikar, Babu, "DeepFuse: A Deep Unsupervised Approach for Exposure Fusion with Extreme Exposure
-Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors released are of a larger network.)
+Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors released belong to a larger network.)
 
     luma under -> C1 5x5, C2 7x7 --+
                (the same weights)  + sum -> C3 7x7, C4 5x5, C5 5x5 -> fused luma -> + merged chroma -> RGB
@@ -9,7 +9,7 @@ Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors
 
 | where           | the paper             | here, and why                                          |
 |-----------------|-----------------------|--------------------------------------------------------|
-| loss            | MEF-SSIM at one scale | at three, with a light luminance anchor: every network |
+| loss            | MEF-SSIM at one scale | at three, with a light luminance anchor; every network |
 |                 |                       | here is trained for the same                           |
 | initial weights | random                | one channel carries the luma through: untrained it     |
 |                 |                       | returns the mean of its inputs                         |
@@ -42,7 +42,7 @@ class DeepFuse(nn.Module):
         pass_channel_0(self.c5, 0.5)  # the features of two pictures were summed
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        """The fused luma. It is not clamped, so that the loss sees how far it leaves the range from 0 to 1."""
         features = self.encode(torch.cat((under, over)))
         x = features[: len(under)] + features[len(under) :]
         x = F.leaky_relu(self.c3(x), 0.01)
