@@ -525,9 +525,9 @@ def _make_pairs(options: argparse.Namespace) -> int:
     from collections import Counter
 
     from fusion.training.camera import Noise
-    from fusion.training.radiance import Options, make_pairs
+    from fusion.training.radiance import PairOptions, make_pairs
 
-    wanted = Options(
+    wanted = PairOptions(
         count=options.count,
         side=options.side,
         gap=tuple(options.gap),

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import fusion
+from fusion import methods
+from fusion.errors import FusionError
 from fusion.io.image import ExposurePair
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Method
@@ -162,4 +165,59 @@ def test_names_are_unique_and_described() -> None:
     assert len({method.name for method in METHODS}) == len(METHODS)
     for method in METHODS:
         assert method.paper
-        assert method.summary.endswith(".")
+
+
+SENTENCES = [
+    *((method.name, method.summary) for method in METHODS),
+    *((f"{method.name}.{option.name}", option.meaning) for method in METHODS for option in method.options),
+]
+
+
+@pytest.mark.parametrize(("name", "sentence"), SENTENCES, ids=[name for name, _ in SENTENCES])
+def test_sentences_for_the_user_are_whole_and_short(name: str, sentence: str) -> None:
+    """Summaries and meanings begin with a capital, end with a full stop and fit one line of the page."""
+    assert sentence[0].isupper(), name
+    assert sentence.endswith("."), name
+    assert not sentence.endswith("..."), name
+    assert len(sentence) <= 120, f"{name}: {len(sentence)} characters"
+
+
+def test_a_network_by_its_name() -> None:
+    """It has the trained weights, is in eval mode, and takes a batch."""
+    network, method = fusion.network("deepfuse"), methods.method("deepfuse")
+    assert not network.training
+    assert all(torch.equal(value, method.trained().state_dict()[name]) for name, value in network.state_dict().items())
+    under, over = torch.rand(2, 3, 1, 24, 32)
+    with torch.inference_mode():
+        assert network(under, over).shape == (3, 1, 24, 32)
+        assert not torch.allclose(network(under, over), method.untrained()(under, over), atol=1e-3)
+
+
+def test_a_network_takes_options_and_says_what_it_does_not_have() -> None:
+    under, over = torch.rand(2, 1, 3, 24, 32)
+    with torch.inference_mode():
+        plain, changed = (fusion.network("mertens", **options)(under, over) for options in ({}, {"contrast": 0.0}))
+    assert not torch.allclose(plain, changed, atol=1e-3)
+    with pytest.raises(FusionError, match="no option called colour"):
+        fusion.network("mertens", colour=1)
+    with pytest.raises(FusionError, match="no method called nonsense"):
+        fusion.network("nonsense")
+
+
+@available
+def test_pictures_of_a_batch_do_not_affect_each_other(method: Method) -> None:
+    network = method.trained()
+    under, over = torch.rand(2, 2, method.needs.channels, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = network(under, over)
+        alone = torch.cat([network(under[k : k + 1], over[k : k + 1]) for k in (0, 1)])
+    assert together.shape == (2, method.needs.planes.value, 32, 32)
+    assert together.dtype == torch.float32
+    assert torch.allclose(together, alone, atol=1e-4)  # sums in another order
+
+
+@pytest.mark.parametrize("method", [m for m in trained if m.needs.many], ids=lambda method: method.name)
+def test_a_network_for_many_takes_three(method: Method) -> None:
+    exposures = torch.rand(3, 1, method.needs.channels, 32, 32)
+    with torch.inference_mode():
+        assert method.trained()(*exposures).shape == (1, method.needs.planes.value, 32, 32)

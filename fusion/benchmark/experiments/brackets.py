@@ -22,10 +22,10 @@ from fusion.metrics.mef_ssim import mef_ssim
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair, halves
 from fusion.training.camera import Noise, as_photo, expose, view
-from fusion.training.radiance import Options, read_map, render
+from fusion.training.radiance import PairOptions, read_map, render
 
 COUNTS = 3, 5, 9
-OPTIONS = Options(count=1, gap=(4.0, 8.0))
+OPTIONS = PairOptions(count=1, gap=(4.0, 8.0))
 """Stops between the darkest and the brightest exposure."""
 SSIM = next(one.measure for one in REFERENCE if one.name == "reference_ssim")
 TOLD = f"""One view of each of {len(MAPS)} HDR radiance maps, none of which was trained on: of 768 pixels at most, its

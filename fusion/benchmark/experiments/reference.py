@@ -21,8 +21,8 @@ from fusion.io.image import ExposurePair, Photo, to_uint8
 from fusion.methods import METHODS
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair
-from fusion.training.camera import Place, as_photo
-from fusion.training.radiance import Options, Pair, read_map, render
+from fusion.training.camera import Square, as_photo
+from fusion.training.radiance import PairOptions, RenderedPair, read_map, render
 
 MAPS = (
     *("CandleGlass", "Desk", "GoldenGate", "Ocean", "StillLife"),  # Industrial Light & Magic
@@ -41,12 +41,16 @@ class Variant:
     """One way to make the pairs, and to treat them."""
 
     title: str
-    options: Options
+    options: PairOptions
     align: bool = False
     ghosts: Handling = "ignore"
 
 
-STILL, SHAKEN, MOVING = Options(count=PAIRS), Options(count=PAIRS, shake=SHAKE), Options(count=PAIRS, move=True)
+STILL, SHAKEN, MOVING = (
+    PairOptions(count=PAIRS),
+    PairOptions(count=PAIRS, shake=SHAKE),
+    PairOptions(count=PAIRS, move=True),
+)
 VARIANTS = (
     Variant("still", STILL),
     Variant("hand-held", SHAKEN),
@@ -73,7 +77,7 @@ def main(folder: Path) -> None:
         print(f"| `{method.name}` | " + " | ".join(f"{psnr:.2f} | {ssim:.3f}" for psnr, ssim in means) + " |")
 
 
-def _measured(made: Pair, variant: Variant) -> Iterator[tuple[str, tuple[float, float]]]:
+def _measured(made: RenderedPair, variant: Variant) -> Iterator[tuple[str, tuple[float, float]]]:
     """PSNR and SSIM of each method; of a pair in which something moved, where it did."""
     aligned = registered(ExposurePair(made.under, made.over)) if variant.align else None
     pair = aligned.pair if aligned else ExposurePair(made.under, made.over)
@@ -83,7 +87,7 @@ def _measured(made: Pair, variant: Variant) -> Iterator[tuple[str, tuple[float, 
         yield method.name, _at_things(fused, made) if made.thing else _likeness(fused, reference)
 
 
-def _at_things(fused: Photo, made: Pair) -> tuple[float, float]:
+def _at_things(fused: Photo, made: RenderedPair) -> tuple[float, float]:
     """Mean over both places, at each beside the likelier moment: a thing may be where either photograph shows it."""
     assert made.thing and made.later is not None  # noqa: S101, PT018
     values = [
@@ -98,7 +102,7 @@ def _likeness(photo: Photo, reference: Photo) -> tuple[float, float]:
     return psnr, ssim
 
 
-def _part(photo: Photo, place: Place) -> Photo:
+def _part(photo: Photo, place: Square) -> Photo:
     return as_photo(place.of(photo.permute(1, 2, 0).numpy()))
 
 
