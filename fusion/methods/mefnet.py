@@ -98,7 +98,7 @@ METHOD = Method(
     faithful=True,
     summary="A network learns weight maps on a small copy. A guided filter enlarges them along edges.",
     architecture=MEFNet,
-    needs=Needs(planes=Planes.LUMA, working_bytes=60),
+    needs=Needs(planes=Planes.LUMA, working_bytes=40),
     weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )

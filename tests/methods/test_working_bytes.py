@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusion.methods import METHODS
+from fusion.methods.base import Method
 
 ROOT = Path(__file__).resolve().parents[2]
 HUNGRY = [m for m in METHODS if m.needs.halo is None and m.needs.largest is None and not m.needs.cheap]
@@ -32,8 +33,8 @@ subject = method(sys.argv[1])
 network = subject.trained()
 torch.set_num_threads(1)
 memory.reuse_freed_memory()
-took(64)  # whatever is loaded or compiled by the first pass
-small, large = 384, 896
+took(64)  # the first pass loads and compiles
+small, large = 768, 1280
 print((took(large) - took(small)) / (large**2 - small**2))
 """
 """Prints how much more memory the larger of two square pictures takes, per additional pixel."""
@@ -46,14 +47,13 @@ def test_every_method_that_sees_the_whole_picture_states_its_memory() -> None:
 
 
 @pytest.mark.parametrize("method", HUNGRY, ids=lambda method: method.name)
-def test_the_stated_memory_is_what_a_pass_takes(method: object) -> None:
-    """Within a quarter less and two thirds more, so that a value that is wrong by a factor of two is found."""
-    name, stated = method.name, method.needs.working_bytes  # pyright: ignore[reportAttributeAccessIssue]
+def test_the_stated_memory_is_what_a_pass_takes(method: Method) -> None:
+    """The system's figures vary by a fifth from run to run; a value that is wrong by a factor of two is found."""
+    name, stated = method.name, method.needs.working_bytes
     command = [sys.executable, "-c", MEASURE, name]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     if done.returncode == 3:
         pytest.skip("this system does not tell a process's peak of memory")
     assert done.returncode == 0, done.stderr
     measured = float(done.stdout)
-    print(f"{name}: {measured:.0f} bytes per pixel were measured, {stated} are stated.")
-    assert 0.75 * stated < measured < 1.3 * stated, f"{name}: {measured:.0f} bytes per pixel, not {stated}"
+    assert 0.7 * stated < measured < 1.4 * stated, f"{name}: {measured:.0f} bytes per pixel, not {stated}"
