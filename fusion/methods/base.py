@@ -73,7 +73,7 @@ class Needs:
     `Fuser` reduces the picture where this does not fit into the memory budget. It is stated where `halo` and `largest`
     are None and `cheap` is False; with `many`, it is the value for two exposures, and each further one adds as much.
     Measure it with `python -m pytest tests/methods/test_working_bytes.py -k NAME`. With a wrong value, such as 1, the
-    test fails and says how much more memory a larger picture took per additional pixel. State that, rounded up."""
+    test fails, says how much more memory a larger picture took per additional pixel, and which value to state."""
     cheap: bool = False
     """Fusing takes no longer than reading and writing the files, so the network sees full size in every mode."""
 
