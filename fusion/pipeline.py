@@ -23,7 +23,7 @@ from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Method, Mode, Options, Progress, Settled
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
-from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer, forget_pair
+from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer
 from fusion.runtime import cancel, memory
 
 Source: TypeAlias = str | PathLike[str] | Photo | NDArray[np.uint8] | NDArray[np.uint16]
@@ -150,11 +150,8 @@ def compare(
 
     scorer = Scorer(pair, metrics, limit=scored_pixels)
     still = _Still.of(pair, moved) if moved and ghosts == "remove" else None
-    try:
-        for m in chosen:
-            yield from _outcome(m, settled.get(m.name, ()), pair, lumas, place, scorer, mode, still)
-    finally:
-        forget_pair()
+    for m in chosen:
+        yield from _outcome(m, settled.get(m.name, ()), pair, lumas, place, scorer, mode, still)
 
 
 def fuse(

@@ -15,6 +15,7 @@ from fusion.methods.base import Method
 from fusion.methods.iat import IAT
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, Scorer
+from fusion.metrics.picture import Picture, Sources
 from fusion.metrics.reference import REFERENCE
 
 FLOPS_SIDE = 512
@@ -53,7 +54,7 @@ def likeness(photo: Photo, reference: Photo) -> dict[str, float]:
     """
     if photo.shape != reference.shape:
         raise ImageError("The reference differs in size from its pair.")
-    ours, theirs = to_uint8(photo), to_uint8(reference)
+    ours, theirs = Picture(to_uint8(photo)), Sources(to_uint8(reference))
     return {metric.name: metric.measure(ours, theirs) for metric in REFERENCE}
 
 

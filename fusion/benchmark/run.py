@@ -40,7 +40,7 @@ from fusion.benchmark.results import (
 from fusion.benchmark.statistics import Statistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.metrics import BENCHMARK
-from fusion.metrics.base import Metric, ReferenceMetric
+from fusion.metrics.base import Metric
 from fusion.metrics.reference import REFERENCE
 from fusion.outputs import table_csv
 from fusion.pipeline import default_device, method
@@ -147,9 +147,8 @@ def _scene(files: PairFiles) -> Scene:
         raise DatasetError(f"a picture of scene {files.scene} cannot be read ({error.strerror}).") from error
 
 
-def _facts(metric: Metric | ReferenceMetric) -> Facts:
+def _facts(metric: Metric) -> Facts:
     low, high = (bound if math.isfinite(bound) else None for bound in metric.bounds)
-    mefb = metric.mefb if isinstance(metric, Metric) else None
     return Facts(
         metric.name,
         metric.title,
@@ -159,7 +158,7 @@ def _facts(metric: Metric | ReferenceMetric) -> Facts:
         metric.caution,
         low,
         high,
-        mefb,
+        metric.mefb,
     )
 
 

@@ -15,7 +15,7 @@ weights taken). Size: the published one for a single channel, width 60.
 | output        | the last convolution's                    | added to the mean of both lumas, which is a good start  |
 | deep fusion   | each of its three norms is applied twice  | once: the second changes little and costs as much       |
 | task          | infrared and visible, or medical pictures | two exposures                                           |
-| loss          | one for infrared, one for medical         | the recipe's; `losses.swinfusion` is that of its family |
+| loss          | one for infrared, one for medical         | the recipe's, as every network here                     |
 | last residual | not known                                 | added before the reconstruction: without it 200 steps   |
 |               |                                           | taught nothing                                          |
 | resolution    | every pixel is scanned                    | a copy of at most 128 x 128 pixels; a guided filter     |

@@ -53,8 +53,9 @@ from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.vision_mamba import ScanMixer
 from fusion.io import colour
 from fusion.methods.base import Colour, Method, Option, Planes, Recipe
+from fusion.metrics.filters import filter_valid, gaussian_window, halve
 from fusion.metrics.losses import structure_and_luminance
-from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, products, structure_gains
+from fusion.metrics.mef_ssim import products, structure_gains
 
 _COARSEST = 8
 """The pyramid ends before its shorter side falls below this, in pixels."""

@@ -17,8 +17,8 @@ import numpy as np
 from fusion.io import colour
 from fusion.io.image import load_pair, to_uint8
 from fusion.methods.pyramef import carry_colour
-from fusion.metrics.base import Pixels
 from fusion.metrics.colourfulness import colourfulness, hue_error
+from fusion.metrics.picture import Pixels
 from fusion.pipeline import fuse
 
 MERGES = {"by colourfulness (DeepFuse, eq. 2)": colour.by_colourfulness, "PyraMEF's": carry_colour}

@@ -21,6 +21,7 @@ from fusion.io.image import load_pair, to_uint8
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser
 from fusion.metrics import mef_ssim
+from fusion.metrics.picture import Sources
 from fusion.training.datasets import find_pairs
 
 SHARES = (2, 6)
@@ -33,15 +34,15 @@ def main(dataset: Path) -> None:
     fast: dict[tuple[str, int], list[tuple[float, float]]] = {(m.name, share): [] for m in methods for share in SHARES}
     for files in tqdm(find_pairs(dataset), unit="pair"):
         pair = load_pair(files.under, files.over)
-        sources = [to_uint8(photo) for photo in (pair.under, pair.over)]
+        sources = Sources(to_uint8(pair.under), to_uint8(pair.over))
         for method in methods:
             whole = to_uint8(Fuser(method)(pair, mode="exact"))
-            exact[method.name].append(mef_ssim.METRIC.measure(whole, *sources))
+            exact[method.name].append(mef_ssim.METRIC.measure(whole, sources))
             for share in SHARES:
                 fuser = Fuser(method, fast_pixels=pair.size[0] * pair.size[1] // share)
                 carried = to_uint8(fuser(pair, mode="fast"))
                 like = structural_similarity(whole, carried, channel_axis=2)
-                fast[method.name, share].append((float(like), mef_ssim.METRIC.measure(carried, *sources)))  # pyright: ignore[reportArgumentType]
+                fast[method.name, share].append((float(like), mef_ssim.METRIC.measure(carried, sources)))  # pyright: ignore[reportArgumentType]
     print("| | MEF-SSIM, exact | " + " | ".join(f"at 1/{s} of the pixels | SSIM to exact" for s in SHARES) + " |")
     for name, scores in exact.items():
         cells = [f"{fmean(scores):.4f}"]

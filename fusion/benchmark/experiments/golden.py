@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fusion.io.image import load, load_pair, to_uint8
 from fusion.metrics import BENCHMARK
+from fusion.metrics.picture import Sources
 
 _GOLDEN = Path(__file__).resolve().parents[1] / "tests/golden/metric_golden.json"
 
@@ -24,10 +25,10 @@ def main(fused: Path, scenes: Path) -> None:
     for picture, theirs in golden["values"].items():
         scene = picture.split("_")[0]
         pair = load_pair(*(next((scenes / scene).glob(f"{scene}_{letter}.*")) for letter in "AB"))
-        pictures = [to_uint8(photo) for photo in (load(fused / picture).photo, pair.under, pair.over)]
+        pixels, sources = to_uint8(load(fused / picture).photo), Sources(to_uint8(pair.under), to_uint8(pair.over))
         for metric in BENCHMARK:
             if metric.mefb:
-                ours, value = metric.measure(*pictures), theirs.get(metric.mefb)
+                ours, value = metric.measure(pixels, sources), theirs.get(metric.mefb)
                 beside = "             -           -" if value is None else f"{value:14.6f} {ours - value:11.1e}"
                 print(f"{picture.removesuffix('.png'):20} {metric.name:10} {ours:14.6f} {beside}")
 

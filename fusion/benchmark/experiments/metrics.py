@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from fusion.io.image import Photo, load, load_pair, to_uint8
 from fusion.metrics import BENCHMARK
-from fusion.metrics.base import Better, Metric, Pixels, ReferenceMetric, scored_size
-from fusion.metrics.grey import grey
+from fusion.metrics.base import Better, Metric, scored_size
+from fusion.metrics.picture import Pixels, Sources, grey
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse
 
@@ -75,12 +75,13 @@ def main(folder: Path) -> None:
         under, over, fused = (_reduced(photo) for photo in (pair.under, pair.over, mertens))
         reference_file = _file(scene, "*_GT.*")
         reference = _reduced(load(reference_file, "The reference").photo) if reference_file else None
+        sources = Sources(under, over)
         for name, pixels in pictures(under, over, fused).items():
             for metric in BENCHMARK:
-                scores[metric.name][name].append(metric.measure(pixels, under, over))
+                scores[metric.name][name].append(metric.measure(pixels, sources))
             if reference is not None:
                 for measure in REFERENCE:
-                    scores[measure.name][name].append(measure.measure(pixels, reference))
+                    scores[measure.name][name].append(measure.measure(pixels, Sources(reference)))
     for metric in (*BENCHMARK, *REFERENCE):
         if metric.name in scores:
             _print(metric, scores[metric.name])
@@ -93,7 +94,7 @@ def _above(metric: Metric, scores: dict[str, list[float]], name: str) -> bool:
     return (fmean(scores[name]) > fmean(scores["Mertens"])) is (metric.better is Better.HIGHER)
 
 
-def _print(metric: Metric | ReferenceMetric, scores: dict[str, list[float]]) -> None:
+def _print(metric: Metric, scores: dict[str, list[float]]) -> None:
     """The metric's table, best first, and its caution."""
     sign = -1 if metric.better is Better.LOWER else 1
     scenes = list(zip(*scores.values(), strict=True))
