@@ -32,7 +32,7 @@ from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
-from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer, forget_pair
+from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer
 from fusion.runtime import cancel, memory
 from fusion.settings import DEFAULTS, Settings
 
@@ -248,12 +248,9 @@ class Session:
             except FusionError as error:
                 _log.warning("no exposure correction: %s", error)
         scorer = Scorer(scene.pair, METRICS if metrics is None else metrics, limit=scored_pixels)
-        try:
-            for method in chosen:
-                yield Running(method)
-                yield from self._outcome(method, scene, lumas, scorer, settings)
-        finally:
-            forget_pair()
+        for method in chosen:
+            yield Running(method)
+            yield from self._outcome(method, scene, lumas, scorer, settings)
 
     def weight_maps(self, pair: ExposurePair, method: str, settings: Settings = DEFAULTS) -> Tensor:
         """How much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright, sum 1.

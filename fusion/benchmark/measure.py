@@ -10,6 +10,7 @@ from fusion.io.image import ExposurePair, Photo, load, load_pair, to_uint8
 from fusion.io.sandbox import Sandbox
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, Scorer
+from fusion.metrics.picture import Sources
 from fusion.metrics.reference import REFERENCE
 
 
@@ -60,5 +61,5 @@ def measure_against_reference(photo: Photo, reference: Photo) -> dict[str, float
     """
     if photo.shape != reference.shape:
         raise ImageError("The reference differs in size from its pair.")
-    ours, theirs = to_uint8(photo), to_uint8(reference)
-    return {metric.name: metric.measure(ours, theirs) for metric in REFERENCE}
+    pixels, sources = to_uint8(photo), Sources(to_uint8(reference))
+    return {metric.name: metric.measure(pixels, sources) for metric in REFERENCE}

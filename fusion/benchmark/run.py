@@ -41,7 +41,7 @@ from fusion.benchmark.statistics import MethodStatistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.methods import method_named
 from fusion.metrics import BENCHMARK
-from fusion.metrics.base import Metric, ReferenceMetric
+from fusion.metrics.base import Metric
 from fusion.metrics.reference import REFERENCE
 from fusion.outputs.tables import table_csv
 from fusion.pipeline import default_device
@@ -154,9 +154,8 @@ def _scene(files: PairFiles) -> BenchmarkScene:
         raise DatasetError(f"a picture of scene {files.scene} cannot be read ({error.strerror}).") from error
 
 
-def _facts(metric: Metric | ReferenceMetric) -> MetricInfo:
+def _facts(metric: Metric) -> MetricInfo:
     low, high = (bound if math.isfinite(bound) else None for bound in metric.bounds)
-    mefb = metric.mefb if isinstance(metric, Metric) else None
     return MetricInfo(
         metric.name,
         metric.title,
@@ -166,7 +165,7 @@ def _facts(metric: Metric | ReferenceMetric) -> MetricInfo:
         metric.caution,
         low,
         high,
-        mefb,
+        metric.mefb,
     )
 
 

@@ -42,9 +42,10 @@ def network(name: str, device: torch.device | str = "cpu", **options: float) -> 
     """The trained network of the method called `name`, in eval mode on `device`, for batches of tensors.
 
     `network(under, over)` takes each exposure as float32 (B, C, H, W) on `device`, with values from 0 to 1 in sRGB's
-    encoding, and returns (B, 1, H, W) where C is 1 or 2, else (B, 3, H, W). `method_named(name).needs` says what C is (`channels`), which sides are accepted (`multiple_of`) and whether more than two exposures are (`many`);
-    `fusion.methods.base.Method` states the whole contract. Nothing is padded, tiled, clamped or coloured: for
-    photographs, use `fusion.fuse`. `options` are the method's own, by name.
+    encoding, and returns (B, 1, H, W) where C is 1 or 2, else (B, 3, H, W). `method_named(name).needs`
+    says what C is (`channels`), which sides are accepted (`multiple_of`) and whether more than two exposures are
+    (`many`); `fusion.methods.base.Method` states the whole contract. Nothing is padded, tiled, clamped or coloured:
+    for photographs, use `fusion.fuse`. `options` are the method's own, by name.
 
     Raises `FusionError` for a name or an option that does not exist and for a value out of range, and `WeightsError`
     where the weights are missing or damaged.

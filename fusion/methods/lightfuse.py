@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.methods.mertens import exposure_fusion
-from fusion.metrics.losses import ssim
+from fusion.metrics.ssim import ssim
 
 _STRIDE = 8
 

@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fusion.blocks.box_mean import box_mean
-from fusion.metrics.mef_ssim import filter_valid, gaussian_window, products, structure_gains
+from fusion.metrics.filters import filter_valid, gaussian_window
+from fusion.metrics.mef_ssim import products, structure_gains
 
 _PATCH = 11
 _SIGMA = 1.5

@@ -43,8 +43,8 @@ from fusion.blocks.vision_mamba import ScanMixer
 from fusion.methods.base import Method, Needs, Option, Planes, Recipe
 from fusion.methods.exposed_colour import BY_EXPOSURE
 from fusion.methods.patch_structure import log_contrast, patch_statistics, relax
+from fusion.metrics.filters import halve
 from fusion.metrics.losses import structure_and_luminance
-from fusion.metrics.mef_ssim import halve
 
 _COARSEST = 8
 """The pyramid ends before its shorter side falls below this, in pixels."""

@@ -1,6 +1,6 @@
-"""The metrics: METRICS, in the order in which the page shows them, and BENCHMARK, which has the slower ones as well.
+"""The lists of metrics: METRICS, in the order in which the page shows them, and BENCHMARK, which adds slower ones.
 
-A new one is a file and a line here. Those against a reference are in `fusion.metrics.reference`.
+A new metric is a file and a line here. Those against a reference are listed in `fusion.metrics.reference`.
 """
 
 from __future__ import annotations

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from math import inf
-from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusion.io.image import ExposurePair, Photo, to_uint8
+from fusion.metrics.picture import Formula, Picture, Pixels, Sources
 from fusion.runtime import cancel
-
-Pixels: TypeAlias = NDArray[np.uint8]
-"""(H, W, 3) sRGB, 0 to 255: what a viewer decodes from the saved 8-bit result."""
-
-
-class _Cache(Protocol):
-    def cache_clear(self) -> None: ...
-
-
-AnyCache = TypeVar("AnyCache", bound=_Cache)
-_kept: list[_Cache] = []
-
-
-def kept_for_pair(cache: AnyCache) -> AnyCache:
-    """A function that keeps what metrics make of a pair's photographs, for its next fused picture."""
-    _kept.append(cache)
-    return cache
-
-
-def forget_pair() -> None:
-    """Have all of them let go of it: hundreds of bytes a pixel."""
-    for cache in _kept:
-        cache.cache_clear()
 
 
 class Better(Enum):
-    """Which direction of a metric is better; NEITHER where more is only different."""
+    """Which direction of a metric is better; NEITHER where neither higher nor lower is better."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -50,9 +26,11 @@ class Better(Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure of a fused picture against its two sources.
+    """One measure of a fused picture against its photographs, or against the picture that it should be.
 
-    `measure(fused, under, over)` takes three `Pixels` of equal size and returns one number.
+    `formula.__doc__` is the metric's page: what the number means, its range, its formula and source, an example.
+    `meaning` and `caution` are shown to people. Each is one whole sentence that begins with a capital letter and ends
+    without a full stop: whatever shows it in running text adds the stop.
     """
 
     name: str
@@ -61,36 +39,30 @@ class Metric:
     source: str
     """The paper that defines it."""
     meaning: str
-    """One line for the visitor."""
+    """What the number tells, for people who have not read the paper."""
     caution: str
-    """What it rewards wrongly, in one sentence; `python -m fusion.benchmark.experiments.metrics FOLDER` prints the
-    figures behind it."""
-    measure: Callable[[Pixels, Pixels, Pixels], float]
+    """What it rewards wrongly. `python -m fusion.benchmark.experiments.metrics FOLDER` prints the figures behind it."""
+    formula: Formula
     bounds: tuple[float, float] = (0, inf)
-    """The lowest and the highest value there can be."""
+    """The lowest and the highest value that it can take."""
     mefb: str | None = None
-    """What MEFB (Zhang, Information Fusion 2021) calls it in its tables; None where it is not one of its twenty."""
+    """Its name in the tables of MEFB (Zhang, Information Fusion 2021); None where it is not one of MEFB's twenty."""
 
+    def measure(self, fused: Pixels | Picture, sources: Sources) -> float:
+        """Return the metric's value for a fused picture.
 
-@dataclass(frozen=True)
-class ReferenceMetric:
-    """One measure of a fused picture against the picture that it should be.
+        Args:
+            fused: 8-bit pixels (H, W, 3), 0 to 255, or the `Picture` of them, whose derived planes are then reused.
+            sources: the photographs that it was fused from, of the same size; for a metric of
+                `fusion.metrics.reference`, the one picture that it should be.
 
-    `measure(fused, reference)` takes two `Pixels` of equal size and returns one number.
-    """
-
-    name: str
-    title: str
-    better: Better
-    source: str
-    """The paper that defines it."""
-    meaning: str
-    """One line for the visitor."""
-    caution: str
-    """What it rewards wrongly, in one sentence."""
-    measure: Callable[[Pixels, Pixels], float]
-    bounds: tuple[float, float] = (0, inf)
-    """The lowest and the highest value there can be."""
+        Raises `ValueError` where sizes differ, where the pixels are not 8-bit, where there are more or fewer sources
+        than the metric is defined for, and for MEF-SSIM of pictures with a side below 11 pixels.
+        """
+        picture = fused if isinstance(fused, Picture) else Picture(fused)
+        if picture.pixels.shape != sources.shape:
+            raise ValueError(f"The fused picture is {picture.pixels.shape}, its sources are {sources.shape}.")
+        return float(self.formula(picture, sources))
 
 
 SCORED_PIXELS = 1_000_000
@@ -99,7 +71,13 @@ the benchmark's pictures, so that figures can be compared."""
 
 
 def scored_size(height: int, width: int, limit: int | None = SCORED_PIXELS) -> tuple[int, int]:
-    """The height and width at which a picture is scored: its own, or reduced to `limit` pixels."""
+    """Return the height and width at which a picture is scored: its own, or reduced to `limit` pixels.
+
+    >>> scored_size(480, 640)
+    (480, 640)
+    >>> scored_size(3000, 4000)
+    (866, 1154)
+    """
     if limit is None or height * width <= limit:
         return height, width
     scale = (limit / (height * width)) ** 0.5
@@ -107,10 +85,11 @@ def scored_size(height: int, width: int, limit: int | None = SCORED_PIXELS) -> t
 
 
 class Scorer:
-    """Measures fused pictures of one pair; its photographs are rounded, and reduced where they are large, only once.
+    """Measures fused pictures of one pair, whose photographs are rounded, and reduced where they are large, only once.
 
-    They are rounded to 8 bits first: what is measured is what is saved. Above `limit` pixels, all three are reduced by
-    area averaging to `scored_size`.
+    Pictures are rounded to 8 bits first: what is measured is what is saved. Above `limit` pixels, all three are reduced
+    by area averaging to `scored_size`. The scorer holds what metrics derive from the photographs; let go of it to free
+    that memory.
     """
 
     def __init__(self, pair: ExposurePair, metrics: Iterable[Metric], *, limit: int | None = SCORED_PIXELS) -> None:
@@ -119,19 +98,19 @@ class Scorer:
         self.size = scored_size(*pair.size, limit)
 
     @cached_property
-    def sources(self) -> list[Pixels]:
+    def sources(self) -> Sources:
         """Both photographs as they are measured; prepared when they are first needed."""
-        return [self._pixels(photo) for photo in (self.pair.under, self.pair.over)]
+        return Sources(*(self._pixels(photo) for photo in (self.pair.under, self.pair.over)))
 
     def __call__(self, fused: Photo) -> dict[str, float]:
-        """Each metric of `fused` (3, H, W) against the pair's photographs, by the metric's name."""
+        """Return each metric of `fused` (3, H, W) against the pair's photographs, by the metric's name."""
         if not self.metrics:
             return {}
-        pixels, sources = self._pixels(fused), self.sources
+        picture, sources = Picture(self._pixels(fused)), self.sources
 
         def measure(metric: Metric) -> float:
             cancel.check()
-            return float(metric.measure(pixels, *sources))
+            return metric.measure(picture, sources)
 
         # Most metrics are one long array operation after the other, each of which uses one core.
         with ThreadPoolExecutor(2, initializer=cancel.handed_on()) as pool:

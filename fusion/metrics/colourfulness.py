@@ -5,16 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metrics.base import Better, Metric, Pixels
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.picture import Picture, Pixels, Sources
 
 _LEAST_CHROMA = 1.0
-"""Below, nobody sees a colour, and rounding to 8 bits decides the hue."""
+"""Nobody sees a colour of less chroma, and rounding to 8 bits decides its hue."""
 
 
 def colourfulness(pixels: Pixels) -> float:
-    """0 for greys, about 80 for what people call highly colourful.
+    """Return the colourfulness of pixels (H, W, 3): 0 for greys, about 80 for what people call highly colourful.
 
-    Source: Hasler, Suesstrunk, "Measuring colorfulness in natural images", 2003, eqs. 3 and 4 and table 2.
+    Reference: Hasler, Suesstrunk, "Measuring colorfulness in natural images", Human Vision and Electronic Imaging 2003,
+    eqs. 3 and 4 and table 2.
+
+    >>> colourfulness(np.full((2, 2, 3), 90, np.uint8))
+    0.0
     """
     red, green, blue = np.moveaxis(pixels.astype(np.float64), -1, 0)
     opponents: list[NDArray[np.float64]] = [red - green, (red + green) / 2 - blue]
@@ -22,9 +27,22 @@ def colourfulness(pixels: Pixels) -> float:
 
 
 def hue_error(fused: Pixels, reference: Pixels) -> float:
-    """Mean angle between both pictures' hues in CIELAB, weighted by the reference's chroma; degrees from 0 to 180.
+    """Return the hue error: the mean angle between the fused picture's hues and the reference's, in degrees.
 
-    Over the pixels where both show a colour; 0 where there are none.
+        error = sum of (chroma |hue_fused - hue_reference|) / sum of chroma   in CIELAB
+
+    The chroma is the reference's, and only pixels count where both pictures show a colour (chroma of 1 or more); the
+    value is 0 where there are none. Range: 0 to 180. Lower is better.
+
+    Args:
+        fused: 8-bit sRGB pixels (H, W, 3), 0 to 255.
+        reference: the picture that it should be, of the same size.
+
+    Reference: CIELAB (CIE 1976); the weighting is this project's own.
+
+    >>> red, yellow = (np.array([[colour]], np.uint8) for colour in ([255, 0, 0], [255, 255, 0]))
+    >>> hue_error(red, red), round(hue_error(red, yellow))
+    (0.0, 63)
     """
     from skimage.color import rgb2lab
 
@@ -35,23 +53,54 @@ def hue_error(fused: Pixels, reference: Pixels) -> float:
 
 
 def _hue(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Angle and chroma."""
+    """Return the hue's angle and the chroma."""
     _, a, b = np.moveaxis(lab, -1, 0)
     return np.arctan2(b, a), np.hypot(a, b)
 
 
 def delta_e(fused: Pixels, reference: Pixels) -> float:
-    """Mean CIEDE2000 difference; 0 where equal, about 1 just seen by a trained eye, 100 between black and white.
+    """Return CIEDE2000: the mean difference in colour between the fused picture and the reference.
 
-    Source: Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula", 2005, as scikit-image has it.
+        dE = mean over pixels of the CIEDE2000 difference, as scikit-image computes it
+
+    Range: 0 (equal) and more: about 1 is just seen by a trained eye, and black and white differ by 100. Lower is
+    better.
+
+    Args:
+        fused: 8-bit sRGB pixels (H, W, 3), 0 to 255.
+        reference: the picture that it should be, of the same size.
+
+    Reference: Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula", Color Research and Application 2005.
+
+    >>> black, white = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
+    >>> delta_e(black, black), round(delta_e(black, white))
+    (0.0, 100)
     """
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     return float(np.mean(deltaE_ciede2000(rgb2lab(reference), rgb2lab(fused))))
 
 
-def _of_fused(fused: Pixels, _under: Pixels, _over: Pixels) -> float:
-    return colourfulness(fused)
+def fused_colourfulness(fused: Picture, _sources: Sources) -> float:
+    """Return the colourfulness of the fused picture.
+
+        C = sqrt(sd(rg)^2 + sd(yb)^2) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2),   rg = R - G,   yb = (R + G) / 2 - B
+
+    Range: 0 (grey) and more: about 80 is what people call highly colourful. Neither higher nor lower is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        _sources: photographs of the same size, which it does not look at.
+
+    Reference: Hasler, Suesstrunk, "Measuring colorfulness in natural images", Human Vision and Electronic Imaging 2003.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> red = np.array([[[255, 0, 0]]], np.uint8)
+    >>> round(COLOURFULNESS.measure(red, Sources(red)), 4)
+    85.5296
+    """
+    return colourfulness(fused.pixels)
 
 
 COLOURFULNESS = Metric(
@@ -59,7 +108,7 @@ COLOURFULNESS = Metric(
     title="Colourfulness",
     better=Better.NEITHER,
     source="Hasler, Suesstrunk, Human Vision and Electronic Imaging 2003",
-    meaning="How colourful the result is: 0 is grey, 80 is strong",
+    meaning="It tells how colourful the result is: 0 is grey, 80 is strong",
     caution="Over-sharpening and noise raise it, and more than the scene had is no merit",
-    measure=_of_fused,
+    formula=fused_colourfulness,
 )

@@ -1,7 +1,7 @@
 """Metrics of contrast and sharpness, measured on the fused picture alone.
 
-All work on R, G and B apart, on the scale 0 to 255, as in MEFB (Zhang, Information Fusion 2021). None of
-them sees the sources: noise, halos and over-sharpening raise all four. A flat picture scores 0.
+All work on R, G and B apart, on the scale 0 to 255, as in MEFB (Zhang, Information Fusion 2021). None of them sees the
+photographs: noise, halos and over-sharpening raise all four. A flat picture scores 0.
 """
 
 from __future__ import annotations
@@ -11,41 +11,115 @@ import math
 import numpy as np
 
 from fusion.metrics.base import Better, Metric
-from fusion.metrics.planes import Levels, at_least, mean_over_rgb
-from fusion.metrics.sobel import sobel
+from fusion.metrics.filters import at_least, sobel
+from fusion.metrics.picture import Picture, Sources, mean_over_rgb
 
 
-def _sd(fused: Levels, _under: Levels, _over: Levels) -> float:
-    """Population standard deviation of the levels, 0 to 127.5."""
-    return float(np.std(fused, dtype=np.float64))
+@mean_over_rgb
+def standard_deviation(fused: Picture, _sources: Sources) -> float:
+    """Return the population standard deviation of the fused picture's levels: its overall contrast.
 
+        SD = sqrt(mean of (F - mean of F)^2)
 
-def _sf(fused: Levels, _under: Levels, _over: Levels) -> float:
-    """Spatial frequency: sqrt(RF^2 + CF^2), RF and CF the root mean squared differences of neighbours.
+    It is averaged over R, G and B. Range: 0 to 127.5, half black and half white. Higher is better.
 
-    Oddity, kept: (m - 1) n differences are divided by m n. Source: Eskicioglu, Fisher, 1995.
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        _sources: photographs of the same size, which it does not look at.
+
+    Reference: Rao, "In-fibre Bragg grating sensors", Measurement Science and Technology 1997, as MEFB cites it.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> halves = np.array([[[0] * 3, [255] * 3]], np.uint8)
+    >>> SD.measure(halves, Sources(halves))
+    127.5
     """
-    plane = fused.astype(np.float64)
+    return float(np.std(fused.pixels, dtype=np.float64))
+
+
+@mean_over_rgb
+def spatial_frequency(fused: Picture, _sources: Sources) -> float:
+    """Return the spatial frequency: how much neighbouring pixels of the fused picture differ.
+
+        SF = sqrt(RF^2 + CF^2),   RF and CF = root mean squared difference along rows and along columns
+
+    A plane of m x n pixels has (m - 1) n differences along its columns, which are divided by m n; MEFB does so, and it
+    is kept. It is averaged over R, G and B. Range: 0 to 255 sqrt(2). Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        _sources: photographs of the same size, which it does not look at.
+
+    Reference: Eskicioglu, Fisher, "Image quality measures and their performance", IEEE Transactions on Communications
+    1995.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> halves = np.array([[[0] * 3, [255] * 3]], np.uint8)
+    >>> round(SF.measure(halves, Sources(halves)), 4)
+    180.3122
+    """
+    plane = fused.pixels.astype(np.float64)
     squares = sum(np.sum(np.diff(plane, axis=axis) ** 2) for axis in (0, 1))
     return float(np.sqrt(squares / plane.size))
 
 
-def _ag(fused: Levels, _under: Levels, _over: Levels) -> float:
-    """Average gradient: sqrt((gx^2 + gy^2) / 2), central differences, one-sided at the border.
+@mean_over_rgb
+def average_gradient(fused: Picture, _sources: Sources) -> float:
+    """Return the average gradient: the mean steepness of the fused picture.
 
-    Oddity, kept: m n values are summed but divided by (m - 1)(n - 1). Source: Cui et al., 2015.
+        AG = sum of sqrt((gx^2 + gy^2) / 2) / ((m - 1) (n - 1))   for m x n pixels
+
+    gx and gy are central differences, one-sided at the border. m n values are summed but divided by (m - 1) (n - 1);
+    MEFB does so, and it is kept. Sides below 2 are mirrored. It is averaged over R, G and B. Range: 0 and more. Higher
+    is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        _sources: photographs of the same size, which it does not look at.
+
+    Reference: Cui, Feng, Xu, Li, Chen, "Detail preserved fusion of visible and infrared images using regional saliency
+    extraction and multi-scale image decomposition", Optics Communications 2015.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> steps = np.tile(np.array([0, 10, 20], np.uint8)[:, None], (3, 1, 3))
+    >>> round(AG.measure(steps, Sources(steps)), 4)  # 9 pixels of 10 / sqrt(2), divided by 4
+    15.9099
     """
-    plane = at_least(2, fused)
+    plane = at_least(2, fused.pixels)
     gy, gx = np.gradient(plane)
     height, width = plane.shape
     return float(np.sum(np.sqrt((gx**2 + gy**2) / 2)) / ((height - 1) * (width - 1)))
 
 
-def _ei(fused: Levels, _under: Levels, _over: Levels) -> float:
-    """Edge intensity: mean magnitude of the 3x3 Sobel gradient (weights 1 2 1, not divided), border replicated."""
+@mean_over_rgb
+def edge_intensity(fused: Picture, _sources: Sources) -> float:
+    """Return the edge intensity: the mean magnitude of the fused picture's Sobel gradient.
+
+        EI = mean of sqrt(sx^2 + sy^2)
+
+    sx and sy are 3 x 3 Sobel derivatives with weights 1 2 1, not divided, the border being replicated. It is averaged
+    over R, G and B. Range: 0 and more. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        _sources: photographs of the same size, which it does not look at.
+
+    Reference: Rajalingam, Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in
+    medical diagnosis", 2018, as MEFB cites it.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> steps = np.tile(np.array([0, 10, 20], np.uint8)[:, None], (3, 1, 3))
+    >>> round(EI.measure(steps, Sources(steps)), 4)  # 8 for each level, half of that in the outer columns
+    53.3333
+    """
     import cv2
 
-    return float(np.mean(cv2.magnitude(*sobel(fused.astype(np.float64), cv2.BORDER_REPLICATE))))
+    gx, gy = sobel(fused.pixels.astype(np.float64), cv2.BORDER_REPLICATE)
+    return float(np.mean(cv2.magnitude(gx, gy)))
 
 
 SD = Metric(
@@ -53,9 +127,9 @@ SD = Metric(
     title="Standard deviation",
     better=Better.HIGHER,
     source="Rao, Measurement Science and Technology 1997; MEFB",
-    meaning="Overall contrast of the result",
+    meaning="It measures the overall contrast of the result",
     caution="A copy of the over-exposed photograph scores above a careful fusion, and sharpening raises it",
-    measure=mean_over_rgb(_sd),
+    formula=standard_deviation,
     bounds=(0, 127.5),
     mefb="SD",
 )
@@ -65,9 +139,9 @@ SF = Metric(
     title="Spatial frequency",
     better=Better.HIGHER,
     source="Eskicioglu, Fisher, IEEE Transactions on Communications 1995; MEFB",
-    meaning="How much neighbouring pixels differ: detail, and noise as well",
+    meaning="It tells how much neighbouring pixels of the result differ, be it detail or noise",
     caution="Over-sharpening and noise raise it",
-    measure=mean_over_rgb(_sf),
+    formula=spatial_frequency,
     bounds=(0, 255 * math.sqrt(2)),
     mefb="Spatial_frequency",
 )
@@ -77,9 +151,9 @@ AG = Metric(
     title="Average gradient",
     better=Better.HIGHER,
     source="Cui, Feng, Xu, Li, Chen, Optics Communications 2015; MEFB",
-    meaning="Mean steepness of the result: detail, and noise as well",
+    meaning="It measures how steeply the result's levels rise and fall, be it detail or noise",
     caution="Over-sharpening and noise raise it",
-    measure=mean_over_rgb(_ag),
+    formula=average_gradient,
     mefb="Avg_gradient",
 )
 
@@ -88,8 +162,8 @@ EI = Metric(
     title="Edge intensity",
     better=Better.HIGHER,
     source="Rajalingam, Priya, 2018; MEFB",
-    meaning="Mean strength of edges in the result",
+    meaning="It measures the mean strength of edges in the result",
     caution="Over-sharpening and noise raise it",
-    measure=mean_over_rgb(_ei),
+    formula=edge_intensity,
     mefb="Edge_intensity",
 )

@@ -6,38 +6,37 @@ MEFB's settings (Zhang, Information Fusion 2021): R, G and B apart, edges as fea
 
 The features are MATLAB's `edge`: Sobel, border replicated, strengths above twice their root mean square that are the
 largest in their row or their column. A window's nine features, column by column and divided by their sum, count as a
-distribution over nine places. Of the joint distribution of a source's and the result's, only a mixture is asked:
+distribution over nine places. The joint distribution of a source's window and the result's is taken to be a mixture:
 
     phi * (the most dependent one, Frechet's bound) + (1 - phi) * (the independent one)
 
-with phi the correlation of the nine values over that of the bound's places: Nelsen's method, simplified. The window's
-value is 2 I / (H_source + H_fused), and 1 where both hold the same edges (none at all: most windows).
+phi is the correlation of the nine values over that of the bound's places, which simplifies Nelsen's method. The
+window's value is 2 I / (H_source + H_fused), and 1 where both hold the same edges; most windows hold none.
 
-Not compared with MEFB's own code picture by picture, which needs MATLAB: `edge` is written from what it does, and the
-rest compared with a loop. It gives 0.861 to 0.951 for the eight pictures of `tests/golden` (`python -m
-fusion.benchmark.experiments.golden`), where MEFB's 21 methods average 0.846 to 0.898, each over 100 scenes. One habit
-is left out: MEFB overwrites a window of the result that has no edges before the second source is compared with it, and
-what it then gets where that has none either rests on rounding; here it is 1.
+The values were not compared with MEFB's own code picture by picture, because that needs MATLAB: `edge` is written from
+what it does, and a test compares the rest with a loop. The metric gives 0.861 to 0.951 for the eight pictures of
+`tests/golden` (`python -m fusion.benchmark.experiments.golden`), where MEFB's 21 methods average 0.846 to 0.898, each
+over 100 scenes. One habit is left out: MEFB overwrites a window of the result that has no edges before the second
+source is compared with it, and what it then gets where that has none either rests on rounding; here it is 1.
+
 A window has one of 512 patterns, so that only the pairs of patterns that occur are looked at.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metrics.base import Better, Metric, kept_for_pair
-from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb
-from fusion.metrics.sobel import sobel
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.filters import at_least, sobel
+from fusion.metrics.picture import Levels, Picture, Plane, Sources, mean_over_rgb
 
 _CELLS = 9
 _FLAT_CELLS = (1 << _CELLS) - 1
 
 
 def _edges(levels: Levels) -> NDArray[np.bool_]:
-    """Thin edges: local maxima of the gradient, along the axis on which it is steeper, above the threshold."""
+    """Return thin edges: local maxima of the gradient, along the axis on which it is steeper, above the threshold."""
     import cv2
 
     gx, gy = sobel(at_least(3, levels), cv2.BORDER_REPLICATE)
@@ -49,9 +48,9 @@ def _edges(levels: Levels) -> NDArray[np.bool_]:
     return (strength > 4 * strength.mean()) & (crest_x | crest_y)
 
 
-def _patterns(levels: Levels) -> NDArray[np.int64]:
-    """(H - 2, W - 2): the edges in each 3 x 3 window as nine bits, column by column, the first in the highest."""
-    edges = _edges(levels).astype(np.int64)
+def _patterns(picture: Picture) -> NDArray[np.int64]:
+    """Return each 3 x 3 window's edges as nine bits, column by column from the highest: (H - 2, W - 2)."""
+    edges = _edges(picture.pixels).astype(np.int64)
     height, width = (side - 2 for side in edges.shape)
     patterns = np.zeros((height, width), np.int64)
     for x in range(3):
@@ -60,20 +59,19 @@ def _patterns(levels: Levels) -> NDArray[np.int64]:
     return patterns
 
 
-@kept_for_pair
-@lru_cache(maxsize=6)
-def _patterns_of_source(levels: bytes, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    return _patterns(np.frombuffer(levels, np.uint8).reshape(size))
-
-
 def _entropy(p: Plane) -> Plane:
-    """-sum p log2 |p| of each row; phi may leave 0 to 1, and a probability become negative: so it is in the source."""
+    """Return -sum p log2 |p| of each row; phi may leave 0 to 1 and make a probability negative, as in the source."""
     return -np.sum(p * np.log2(np.abs(p), out=np.zeros_like(p), where=p != 0), axis=1)
 
 
 def pattern_information(a: NDArray[np.int64], f: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The value of each pair of windows, given as patterns (N,) and (N,) of 0 to 511: nine edges column by column."""
+    """Return the value of each pair of windows, 0 to 1: (N,).
+
+    Windows are given as patterns (N,) and (N,) from 0 to 511, each of nine edges column by column.
+
+    >>> pattern_information(np.array([0, 256]), np.array([0, 1])).tolist()
+    [1.0, 0.0]
+    """
     bits = np.arange(_CELLS)[::-1]
     pa, pf = (np.where(x == 0, _FLAT_CELLS, x)[:, None] >> bits & 1 for x in (a, f))  # no edge: flat, as all edges
     pa, pf = (p / p.sum(1, keepdims=True) for p in (pa, pf))
@@ -100,15 +98,38 @@ def pattern_information(a: NDArray[np.int64], f: NDArray[np.int64]) -> NDArray[n
     return np.where(a == f, 1.0, value)
 
 
-def _fmi(fused: Levels, under: Levels, over: Levels) -> float:
-    """Mean over the windows and both sources; 1 where all edges are the same."""
+@mean_over_rgb
+def feature_information(fused: Picture, sources: Sources) -> float:
+    """Return FMI: how much of the photographs' edges the fused picture's edges tell, window by window.
+
+        FMI = mean over sources and windows of 2 I / (H_source + H_fused)
+
+    I is the mutual information of two windows' edges, H the entropy of one's; how they are found stands at the top of
+    `fusion.metrics.fmi`. It is averaged over R, G and B. Range: 0 to 1, and 1 where all edges are the same. Higher is
+    better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: one or more photographs of the same size.
+
+    Reference: Haghighat, Aghagolzadeh, Seyedarabi, "A non-reference image fusion metric based on mutual information of
+    image features", Computers and Electrical Engineering 2011; Haghighat, Razian, "Fast-FMI", AICT 2014.
+
+    >>> import numpy as np
+    >>> from fusion.metrics import fmi
+    >>> from fusion.metrics.picture import Sources
+    >>> edge = np.zeros((12, 12, 3), np.uint8)
+    >>> edge[:, 6:] = 200
+    >>> fmi.METRIC.measure(edge // 2, Sources(edge, edge)), round(fmi.METRIC.measure(edge * 0, Sources(edge, edge)), 4)
+    (1.0, 0.7)
+    """
     f = _patterns(fused)
     total = 0.0
-    for levels in (under, over):
-        source = _patterns_of_source(levels.tobytes(), levels.shape)
+    for one in sources:
+        source = one.derive(_patterns)
         pairs, counts = np.unique(source << _CELLS | f, return_counts=True)
         total += float(counts @ pattern_information(pairs >> _CELLS, pairs & _FLAT_CELLS)) / f.size
-    return total / 2
+    return total / len(sources)
 
 
 METRIC = Metric(
@@ -116,9 +137,9 @@ METRIC = Metric(
     title="FMI",
     better=Better.HIGHER,
     source="Haghighat, Aghagolzadeh, Seyedarabi, Computers and Electrical Engineering 2011; MEFB",
-    meaning="How well each photograph's edges are told by the result's, up to 1",
+    meaning="It tells how well the result's edges predict those of each photograph; 1 is the most",
     caution="A copy of one photograph scores best, then the plain mean of both, and all values lie close together",
-    measure=mean_over_rgb(_fmi),
+    formula=feature_information,
     bounds=(0, 1),
     mefb="FMI",
 )

@@ -7,23 +7,31 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metrics.planes import Levels
+from fusion.metrics.picture import Levels
 
 Counts: TypeAlias = NDArray[np.int64]
 
 
 def histogram(levels: Levels) -> Counts:
-    """(256,): how often each level occurs."""
+    """Count how often each level occurs: (256,).
+
+    >>> histogram(np.array([[0, 9, 9]], np.uint8))[[0, 9]].tolist()
+    [1, 2]
+    """
     return _counts(levels)
 
 
 def joint_histogram(a: Levels, b: Levels) -> Counts:
-    """(65536,): how often each pair of levels occurs at the same pixel."""
+    """Count how often each pair of levels occurs at the same pixel: (65536,), the level of `b` being the fastest.
+
+    >>> joint_histogram(np.array([[0, 1]], np.uint8), np.array([[3, 3]], np.uint8)).nonzero()[0].tolist()
+    [3, 259]
+    """
     return _counts(a, b)
 
 
 def _counts(*planes: Levels) -> Counts:
-    """How often each combination of levels occurs, the last plane's level fastest."""
+    """Count how often each combination of levels occurs, the last plane's level being the fastest."""
     import cv2
 
     # OpenCV counts in float32, which is exact up to 2^24.
@@ -37,12 +45,21 @@ def _counts(*planes: Levels) -> Counts:
 
 
 def entropy(counts: Counts) -> float:
-    """-sum p log2 p over the bins in use, in bits."""
+    """Return the entropy -sum p log2 p over the bins in use, in bits.
+
+    >>> entropy(np.array([2, 1, 1, 0]))
+    1.5
+    """
     p = counts[counts > 0] / counts.sum()
     # A single bin gives -0.0 without the sum's zero.
     return float(0.0 - np.sum(p * np.log2(p)))
 
 
 def mutual_information(a: Levels, b: Levels) -> float:
-    """H(a) + H(b) - H(a, b), in bits."""
+    """Return the mutual information H(a) + H(b) - H(a, b), in bits.
+
+    >>> halves = np.array([[0, 9]], np.uint8)
+    >>> mutual_information(halves, halves)
+    1.0
+    """
     return entropy(histogram(a)) + entropy(histogram(b)) - entropy(joint_histogram(a, b))

@@ -1,7 +1,7 @@
-"""What networks are trained for: differentiable, built on the metrics' own pieces. Planes (B, C, H, W), 0 to 1.
+"""The losses that networks are trained with, built from the metrics' own formulas.
 
-Every loss is `loss(fused, under, over)` against the photographs' own planes, never against corrected ones, and
-returns one number.
+Every loss is `loss(fused, under, over)` of planes (B, C, H, W) from 0 to 1, has gradients, and returns one number. The
+planes are the photographs' own, never exposure-corrected ones.
 """
 
 from __future__ import annotations
@@ -10,19 +10,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fusion.metrics.mef_ssim import filter_valid, gaussian_window, halve, mef_ssim
+from fusion.metrics.mef_ssim import mef_ssim
+from fusion.metrics.ssim import ms_ssim
 
 _ANCHOR_SIDE = 16
 _ANCHOR_WEIGHT = 0.02
 _RANGE_WEIGHT = 1.0
 _EXPOSEDNESS_SIGMA = 0.2
+_LEAST_SIMILARITY = 1e-6
 
 
 def structure_and_luminance(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    """1 - MEF-SSIM (three scales), a light anchor on local luminance, and a penalty for leaving 0 ... 1.
+    """Return 1 - MEF-SSIM (three scales), plus a light anchor on local luminance and a penalty for leaving 0 to 1.
 
-    MEF-SSIM as MEFB measures it sees structure alone: without the anchor a result's brightness would be free. It is
-    taken of the clamped result, which is what people see: of the unclamped one, networks learn to put detail outside.
+    MEF-SSIM as MEFB measures it sees structure alone, so that without the anchor a result's brightness would be free.
+    MEF-SSIM is computed from the clamped result, which is what people see; with the unclamped one, networks learn to
+    put detail outside 0 to 1.
+
+    >>> ramp = torch.linspace(0.2, 0.8, 2304).view(1, 1, 48, 48)
+    >>> bool(structure_and_luminance(ramp, ramp, ramp) < structure_and_luminance(1 - ramp, ramp, ramp))
+    True
     """
     structure = 1 - mef_ssim(fused.clamp(0, 1), under, over).mean()
     anchor = (F.avg_pool2d(fused, _ANCHOR_SIDE) - exposed_luminance(under, over)).abs().mean()
@@ -31,10 +38,14 @@ def structure_and_luminance(fused: Tensor, under: Tensor, over: Tensor) -> Tenso
 
 
 def exposed_luminance(under: Tensor, over: Tensor) -> Tensor:
-    """Means over 16 x 16 squares of both sources, weighted by how well each is exposed, there and as a whole.
+    """Return both sources' means over 16 x 16 squares, averaged by how well each is exposed there and as a whole.
 
-    Weight exp(-(m - .5)^2 / (2 * .2^2)) of the whole picture's mean times that of the square's mean. Source: Ma et
-    al., "Deep guided learning for fast multi-exposure image fusion" (MEF-Net), TIP 2020, section III-C.
+    A source's weight is exp(-(m - 0.5)^2 / (2 * 0.2^2)) for the mean m of the square times the same for the mean of the
+    whole picture. Reference: Ma et al., "Deep guided learning for fast multi-exposure image fusion" (MEF-Net), TIP
+    2020, section III-C.
+
+    >>> exposed_luminance(torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), 0.98)).item() < 0.52
+    True
     """
     sources = torch.stack((under, over))
     local = F.avg_pool2d(sources.flatten(0, 1), _ANCHOR_SIDE).unflatten(0, sources.shape[:2])
@@ -44,64 +55,28 @@ def exposed_luminance(under: Tensor, over: Tensor) -> Tensor:
 
 
 def mambamef_paper(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    """MambaMEF's published loss: 10 intensity + 3 gradient + 2 structure. Sides of 176 or more (five scales).
+    """Return MambaMEF's published loss: 10 intensity + 3 gradient + 2 structure.
 
-    |F - (Y1 + Y2) / 2| + | |S F| - max(|S Y1|, |S Y2|) | + 1 - MS-SSIM, the mean over both sources; S is Sobel.
+    Intensity is the mean of |F - (Y1 + Y2) / 2|, gradient that of | |S F| - max(|S Y1|, |S Y2|) | with Sobel's S, and
+    structure is 1 - MS-SSIM, averaged over both sources. MS-SSIM has its five scales from sides of 176 on.
+
+    >>> plane = torch.linspace(0, 1, 1024).view(1, 1, 32, 32)
+    >>> round(mambamef_paper(plane, plane, plane).item(), 4)
+    0.0
     """
     intensity = (fused - (under + over) / 2).abs().mean()
     gradient = (sobel(fused) - torch.maximum(sobel(under), sobel(over))).abs().mean()
-    structure = 1 - (ms_ssim(fused, under) + ms_ssim(fused, over)).mean() / 2
+    similarity = sum(ms_ssim(fused, source, floor=_LEAST_SIMILARITY).mean() for source in (under, over)) / 2
+    structure = 1 - similarity
     return 10 * intensity + 3 * gradient + 2 * structure
 
 
-def swinfusion(fused: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    """SwinFusion's loss for exposures: 20 intensity + 20 gradient + 10 structure. Sides of 11 or more.
-
-    |F - (Y1 + Y2) / 2| + | |S F| - max(|S Y1|, |S Y2|) | + 1 - SSIM, the mean over both sources; S is Sobel. Source: Ma
-    et al., "SwinFusion", IEEE/CAA Journal of Automatica Sinica 2022.
-    """
-    intensity = (fused - (under + over) / 2).abs().mean()
-    gradient = (sobel(fused) - torch.maximum(sobel(under), sobel(over))).abs().mean()
-    structure = 1 - (ssim(fused, under) + ssim(fused, over)).mean() / 2
-    return 20 * intensity + 20 * gradient + 10 * structure
-
-
 def sobel(planes: Tensor) -> Tensor:
-    """|Gx| + |Gy| of (B, 1, H, W), zeros beyond the border, not divided by 8."""
+    """Return |Gx| + |Gy| of planes (B, 1, H, W), with zeros beyond the border and not divided by 8.
+
+    >>> sobel(torch.ones(1, 1, 3, 3)).view(3, 3).tolist()
+    [[6.0, 4.0, 6.0], [4.0, 0.0, 4.0], [6.0, 4.0, 6.0]]
+    """
     kernel = planes.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
     gradients = F.conv2d(planes, torch.stack((kernel, kernel.T))[:, None], padding=1)
     return gradients.abs().sum(1, keepdim=True)
-
-
-_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
-_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
-
-def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Multi-scale SSIM of (B, 1, H, W), one value a picture; 11 x 11 Gaussian of 1.5, valid windows, 2 x 2 means.
-
-    Source: Wang, Simoncelli, Bovik, "Multiscale structural similarity", Asilomar 2003, eq. 7.
-    """
-    score = torch.ones(len(a), dtype=a.dtype, device=a.device)
-    for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
-        luminance, structure = _ssim_terms(a, b)
-        last = scale == len(_MS_SSIM_WEIGHTS) - 1
-        value = (luminance * structure if last else structure).mean((1, 2, 3))
-        score = score * value.clamp_min(1e-6) ** weight
-        a, b = halve(a), halve(b)
-    return score
-
-
-def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM of (B, 1, H, W), one value a picture; window as `ms_ssim`'s. Source: Wang et al., TIP 2004, eq. 13."""
-    luminance, structure = _ssim_terms(a, b)
-    return (luminance * structure).mean((1, 2, 3))
-
-
-def _ssim_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    window = gaussian_window(11, 1.5, a)
-    mean_a, mean_b, square_a, square_b, product = (filter_valid(x, window) for x in (a, b, a * a, b * b, a * b))
-    variances = square_a - mean_a**2 + square_b - mean_b**2
-    luminance = (2 * mean_a * mean_b + _SSIM_C1) / (mean_a**2 + mean_b**2 + _SSIM_C1)
-    structure = (2 * (product - mean_a * mean_b) + _SSIM_C2) / (variances + _SSIM_C2)
-    return luminance, structure

@@ -24,17 +24,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from fusion.metrics.base import Better, Metric, Pixels, kept_for_pair
-from fusion.metrics.grey import grey
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.filters import filter_valid, gaussian_window, halve
+from fusion.metrics.picture import Picture, Sources
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -46,67 +44,38 @@ _CONTRAST_FLOOR = 1e-3
 _EPS = torch.finfo(torch.float64).eps
 
 
-def gaussian_window(size: int, sigma: float, like: Tensor) -> Tensor:
-    """The (size,) Gaussian that sums to 1, on the device and in the dtype of `like`."""
-    offset = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
-    window = torch.exp(-(offset**2) / (2 * sigma**2))
-    return window / window.sum()
-
-
-def filter_valid(planes: Tensor, window: Tensor) -> Tensor:
-    """(B, C, H, W) correlated with window x window, only where the window lies inside: (B, C, H-n+1, W-n+1)."""
-    batch, channels, height, width = planes.shape
-    if planes.device.type == "cpu" and planes.dtype in (torch.float32, torch.float64) and not planes.requires_grad:
-        return _filter_fast(planes, window)
-    x = planes.reshape(batch * channels, 1, height, width)
-    x = F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    return x.view(batch, channels, *x.shape[-2:])
-
-
-def _filter_fast(planes: Tensor, window: Tensor) -> Tensor:
-    """By OpenCV, which has no gradients and takes a third of the time."""
-    import cv2
-
-    margin, kernel = window.numel() // 2, window.numpy()
-    filtered = [
-        cv2.sepFilter2D(plane, -1, kernel, kernel)[margin : plane.shape[0] - margin, margin : plane.shape[1] - margin]
-        for plane in planes.flatten(0, 1).numpy()
-    ]
-    return torch.from_numpy(np.stack(filtered)).unflatten(0, planes.shape[:2])
-
-
-def halve(planes: Tensor) -> Tensor:
-    """Half the size (rounded up): 2x2 means, the last row or column repeated where a side is odd."""
-    height, width = planes.shape[-2:]
-    return F.avg_pool2d(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"), 2)
-
-
 @dataclass(frozen=True)
 class Target:
-    """What the ideal fusion looks like at one scale; all planes (B, 1, h, w) but the sources (B, N, H, W)."""
+    """What the ideal fusion looks like at one scale."""
 
     sources: Tensor
+    """(B, N, H, W), 0 to 255 less 128."""
     means: Tensor
     """Gaussian means of the sources, (B, N, h, w)."""
     gains: Tensor
     """(B, N, h, w): target = sum_k gains_k (x_k - mu_k) in each patch."""
     variance: Tensor
+    """Variance of the target, (B, 1, h, w)."""
 
 
 def products(planes: Tensor) -> Tensor:
-    """Of planes (B, N, H, W), the products of every two: (B, N (N - 1) / 2, H, W)."""
+    """Return the products of every two of the planes (B, N, H, W): (B, N (N - 1) / 2, H, W).
+
+    >>> products(torch.tensor([[[[2.0]], [[3.0]], [[5.0]]]])).flatten().tolist()
+    [6.0, 10.0, 15.0]
+    """
     return torch.cat([one * other for one, other in combinations(planes.split(1, 1), 2)], 1)
 
 
 def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
-    """Gains (B, N, h, w) of the sources' patches in their target, of the patches' moments over 11 x 11 pixels.
+    """Return the gains (B, N, h, w) with which the sources' patches add up to their target: eqs. 6 to 9.
 
-    `variance` (B, N, h, w) and `covariance`, of every two as `products` orders them, in squared levels of 0 to 255.
-    Eqs. 6 to 9.
+    `variance` (B, N, h, w) holds the sources' variances over 11 x 11 pixels, in squared levels of 0 to 255;
+    `covariance` (B, N (N - 1) / 2, h, w) those of every two sources, in the order of `products`.
     """
 
     def norm(gain: Tensor) -> Tensor:
-        """|sum_k gain_k (x_k - mu_k)| over a patch."""
+        """Return |sum_k gain_k (x_k - mu_k)| over a patch."""
         return _WINDOW * _combined(gain, variance, covariance).clamp_min(0).sqrt()
 
     norms = _WINDOW * variance.sqrt()
@@ -120,12 +89,12 @@ def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
 
 
 def _combined(gain: Tensor, variance: Tensor, covariance: Tensor) -> Tensor:
-    """The variance of sum_k gain_k x_k, (B, 1, h, w)."""
+    """Return the variance of sum_k gain_k x_k, (B, 1, h, w)."""
     return (gain**2 * variance).sum(1, keepdim=True) + 2 * (products(gain) * covariance).sum(1, keepdim=True)
 
 
 def _target(sources: Tensor) -> Target:
-    """The target of sources (B, N, H, W), 0 to 255 less 128, in float64."""
+    """Return the target of sources (B, N, H, W), 0 to 255 less 128, in float64."""
     box = torch.full((_WINDOW,), 1 / _WINDOW, dtype=sources.dtype, device=sources.device)
     gauss = gaussian_window(_WINDOW, _SIGMA, sources)
 
@@ -144,7 +113,7 @@ def _target(sources: Tensor) -> Target:
 
 
 def _quality(target: Target, fused: Tensor) -> Tensor:
-    """The score of every patch of `fused` (B, 1, H, W), 0 to 255 less 128: (B, 1, h, w)."""
+    """Return the score of every patch of `fused` (B, 1, H, W), 0 to 255 less 128: (B, 1, h, w)."""
     gauss = gaussian_window(_WINDOW, _SIGMA, fused)
     mean = filter_valid(fused, gauss)
     variance = filter_valid(fused**2, gauss) - mean**2
@@ -155,7 +124,7 @@ def _quality(target: Target, fused: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _targets(sources: Tensor) -> list[Target]:
-    """The targets of the scales at which a window fits, of sources (B, N, H, W), 0 to 255 less 128, in float64.
+    """Return the targets of sources (B, N, H, W), 0 to 255 less 128, in float64, at each scale that a window fits.
 
     They need no gradient.
     """
@@ -167,16 +136,20 @@ def _targets(sources: Tensor) -> list[Target]:
 
 
 def mef_ssim(fused: Tensor, *exposures: Tensor) -> Tensor:
-    """MEF-SSIM of lumas (B, 1, H, W) from 0 to 1, one value a picture: (B,). Sides of 44 or more give all scales.
+    """Return MEF-SSIM of lumas (B, 1, H, W) from 0 to 1, one value for each picture: (B,), from 0 to 1.
 
-    Differentiable in `fused`. Computed in the dtype of `fused`; the target in float64 whatever that is. Smaller
-    pictures use the scales at which an 11x11 window still fits; below 11 pixels there is none: ValueError.
+    It has gradients with respect to `fused`, and is computed in its dtype; the target is computed in float64. Sides
+    below 44 use the scales at which an 11 x 11 window still fits. Raises `ValueError` for sides below 11.
+
+    >>> luma = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
+    >>> round(mef_ssim(luma, luma, luma).item(), 4)
+    1.0
     """
     return _score(fused * 255 - 128, _targets(torch.cat(exposures, 1).double() * 255 - 128))
 
 
 def _score(level: Tensor, targets: Sequence[Target]) -> Tensor:
-    """MEF-SSIM of `level` (B, 1, H, W), 0 to 255 less 128: (B,)."""
+    """Return MEF-SSIM of `level` (B, 1, H, W), 0 to 255 less 128: (B,)."""
     if not targets:
         raise ValueError(f"MEF-SSIM needs at least {_WINDOW} x {_WINDOW} pixels, got {tuple(level.shape[-2:])}")
     scores: list[Tensor] = []
@@ -189,22 +162,40 @@ def _score(level: Tensor, targets: Sequence[Target]) -> Tensor:
     return (torch.stack(scores).log() * weights / weights.sum()).sum(0).exp()
 
 
-def _measure(fused: Pixels, under: Pixels, over: Pixels) -> float:
-    level = _levels(grey(fused))
-    targets = _targets_of(grey(under).tobytes(), grey(over).tobytes(), level.shape[-2:])
-    return float(_score(level, targets))
+def structure_kept(fused: Picture, sources: Sources) -> float:
+    """Return MEF-SSIM: how much of the photographs' local structure the fused picture keeps.
+
+    Formula and settings stand at the top of `fusion.metrics.mef_ssim`. It is measured on BT.601 grey, rounded to 8
+    bits, at three scales; sides below 44 use the scales at which an 11 x 11 window still fits.
+    Range: 0 to 1. Higher is better. It has no term for brightness.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255, sides of 11 or more.
+        sources: two or more photographs of the same size.
+
+    Raises `ValueError` for sides below 11.
+
+    Reference: Ma, Zeng, Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE Transactions on
+    Image Processing 2015, eqs. 4 to 11.
+
+    >>> import numpy as np
+    >>> from fusion.metrics import mef_ssim
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(16, dtype=np.uint8)[:, None, None] * 16, (1, 16, 3))
+    >>> round(mef_ssim.METRIC.measure(ramp, Sources(ramp // 2, ramp)), 4)
+    1.0
+    >>> round(mef_ssim.METRIC.measure(ramp // 2, Sources(ramp // 2, ramp)), 4)
+    0.8151
+    """
+    return float(_score(_levels(fused.grey), sources.grey.derive(_targets_of)))
 
 
-@kept_for_pair
-@lru_cache(maxsize=1)
-def _targets_of(under: bytes, over: bytes, size: tuple[int, int]) -> list[Target]:
-    """Kept, since several results of one pair are measured one after the other, and targets take most of the time."""
-    sources = [_levels(np.frombuffer(plane, np.uint8).reshape(size)) for plane in (under, over)]
-    return _targets(torch.cat(sources, 1))
+def _targets_of(sources: Sources) -> list[Target]:
+    return _targets(torch.cat([_levels(plane) for plane in sources], 1))
 
 
-def _levels(plane: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(plane.astype(np.float64) - 128)[None, None]
+def _levels(plane: Picture) -> Tensor:
+    return torch.from_numpy(plane.pixels.astype(np.float64) - 128)[None, None]
 
 
 METRIC = Metric(
@@ -212,9 +203,9 @@ METRIC = Metric(
     title="MEF-SSIM",
     better=Better.HIGHER,
     source="Ma, Zeng, Wang, TIP 2015; settings of MEFB (Zhang 2021)",
-    meaning="How much of both sources' local structure is kept, 0 to 1",
+    meaning="It tells how much of both photographs' local structure the result keeps, from 0 to 1",
     caution="It sees no colour: turned grey, a result scores the same",
-    measure=_measure,
+    formula=structure_kept,
     bounds=(0, 1),
     mefb="MEF_SSIM",
 )

@@ -17,24 +17,25 @@ which tell edges and corners. Each of these three maps of the result is correlat
 the sources and with a map that takes the stronger source at every pixel; the best of the three counts, at pixels where
 a source has a feature. The three means are multiplied.
 
-Kept habits: filters are made on a grid that is a little off for odd sides, the low-pass by another half a pixel.
-Responses are in single precision, for speed; `python -m fusion.benchmark.experiments.golden` prints how far from
-MEFB's values that leads.
+Two habits of MEFB's code are kept: filters are made on a grid that is a little off for odd sides, and the low-pass is
+off by another half a pixel. Responses are in single precision, for speed; `python -m
+fusion.benchmark.experiments.golden` prints how far from MEFB's values that leads.
 """
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.metrics.base import Better, Metric, Pixels, kept_for_pair
-from fusion.metrics.gaussian import gaussian, padded_sum
-from fusion.metrics.planes import Levels, Plane
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.filters import gaussian, padded_sum
+from fusion.metrics.picture import Picture, Plane, Sources
 
 _SCALES = 4
 _ORIENTATIONS = 6
@@ -55,19 +56,19 @@ _STRIP = 32
 Response: TypeAlias = NDArray[np.float32]
 
 
-class _Filters(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Filters:
     """Log-Gabor filters of one size, zero frequency first: radial[s] * angular[o]."""
 
     radial: list[Response]
     angular: list[Response]
     noise: list[float]
-    """By orientation: the energy of all scales' response to noise, over that of the shortest scale's."""
+    """For each orientation, the energy of all scales' response to noise, over that of the shortest scale's."""
 
 
-@kept_for_pair
-@lru_cache(maxsize=1)
-def _filters(height: int, width: int) -> _Filters:
-    """Kept for the pictures of one pair."""
+def _filters(sources: Sources) -> _Filters:
+    """Return the filters for pictures of the sources' size."""
+    height, width = sources.shape[:2]
 
     def grid(divisors: tuple[int, int]) -> tuple[Plane, Plane]:
         y, x = (
@@ -108,7 +109,7 @@ class _Features(NamedTuple):
 
 
 def _noise_energy(shortest: Response, gain: float) -> float:
-    """The energy that noise alone would hardly exceed; of the shortest scale's responses (H, W, 2)."""
+    """Return the energy that noise alone would hardly exceed, from the shortest scale's responses (H, W, 2)."""
     power = np.median(np.einsum("yxc,yxc->yx", shortest, shortest)) / math.log(2)
     rayleigh = math.sqrt(power * gain)
     mean, deviation = rayleigh * math.sqrt(math.pi / 2), rayleigh * math.sqrt(2 - math.pi / 2)
@@ -116,7 +117,7 @@ def _noise_energy(shortest: Response, gain: float) -> float:
 
 
 def _energy(responses: list[Response], noise: float) -> tuple[Response, Response]:
-    """Energy of one orientation and sum of the amplitudes, of the scales' responses (h, W, 2)."""
+    """Return the energy and the sum of amplitudes of one orientation, from its scales' responses (h, W, 2)."""
     import cv2
 
     parts = [cv2.split(response) for response in responses]
@@ -131,11 +132,11 @@ def _energy(responses: list[Response], noise: float) -> tuple[Response, Response
     return energy / (1 + np.exp((_NARROW - breadth) * _STEEPNESS)), total
 
 
-def _features(levels: Levels) -> _Features:
+def _features(picture: Picture, filters: _Filters) -> _Features:
     import cv2
 
+    levels = picture.pixels
     height, width = levels.shape
-    filters = _filters(height, width)
     spectrum = np.asarray(cv2.dft(levels.astype(np.float32), flags=cv2.DFT_COMPLEX_OUTPUT), np.float32)
     energies, amplitudes, xx, yy, xy = np.zeros((5, height, width))
     for orientation, (spread, gain) in enumerate(zip(filters.angular, filters.noise, strict=True)):
@@ -162,19 +163,12 @@ def _features(levels: Levels) -> _Features:
     return _Features(energies / (amplitudes + _EPS), middle + reach, middle - reach)
 
 
-@kept_for_pair
-@lru_cache(maxsize=6)
-def _features_of_source(levels: bytes, size: tuple[int, int]) -> _Features:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    return _features(np.frombuffer(levels, np.uint8).reshape(size))
-
-
 def _mean(plane: Plane) -> Plane:
     return padded_sum(plane, gaussian(11, 1.5))
 
 
 def _correlation(fused: Plane, sources: list[Plane], seen: list[NDArray[np.bool_]]) -> float:
-    """The best correlation with any of the masked `sources`, over the pixels of the last mask in `seen`.
+    """Return the best correlation with any of the masked `sources`, over the pixels of the last mask in `seen`.
 
     A source that is masked out at a pixel correlates 0 there.
     """
@@ -191,25 +185,49 @@ def _correlation(fused: Plane, sources: list[Plane], seen: list[NDArray[np.bool_
     return float(best.sum() / seen[-1].sum())
 
 
-def _qp(fused: Levels, under: Levels, over: Levels) -> float:
-    """The product of the three means, 0 to 1; 1 where neither source has a feature: nothing was lost."""
-    f = _features(fused)
-    a, b = (_features_of_source(plane.tobytes(), plane.shape) for plane in (under, over))
+def _of_plane(fused: Picture, sources: Sources, filters: _Filters) -> float:
+    f = _features(fused, filters)
+    a, b = (source.derive(_features, filters) for source in sources)
     stronger = a.congruency > b.congruency
     best = _Features(*(np.where(stronger, x, y) for x, y in zip(a, b, strict=True)))
     seen = [source.congruency > _FEATURE for source in (a, b, best)]
     if not seen[-1].any():
         return 1.0
     maps = zip(f, a, b, best, strict=True)
-    return math.prod(_correlation(one, sources, seen) for one, *sources in maps)
+    return math.prod(_correlation(one, others, seen) for one, *others in maps)
 
 
-def _measure(fused: Pixels, under: Pixels, over: Pixels) -> float:
-    """Mean over R, G and B, two of them at once: nearly all of the time goes into transforms, which use one core."""
-    _filters(*fused.shape[:2])  # made once, before two threads ask for them
-    planes = ([picture[..., c] for c in range(3)] for picture in (fused, under, over))
+def phase_congruency_kept(fused: Picture, sources: Sources) -> float:
+    """Return Q_P: how much of the photographs' edges and corners, weak ones too, is in the fused picture.
+
+        Q = c(phase congruency) c(largest moment) c(smallest moment)
+
+    c is the mean, over the pixels where a source has a feature, of the best local correlation of the fused picture's
+    map with a source's; the maps are defined at the top of `fusion.metrics.phase_congruency`. It is averaged over R, G
+    and B. Range: -1 to 1; 1 where no source has a feature, because nothing was lost. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size.
+
+    Reference: Zhao, Laganiere, Liu, "Performance assessment of combinative pixel-level image fusion based on an
+    absolute feature measurement", 2007.
+
+    >>> import numpy as np
+    >>> from fusion.metrics import phase_congruency
+    >>> from fusion.metrics.picture import Sources
+    >>> edge = np.zeros((24, 24, 3), np.uint8)
+    >>> edge[:, 6:18] = 200
+    >>> round(phase_congruency.METRIC.measure(edge // 2, Sources(edge, edge)), 4)
+    1.0
+    >>> turned = np.ascontiguousarray(edge.transpose(1, 0, 2))
+    >>> phase_congruency.METRIC.measure(turned, Sources(edge, edge)) < 0.1
+    True
+    """
+    filters = sources.derive(_filters)
+    # Two channels at once: nearly all of the time goes into transforms, which use one core.
     with ThreadPoolExecutor(2) as pool:
-        return float(np.mean(list(pool.map(_qp, *planes))))
+        return float(np.mean(list(pool.map(partial(_of_plane, filters=filters), fused.channels, sources.channels))))
 
 
 METRIC = Metric(
@@ -217,9 +235,9 @@ METRIC = Metric(
     title="Q_P",
     better=Better.HIGHER,
     source="Zhao, Laganiere, Liu, 2007; MEFB",
-    meaning="How much of the photographs' edges and corners, weak ones too, is in the result, up to 1",
+    meaning="It tells how much of the photographs' edges and corners, weak ones too, is in the result; 1 is the most",
     caution="A copy of one photograph and the plain mean of both score above a careful fusion",
-    measure=_measure,
+    formula=phase_congruency_kept,
     bounds=(-1, 1),
     mefb="Qp",
 )

@@ -10,38 +10,29 @@ with the constants and habits of MEFB's code (Zhang, Information Fusion 2021), o
     A        1 - |a_source - a_fused| / (pi/2)
     Q        preservation, a sigmoid of G times a sigmoid of A
 
-Kept oddities: in MEFB's form, where both strengths are equal, G is the strength itself instead of 1; in both forms,
-angles that differ by more than pi/2 give A < 0, though the lines may be nearly parallel.
+Two habits of MEFB's code are kept. In MEFB's form, where both strengths are equal, G is the strength itself instead of
+1; in both forms, angles that differ by more than pi/2 give A < 0, though the lines may be nearly parallel.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from fusion.metrics.base import Better, Metric, kept_for_pair
-from fusion.metrics.planes import Levels, Plane, mean_over_rgb
-from fusion.metrics.sobel import sobel
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.filters import sobel
+from fusion.metrics.picture import Picture, Plane, Sources, mean_over_rgb
 
 _STRENGTH_SIGMOID = (0.9994, -15.0, 0.5)
 _ANGLE_SIGMOID = (0.9879, -22.0, 0.8)
 
 
-def _edges(levels: Levels) -> tuple[Plane, Plane]:
-    """Strength and angle; x points left, as in MEFB, which matters for the angle of vertical edges only."""
+def _edges(picture: Picture) -> tuple[Plane, Plane]:
+    """Return edge strength and angle; x points left, as in MEFB, which matters for vertical edges' angle only."""
     import cv2
 
-    sx, sy = sobel(levels.astype(np.float64), cv2.BORDER_CONSTANT)
+    sx, sy = sobel(picture.pixels.astype(np.float64), cv2.BORDER_CONSTANT)
     slope = np.divide(sy, -sx, out=np.full_like(sx, np.inf), where=sx != 0)
     return np.sqrt(sx * sx + sy * sy), np.arctan(slope)  # the squares are whole: exact, and faster than hypot
-
-
-@kept_for_pair
-@lru_cache(maxsize=6)
-def _edges_of_source(levels: bytes, size: tuple[int, int]) -> tuple[Plane, Plane]:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    return _edges(np.frombuffer(levels, np.uint8).reshape(size))
 
 
 def _sigmoid(x: Plane, settings: tuple[float, float, float]) -> Plane:
@@ -50,7 +41,7 @@ def _sigmoid(x: Plane, settings: tuple[float, float, float]) -> Plane:
 
 
 def _preservation(source: tuple[Plane, Plane], fused: tuple[Plane, Plane], *, as_mefb: bool) -> Plane:
-    """Q of every pixel, 0 to 0.975."""
+    """Return Q of every pixel, 0 to 0.975."""
     (g_source, a_source), (g_fused, a_fused) = source, fused
     larger = np.maximum(g_source, g_fused)
     equal = larger.copy() if as_mefb else np.ones_like(larger)
@@ -59,21 +50,65 @@ def _preservation(source: tuple[Plane, Plane], fused: tuple[Plane, Plane], *, as
     return _sigmoid(strength, _STRENGTH_SIGMOID) * _sigmoid(angle, _ANGLE_SIGMOID)
 
 
-def _qabf(fused: Levels, under: Levels, over: Levels, *, as_mefb: bool = True) -> float:
-    """Mean Q weighted with the sources' strengths; 1 where neither source has an edge: nothing was lost.
-
-    Three equal pictures score 0.975, the sigmoids' upper end.
-    """
-    edges = _edges(fused)
-    sources = [_edges_of_source(plane.tobytes(), plane.shape) for plane in (under, over)]
-    kept = sum(float(np.sum(_preservation(source, edges, as_mefb=as_mefb) * source[0])) for source in sources)
-    there = sum(float(np.sum(strength)) for strength, _ in sources)
+def _edges_kept(fused: Picture, sources: Sources, *, as_mefb: bool) -> float:
+    edges = fused.derive(_edges)
+    found = [source.derive(_edges) for source in sources]
+    kept = sum(float(np.sum(_preservation(source, edges, as_mefb=as_mefb) * source[0])) for source in found)
+    there = sum(float(np.sum(strength)) for strength, _ in found)
     return kept / there if there > 0 else 1.0
 
 
-def _qabf_xydeas(fused: Levels, under: Levels, over: Levels) -> float:
-    """The same with G = 1 where strengths are equal."""
-    return _qabf(fused, under, over, as_mefb=False)
+@mean_over_rgb
+def edges_kept_mefb(fused: Picture, sources: Sources) -> float:
+    """Return Q^AB/F, the share of the photographs' edges that is preserved, with MEFB's rule for equal strengths.
+
+        Q^AB/F = sum over sources and pixels of Q g / sum over sources and pixels of g
+
+    Q is the preservation of a source's edge in the fused picture and g the edge's strength there; both are defined at
+    the top of `fusion.metrics.qabf`. It is averaged over R, G and B. Range: 0 to 0.975, the sigmoids' upper end, which
+    three equal pictures reach; 1 where no source has an edge, because nothing was lost. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: one or more photographs of the same size.
+
+    Reference: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 2000, as altered in
+    the code of MEFB (Zhang, Information Fusion 2021).
+
+    >>> import numpy as np
+    >>> from fusion.metrics import qabf
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(8, dtype=np.uint8)[:, None, None] * 30, (1, 8, 3))
+    >>> round(qabf.METRIC.measure(ramp, Sources(ramp, ramp)), 4)
+    0.9753
+    """
+    return _edges_kept(fused, sources, as_mefb=True)
+
+
+@mean_over_rgb
+def edges_kept(fused: Picture, sources: Sources) -> float:
+    """Return Q^AB/F as published: the share of the photographs' edges that the fused picture preserves.
+
+        Q^AB/F = sum over sources and pixels of Q g / sum over sources and pixels of g
+
+    Q is the preservation of a source's edge in the fused picture and g the edge's strength there; both are defined at
+    the top of `fusion.metrics.qabf`. Equally strong edges count as fully kept (G = 1). It is averaged over R, G and B.
+    Range: 0 to 0.975, the sigmoids' upper end, which three equal pictures reach; 1 where no source has an edge, because
+    nothing was lost. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: one or more photographs of the same size.
+
+    Reference: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 2000.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(8, dtype=np.uint8)[:, None, None] * 30, (1, 8, 3))
+    >>> round(XYDEAS.measure(ramp, Sources(ramp, ramp)), 4), round(XYDEAS.measure(ramp // 9, Sources(ramp, ramp)), 4)
+    (0.9748, 0.0028)
+    """
+    return _edges_kept(fused, sources, as_mefb=False)
 
 
 METRIC = Metric(
@@ -81,9 +116,9 @@ METRIC = Metric(
     title="Q^AB/F",
     better=Better.HIGHER,
     source="Xydeas, Petrovic, Electronics Letters 2000; MEFB",
-    meaning="How much of both photographs' edges arrives in the result, 0 to 0.975",
+    meaning="It tells how much of both photographs' edges the result keeps, from 0 to 0.975",
     caution="A copy of the over-exposed photograph can score as high as a careful fusion",
-    measure=mean_over_rgb(_qabf),
+    formula=edges_kept_mefb,
     bounds=(0, 1),
     mefb="Qabf",
 )
@@ -93,8 +128,9 @@ XYDEAS = Metric(
     title="Q^AB/F (as published)",
     better=Better.HIGHER,
     source="Xydeas, Petrovic, Electronics Letters 2000",
-    meaning="The same by the published formula, which takes equally strong edges for fully kept",
+    meaning="It tells how much of both photographs' edges the result keeps by the published formula, in which equally "
+    "strong edges count as fully kept",
     caution="A copy of the over-exposed photograph can score as high as a careful fusion",
-    measure=mean_over_rgb(_qabf_xydeas),
+    formula=edges_kept,
     bounds=(0, 1),
 )

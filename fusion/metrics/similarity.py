@@ -1,59 +1,38 @@
-"""Metrics built on SSIM between the fused picture and each source: Piella's, Yang's and Cvejic's.
+"""Metrics built on SSIM between the fused picture and each photograph: Piella's, Yang's and Cvejic's.
 
 All work on R, G and B apart, on the scale 0 to 255, under Gaussian windows of sigma 1.5 that lie inside the picture, as
-in MEFB (Zhang, Information Fusion 2021). Per window and pair of pictures
-
-    SSIM = (2 mu_x mu_y + C1) (2 cov + C2) / ((mu_x^2 + mu_y^2 + C1) (var_x + var_y + C2))
-
-with C1 = (0.01 * 255)^2 and C2 = (0.03 * 255)^2. MEFB has 2e-16 for both in Yang's and Cvejic's: windows that are flat
-in both pictures are then 0 / 0 but for rounding, which decides their value and with it, where such windows are common
-(clipped skies, dark rooms), the mean. Hence two forms: `qy` and `qc` with SSIM's constants, and `qy_mefb` and
-`qc_mefb`, which repeat MEFB's arithmetic down to the order of its sums.
+in MEFB (Zhang, Information Fusion 2021). SSIM and its constants C1 and C2 are those of `fusion.metrics.ssim`. MEFB has
+2e-16 for both constants in Yang's and Cvejic's metric: windows that are flat in both pictures are then 0 / 0 but for
+rounding, which decides their value and with it, where such windows are common (clipped skies, dark rooms), the mean.
+Hence there are two forms: `qy` and `qc` with SSIM's constants, and `qy_mefb` and `qc_mefb`, which repeat MEFB's
+arithmetic down to the order of its sums.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from fusion.metrics.base import Better, Metric, kept_for_pair
-from fusion.metrics.gaussian import gaussian_mean
-from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb, share
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.filters import Moments, at_least, covariance, moments, share
+from fusion.metrics.picture import Picture, Plane, Sources, mean_over_rgb
+from fusion.metrics.ssim import FLAT, SIGMA, constants, ssim_map
 
-_SIGMA = 1.5
-_C1 = (0.01 * 255) ** 2
-_C2 = (0.03 * 255) ** 2
-_FLAT = 1e-8  # rounding leaves up to 1e-10; one level at a window's corner makes 1e-6 or more
+_C = constants(255)
 _SIMILAR = 0.75
 
 
-class _Moments(NamedTuple):
-    """A plane, and the mean and variance of its windows."""
-
-    plane: Plane
-    mean: Plane
-    variance: Plane
-
-
-def _moments(plane: Plane, size: int) -> _Moments:
-    mean = gaussian_mean(plane, size, _SIGMA)
-    variance = gaussian_mean(plane * plane, size, _SIGMA) - mean * mean
-    variance[variance < _FLAT] = 0
-    return _Moments(plane, mean, variance)
+def _covariance(x: Moments, y: Moments, size: int) -> Plane:
+    """Return the covariance of every window, 0 where one of the two is flat."""
+    found = covariance(x, y, size, SIGMA)
+    found[(x.variance == 0) | (y.variance == 0)] = 0
+    return found
 
 
-def _covariance(x: _Moments, y: _Moments, size: int) -> Plane:
-    covariance = gaussian_mean(x.plane * y.plane, size, _SIGMA) - x.mean * y.mean
-    covariance[(x.variance == 0) | (y.variance == 0)] = 0
-    return covariance
-
-
-def _ssim(x: _Moments, y: _Moments, covariance: Plane, c1: float = _C1, c2: float = _C2) -> Plane:
-    upper = (2 * x.mean * y.mean + c1) * (2 * covariance + c2)
-    return upper / ((x.mean**2 + y.mean**2 + c1) * (x.variance + y.variance + c2))
+def _ssim(x: Moments, y: Moments, covariance: Plane, c: tuple[float, float] = _C) -> Plane:
+    return ssim_map(x.mean, y.mean, x.variance + y.variance, covariance, c)
 
 
 # Piella's
@@ -61,31 +40,46 @@ def _ssim(x: _Moments, y: _Moments, covariance: Plane, c1: float = _C1, c2: floa
 _EDGE_WINDOW = 11
 
 
-def _edges(levels: Levels) -> _Moments:
-    """Magnitude of the 3 x 3 Prewitt gradient with a border of zeros, so that the picture's frame is an edge."""
+def _edges(picture: Picture) -> Moments:
+    """Return the moments of the 3 x 3 Prewitt gradient's magnitude.
+
+    There are zeros beyond the border, so that the picture's frame is an edge.
+    """
     import cv2
 
-    plane = at_least(_EDGE_WINDOW, levels)
+    plane = at_least(_EDGE_WINDOW, picture.pixels)
     box, slope = np.ones(3), np.array([-1.0, 0.0, 1.0])
     gx = cv2.sepFilter2D(plane, cv2.CV_64F, slope, box, borderType=cv2.BORDER_CONSTANT)
     gy = cv2.sepFilter2D(plane, cv2.CV_64F, box, slope, borderType=cv2.BORDER_CONSTANT)
-    return _moments(np.asarray(cv2.magnitude(gx, gy), np.float64), _EDGE_WINDOW)
+    return moments(np.asarray(cv2.magnitude(gx, gy), np.float64), _EDGE_WINDOW, SIGMA, FLAT)
 
 
-@kept_for_pair
-@lru_cache(maxsize=6)
-def _edges_of_source(levels: bytes, size: tuple[int, int]) -> _Moments:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    return _edges(np.frombuffer(levels, np.uint8).reshape(size))
+@mean_over_rgb
+def edge_similarity(fused: Picture, sources: Sources) -> float:
+    """Return Q_W: SSIM of the fused picture's edge strengths with those of the photographs.
 
+        Q_W = sum of s (w SSIM_under + (1 - w) SSIM_over) / sum of s   over all windows,
+        w = v_under / (v_under + v_over),   s = max(v_under, v_over)
 
-def _qw(fused: Levels, under: Levels, over: Levels) -> float:
-    """SSIM of edge strengths, the sources weighted by their variances, windows by the larger one; -1 to 1.
+    Edge strength is the magnitude of the Prewitt gradient, and v its variance in an 11 x 11 Gaussian window. This is
+    the weighted index of edge pictures in Piella's metric; as in MEFB, its other factor, the index of the pictures
+    themselves, is left out, and a window without an edge has s = 0.5. Sides below 11 are mirrored up to 11. It is
+    averaged over R, G and B. Range: -1 to 1. Higher is better.
 
-    Piella, Heijmans 2003, their weighted index of the edge images: MEFB leaves out its other factor, the index of the
-    pictures themselves, and gives a window without an edge the weight 0.5. Sides below 11 are mirrored up to 11.
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size.
+
+    Reference: Piella, Heijmans, "A new quality metric for image fusion", ICIP 2003.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> edge = np.zeros((16, 16, 3), np.uint8)
+    >>> edge[:, 8:] = 200
+    >>> round(QW.measure(edge, Sources(edge, edge)), 4), round(QW.measure(edge // 4, Sources(edge, edge)), 4)
+    (1.0, 0.2217)
     """
-    f, a, b = _edges(fused), *(_edges_of_source(plane.tobytes(), plane.shape) for plane in (under, over))
+    f, a, b = _edges(fused), *(source.derive(_edges) for source in sources)
     to_a, to_b = (_ssim(f, source, _covariance(f, source, _EDGE_WINDOW)) for source in (a, b))
     of_a = share(a.variance, b.variance)
     saliency = np.maximum(a.variance, b.variance)
@@ -99,70 +93,107 @@ _WINDOW = 7
 
 
 class _Windows(NamedTuple):
-    """What both metrics are made of."""
+    """The moments of three pictures' windows, from which both metrics are computed."""
 
-    under: _Moments
-    over: _Moments
+    under: Moments
+    over: Moments
     between: Plane
     """Covariance of the sources."""
-    fused: _Moments
+    fused: Moments
     with_under: Plane
     """Covariance of the fused picture with `under`."""
     with_over: Plane
+    """Covariance of the fused picture with `over`."""
 
 
-def _windows(fused: Levels, under: Levels, over: Levels) -> _Windows:
-    f = _moments(at_least(_WINDOW, fused), _WINDOW)
-    a, b, between = _windows_of_sources(under.tobytes(), over.tobytes(), under.shape)
-    return _Windows(a, b, between, f, _covariance(f, a, _WINDOW), _covariance(f, b, _WINDOW))
+def _moments(picture: Picture) -> Moments:
+    return moments(at_least(_WINDOW, picture.pixels), _WINDOW, SIGMA, FLAT)
 
 
-@kept_for_pair
-@lru_cache(maxsize=3)
-def _windows_of_sources(under: bytes, over: bytes, size: tuple[int, int]) -> tuple[_Moments, _Moments, Plane]:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    a, b = (_moments(at_least(_WINDOW, np.frombuffer(x, np.uint8).reshape(size)), _WINDOW) for x in (under, over))
-    return a, b, _covariance(a, b, _WINDOW)
+def _between(sources: Sources) -> Plane:
+    a, b = (source.derive(_moments) for source in sources)
+    return _covariance(a, b, _WINDOW)
 
 
-def _qy(fused: Levels, under: Levels, over: Levels) -> float:
-    """Mean of the weighted mean of both SSIM where the sources are alike, elsewhere of the larger one; -1 to 1.
+def _windows(fused: Picture, sources: Sources) -> _Windows:
+    a, b = (source.derive(_moments) for source in sources)
+    f = _moments(fused)
+    return _Windows(a, b, sources.derive(_between), f, _covariance(f, a, _WINDOW), _covariance(f, b, _WINDOW))
 
-    Where both sources are flat they weigh alike. Source: Yang, Zhang, Wang, Liu, Information Fusion 2008.
+
+@mean_over_rgb
+def either_similarity(fused: Picture, sources: Sources) -> float:
+    """Return Q_Y: the likeness to both photographs where they agree, and to the nearer one where they do not.
+
+        Q_Y = mean of  w SSIM_under + (1 - w) SSIM_over   where SSIM(under, over) >= 0.75,
+                       max(SSIM_under, SSIM_over)         elsewhere;   w = v_under / (v_under + v_over)
+
+    v is the variance in a 7 x 7 Gaussian window; where both photographs are flat they weigh alike. Sides below 7 are
+    mirrored up to 7. It is averaged over R, G and B. Range: -1 to 1. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size.
+
+    Reference: Yang, Zhang, Wang, Liu, "A novel similarity based quality metric for image fusion", Information Fusion
+    2008.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(8, dtype=np.uint8)[:, None, None] * 30, (1, 8, 3))
+    >>> round(QY.measure(ramp, Sources(ramp, ramp // 2)), 4), round(QY.measure(ramp[::-1], Sources(ramp, ramp)), 4)
+    (1.0, -0.929)
     """
-    a, b, between, f, with_a, with_b = _windows(fused, under, over)
+    a, b, between, f, with_a, with_b = _windows(fused, sources)
     to_a, to_b = _ssim(f, a, with_a), _ssim(f, b, with_b)
     of_a = share(a.variance, b.variance)
     alike = _ssim(a, b, between) >= _SIMILAR
     return float(np.where(alike, of_a * to_a + (1 - of_a) * to_b, np.maximum(to_a, to_b)).mean())
 
 
-def _qc(fused: Levels, under: Levels, over: Levels) -> float:
-    """Mean of both SSIM, weighted by the covariances' share in their sum, kept within 0 and 1; -1 to 1.
+@mean_over_rgb
+def weighted_similarity(fused: Picture, sources: Sources) -> float:
+    """Return Q_C: the likeness to each photograph, weighted by how much of it is in the fused picture.
 
-    Where both covariances are 0 the sources weigh alike. Source: Cvejic, Loza, Bull, Canagarajah, 2005.
+        Q_C = mean of w SSIM_under + (1 - w) SSIM_over,   w = cov_under / (cov_under + cov_over), kept within 0 to 1
+
+    cov is a photograph's covariance with the fused picture in a 7 x 7 Gaussian window; where both are 0 the photographs
+    weigh alike. Sides below 7 are mirrored up to 7. It is averaged over R, G and B. Range: -1 to 1. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size.
+
+    Reference: Cvejic, Loza, Bull, Canagarajah, "A similarity metric for assessment of image fusion algorithms",
+    International Journal of Signal Processing 2005.
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(8, dtype=np.uint8)[:, None, None] * 30, (1, 8, 3))
+    >>> round(QC.measure(ramp, Sources(ramp, ramp)), 4), round(QC.measure(ramp, Sources(ramp, ramp // 2)), 4)
+    (1.0, 0.8814)
     """
-    a, b, _, f, with_a, with_b = _windows(fused, under, over)
+    a, b, _, f, with_a, with_b = _windows(fused, sources)
     of_a = share(with_a, with_b).clip(0, 1)
     return float((of_a * _ssim(f, a, with_a) + (1 - of_a) * _ssim(f, b, with_b)).mean())
 
 
 # Their forms in MEFB
 
-_TINY = 2e-16
+_TINY = (2e-16, 2e-16)
 _STRIP = 32
 
 
 def _ordered_window() -> Plane:
-    """(7, 7): the Gaussian, summed one value after the other, like all that follows."""
+    """Return the Gaussian (7, 7), summed one value after the other, like all that follows."""
     squares = (np.arange(_WINDOW) - _WINDOW // 2) ** 2
-    window = np.exp(-(squares[:, None] + squares) / (2 * _SIGMA**2))
+    window = np.exp(-(squares[:, None] + squares) / (2 * SIGMA**2))
     window /= np.cumsum(window)[-1]
     return window / np.cumsum(np.cumsum(window, axis=0)[-1])[-1]
 
 
 def _ordered_mean(plane: Plane) -> Plane:
-    """Means under the 7 x 7 Gaussian, each summed as GNU Octave's filter2 does: column by column, from the far end.
+    """Return means under the 7 x 7 Gaussian, each summed as GNU Octave's filter2 does: by columns, from the far end.
 
     That order decides what rounding leaves of the variance of a flat window.
     """
@@ -177,31 +208,24 @@ def _ordered_mean(plane: Plane) -> Plane:
     return means
 
 
-def _raw_moments(levels: Levels) -> _Moments:
-    plane = at_least(_WINDOW, levels)
+def _raw_moments(picture: Picture) -> Moments:
+    plane = at_least(_WINDOW, picture.pixels)
     mean = _ordered_mean(plane)
-    return _Moments(plane, mean, _ordered_mean(plane * plane) - mean * mean)
+    return Moments(plane, mean, _ordered_mean(plane * plane) - mean * mean)
 
 
-def _raw_covariance(x: _Moments, y: _Moments) -> Plane:
+def _raw_covariance(x: Moments, y: Moments) -> Plane:
     return _ordered_mean(x.plane * y.plane) - x.mean * y.mean
 
 
-@kept_for_pair
-@lru_cache(maxsize=3)
-def _raw_windows_of_sources(under: bytes, over: bytes, size: tuple[int, int]) -> tuple[_Moments, _Moments, Plane]:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    a, b = (_raw_moments(np.frombuffer(levels, np.uint8).reshape(size)) for levels in (under, over))
-    return a, b, _raw_covariance(a, b)
+def _raw_between(sources: Sources) -> Plane:
+    return _raw_covariance(*(source.derive(_raw_moments) for source in sources))
 
 
-@kept_for_pair
-@lru_cache(maxsize=3)
-def _raw_windows(fused: bytes, under: bytes, over: bytes, size: tuple[int, int]) -> _Windows:
-    """Kept for the planes of one result, since two metrics are made of them."""
-    a, b, between = _raw_windows_of_sources(under, over, size)
-    f = _raw_moments(np.frombuffer(fused, np.uint8).reshape(size))
-    return _Windows(a, b, between, f, _raw_covariance(a, f), _raw_covariance(b, f))
+def _raw_windows(fused: Picture, sources: Sources) -> _Windows:
+    a, b = (source.derive(_raw_moments) for source in sources)
+    f = _raw_moments(fused)
+    return _Windows(a, b, sources.derive(_raw_between), f, _raw_covariance(a, f), _raw_covariance(b, f))
 
 
 def _mean_of_finite(quality: Plane) -> float:
@@ -209,32 +233,70 @@ def _mean_of_finite(quality: Plane) -> float:
     return float(finite.mean()) if finite.size else 1.0
 
 
+@mean_over_rgb
 @np.errstate(divide="ignore", invalid="ignore")
-def _qy_mefb(fused: Levels, under: Levels, over: Levels) -> float:
-    """`qy` with 2e-16 for SSIM's constants; any number, and meaningless where many windows are flat in all pictures.
+def either_similarity_mefb(fused: Picture, sources: Sources) -> float:
+    """Return MEFB's form of Q_Y, in which SSIM's constants are 2e-16.
 
-    MEFB leaves windows out that are not a number; infinite ones are left out here as well. 1 where none is left.
+        Q_Y = mean of  w SSIM_under + (1 - w) SSIM_over   where SSIM(under, over) >= 0.75,
+                       max(SSIM_under, SSIM_over)         elsewhere;   w = v_under / (v_under + v_over)
+
+    The value of a window that is flat in both pictures is then a quotient of rounding errors. MEFB leaves out windows
+    whose value is not a number; infinite ones are left out here as well, and the result is 1 where none is left. It is
+    averaged over R, G and B. Range: any number, which means nothing where many windows are flat in all pictures. Higher
+    counts as better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size.
+
+    Reference: Yang, Zhang, Wang, Liu, Information Fusion 2008, as altered in the code of MEFB (Zhang, Information
+    Fusion 2021).
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(8, dtype=np.uint8)[:, None, None] * 30, (1, 8, 3))
+    >>> round(QY_MEFB.measure(ramp, Sources(ramp, ramp // 2)), 4)
+    1.0
     """
-    a, b, between, f, with_a, with_b = _raw_windows(fused.tobytes(), under.tobytes(), over.tobytes(), fused.shape)
-    to_a, to_b = _ssim(a, f, with_a, _TINY, _TINY), _ssim(b, f, with_b, _TINY, _TINY)
+    a, b, between, f, with_a, with_b = fused.derive(_raw_windows, sources)
+    to_a, to_b = _ssim(a, f, with_a, _TINY), _ssim(b, f, with_b, _TINY)
     of_a = a.variance / (a.variance + b.variance)
-    alike = _ssim(a, b, between, _TINY, _TINY) >= _SIMILAR
+    alike = _ssim(a, b, between, _TINY) >= _SIMILAR
     # Where of_a is not a number, MEFB's sum of both cases is not one either.
     larger = np.maximum(to_a, to_b) + 0 * of_a
     return _mean_of_finite(np.where(alike, of_a * to_a + (1 - of_a) * to_b, larger))
 
 
+@mean_over_rgb
 @np.errstate(divide="ignore", invalid="ignore")
-def _qc_mefb(fused: Levels, under: Levels, over: Levels) -> float:
-    """`qc` with 2e-16 for SSIM's constants; any number, and meaningless where many windows are flat in all pictures.
+def weighted_similarity_mefb(fused: Picture, sources: Sources) -> float:
+    """Return MEFB's form of Q_C, in which SSIM's constants are 2e-16.
 
-    Oddity, kept: where the share leaves 0 to 1, because one source opposes the result, the *quality* becomes 0 or 1,
-    and not the share. MEFB leaves windows out that are not a number; infinite ones are left out here as well. 1 where
-    none is left.
+        Q_C = mean of w SSIM_under + (1 - w) SSIM_over,   w = cov_under / (cov_under + cov_over)
+
+    The value of a window that is flat in both pictures is then a quotient of rounding errors. Where w leaves 0 to 1,
+    because one photograph opposes the fused picture, MEFB sets the *quality* to 0 or 1 instead of w, which is kept. It
+    leaves out windows whose value is not a number; infinite ones are left out here as well, and the result is 1 where
+    none is left. It is averaged over R, G and B. Range: any number, which means nothing where many windows are flat in
+    all pictures. Higher counts as better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size.
+
+    Reference: Cvejic, Loza, Bull, Canagarajah, International Journal of Signal Processing 2005, as altered in the code
+    of MEFB (Zhang, Information Fusion 2021).
+
+    >>> import numpy as np
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(8, dtype=np.uint8)[:, None, None] * 30, (1, 8, 3))
+    >>> round(QC_MEFB.measure(ramp, Sources(ramp, ramp // 2)), 4)
+    0.88
     """
-    a, b, _, f, with_a, with_b = _raw_windows(fused.tobytes(), under.tobytes(), over.tobytes(), fused.shape)
+    a, b, _, f, with_a, with_b = fused.derive(_raw_windows, sources)
     of_a = with_a / (with_a + with_b)
-    quality = of_a * _ssim(a, f, with_a, _TINY, _TINY) + (1 - of_a) * _ssim(b, f, with_b, _TINY, _TINY)
+    quality = of_a * _ssim(a, f, with_a, _TINY) + (1 - of_a) * _ssim(b, f, with_b, _TINY)
     quality[of_a < 0] = 0
     quality[of_a > 1] = 1
     return _mean_of_finite(quality)
@@ -245,9 +307,9 @@ QW = Metric(
     title="Q_W",
     better=Better.HIGHER,
     source="Piella, Heijmans, ICIP 2003; MEFB",
-    meaning="Likeness of the result's edges to the photographs', up to 1",
+    meaning="It tells how alike the result's edges and the photographs' edges are; 1 is the most",
     caution="Noise and over-sharpening cost little",
-    measure=mean_over_rgb(_qw),
+    formula=edge_similarity,
     bounds=(-1, 1),
     mefb="Qw",
 )
@@ -257,9 +319,10 @@ QY = Metric(
     title="Q_Y",
     better=Better.HIGHER,
     source="Yang, Zhang, Wang, Liu, Information Fusion 2008",
-    meaning="Likeness to both photographs where they agree, to the nearer one where they do not, up to 1",
+    meaning="It tells how like the result is to both photographs where they agree, and to the nearer one where they do "
+    "not; 1 is the most",
     caution="A copy of one photograph scores nearly 1",
-    measure=mean_over_rgb(_qy),
+    formula=either_similarity,
     bounds=(-1, 1),
 )
 
@@ -268,9 +331,9 @@ QY_MEFB = Metric(
     title="Q_Y (MEFB)",
     better=Better.HIGHER,
     source="Yang, Zhang, Wang, Liu, Information Fusion 2008, as altered in MEFB (Zhang 2021)",
-    meaning="The same by MEFB's formula, which divides rounding errors where the photographs are flat",
+    meaning="It tells what Q_Y tells by MEFB's formula, which divides rounding errors where the photographs are flat",
     caution="A copy of one photograph scores 1; rounding errors decide it where both photographs are flat",
-    measure=mean_over_rgb(_qy_mefb),
+    formula=either_similarity_mefb,
     bounds=(-math.inf, math.inf),
     mefb="Qy",
 )
@@ -280,9 +343,10 @@ QC = Metric(
     title="Q_C",
     better=Better.HIGHER,
     source="Cvejic, Loza, Bull, Canagarajah, International Journal of Signal Processing 2005",
-    meaning="Likeness to each photograph, weighted by how much of it is in the result, up to 1",
+    meaning="It tells how like the result is to each photograph, weighted by how much of that photograph is in it; 1 "
+    "is the most",
     caution="A copy of one photograph scores above a careful fusion",
-    measure=mean_over_rgb(_qc),
+    formula=weighted_similarity,
     bounds=(-1, 1),
 )
 
@@ -291,9 +355,9 @@ QC_MEFB = Metric(
     title="Q_C (MEFB)",
     better=Better.HIGHER,
     source="Cvejic, Loza, Bull, Canagarajah, 2005, as altered in MEFB (Zhang 2021)",
-    meaning="The same by MEFB's formula, which divides rounding errors where the photographs are flat",
+    meaning="It tells what Q_C tells by MEFB's formula, which divides rounding errors where the photographs are flat",
     caution="Rounding errors decide it where both photographs are flat: the plain mean can score below 0",
-    measure=mean_over_rgb(_qc_mefb),
+    formula=weighted_similarity_mefb,
     bounds=(-math.inf, math.inf),
     mefb="Qc",
 )

@@ -12,26 +12,23 @@ Information Fusion 2013, which builds on Sheikh, Bovik, TIP 2006; with the setti
     VIND      log(1 + var(source) / noise): information that is there
 
 g is 0 where source or fused picture is flat or where they oppose each other. At each pixel the source with the
-smaller gain counts, on a tie (mostly both 0) `over`: the one place where the order of the sources matters.
-A scale's value is sum VID / sum VIND, and 1 where no source shows anything: nothing was lost. More contrast
-than the sources have gives values above 1.
+smaller gain counts. Where both are equal (mostly both 0) `over` counts, which is the one place where the order of the
+sources matters. A scale's value is sum VID / sum VIND, and 1 where no source shows anything, because nothing was lost.
+More contrast than the sources have gives values above 1.
 
-Known deviation: MEFB sums its windows in two dimensions, which leaves some flat bright patches with more variance
-from rounding than the 1e-10 below which it takes them for flat (1.6e-10 at level 254), so that chance decides which
-source counts there. Here they are flat. On MEFB's pair Window2, where 254 fills a quarter of `over`, its value is
-up to 0.007 lower, and other orders of summation alone move it by as much.
+One deviation from MEFB is known. MEFB sums its windows in two dimensions, which leaves some flat bright patches with
+more variance from rounding than the 1e-10 below which it takes them for flat (1.6e-10 at level 254), so that chance
+decides which source counts there. Here they are flat. On MEFB's pair Window2, where 254 fills a quarter of `over`, its
+value is up to 0.007 lower, and other orders of summation alone move it by as much.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
-
 import numpy as np
 
-from fusion.metrics.base import Better, Metric, kept_for_pair
-from fusion.metrics.gaussian import gaussian_mean
-from fusion.metrics.planes import Levels, Plane, at_least, mean_over_rgb
+from fusion.metrics.base import Better, Metric
+from fusion.metrics.filters import Moments, at_least, covariance, gaussian_mean, moments
+from fusion.metrics.picture import Picture, Plane, Sources, mean_over_rgb
 
 _NOISE = 0.005 * 255**2
 _SCALES = ((17, 1.0), (9, 0.0), (5, 0.15), (3, 1.0))
@@ -41,51 +38,31 @@ _SMALLEST_SIDE = 41  # the fourth scale then has one window
 _FLAT = 2e-10  # rounding leaves up to 6e-11 of variance in a flat window
 
 
-def _window_mean(plane: Plane, size: int) -> Plane:
-    return gaussian_mean(plane, size, size / 5)
+def _sigma(size: int) -> float:
+    """Return the sigma that belongs to a window of this side."""
+    return size / 5
 
 
-class Moments(NamedTuple):
-    """A plane at one scale, and the mean and variance of its windows."""
-
-    plane: Plane
-    mean: Plane
-    variance: Plane
-
-
-def _moments(levels: Levels) -> list[Moments | None]:
-    """Of the four scales, each half the size of the one before; None where the scale's weight is zero."""
-    plane = at_least(_SMALLEST_SIDE, levels)
-    scales: list[Moments | None] = []
+def _scales(picture: Picture) -> list[Moments | None]:
+    """Return the moments at four scales, each half the size of the one before; None where the scale has no weight."""
+    plane = at_least(_SMALLEST_SIDE, picture.pixels)
+    found: list[Moments | None] = []
     for scale, (size, weight) in enumerate(_SCALES):
         if scale > 0:
-            plane = _window_mean(plane, size)[::2, ::2]
-        if weight == 0:
-            scales.append(None)
-            continue
-        mean = _window_mean(plane, size)
-        variance = _window_mean(plane * plane, size) - mean * mean
-        variance[variance < _FLAT] = 0
-        scales.append(Moments(plane, mean, variance))
-    return scales
-
-
-@kept_for_pair
-@lru_cache(maxsize=6)
-def _moments_of_source(levels: bytes, size: tuple[int, int]) -> list[Moments | None]:
-    """Kept for the planes of one pair, since several results of it are measured one after the other."""
-    return _moments(np.frombuffer(levels, np.uint8).reshape(size))
+            plane = gaussian_mean(plane, size, _sigma(size))[::2, ::2]
+        found.append(moments(plane, size, _sigma(size), _FLAT) if weight else None)
+    return found
 
 
 def _gain(source: Moments, fused: Moments, size: int) -> Plane:
-    """g of every window."""
-    cov = _window_mean(source.plane * fused.plane, size) - source.mean * fused.mean
+    """Return g of every window."""
+    cov = covariance(source, fused, size, _sigma(size))
     related = (cov > 0) & (source.variance > 0) & (fused.variance > 0)
     return np.divide(cov, source.variance, out=np.zeros_like(cov), where=related)
 
 
 def _fidelity(fused: Moments, under: Moments, over: Moments, size: int) -> float:
-    """The value of one scale."""
+    """Return the value of one scale."""
     gain_under, gain_over = _gain(under, fused, size), _gain(over, fused, size)
     variance = np.where(gain_under < gain_over, under.variance, over.variance)
     there = float(np.sum(np.log1p(variance / _NOISE)))
@@ -94,12 +71,35 @@ def _fidelity(fused: Moments, under: Moments, over: Moments, size: int) -> float
     return float(np.sum(np.log1p(signal / noise))) / there if there > 0 else 1.0
 
 
-def _vif(fused: Levels, under: Levels, over: Levels) -> float:
-    """Weighted mean over four scales. Sides below 41 are mirrored up to 41."""
-    sources = [_moments_of_source(plane.tobytes(), plane.shape) for plane in (under, over)]
+@mean_over_rgb
+def visual_fidelity(fused: Picture, sources: Sources) -> float:
+    """Return VIF for fusion: how much of what the photographs show a viewer is still seen in the fused picture.
+
+    Each of four scales gives sum VID / sum VIND, which the top of `fusion.metrics.vif` defines; the value is their mean
+    with weights 1, 0, 0.15 and 1. Sides below 41 are mirrored up to 41. It is averaged over R, G and B. Range: 0 and
+    more; 1 where all three pictures are equal, and above 1 where the fused picture has more contrast than the
+    photographs. Higher is better.
+
+    Args:
+        fused: 8-bit picture (H, W, 3), 0 to 255.
+        sources: two photographs of the same size; where both have the same gain, the second one counts.
+
+    Reference: Han, Cai, Cao, Xu, "A new image fusion performance metric based on visual information fidelity",
+    Information Fusion 2013.
+
+    >>> import numpy as np
+    >>> from fusion.metrics import vif
+    >>> from fusion.metrics.picture import Sources
+    >>> ramp = np.tile(np.arange(50, dtype=np.uint8)[:, None, None] * 5, (1, 50, 3))
+    >>> round(vif.METRIC.measure(ramp, Sources(ramp, ramp)), 4)
+    1.0
+    >>> round(vif.METRIC.measure(ramp // 2, Sources(ramp, ramp)), 4)
+    0.3321
+    """
+    under, over = sources
     total = 0.0
-    for (size, weight), *moments in zip(_SCALES, _moments(fused), *sources, strict=True):
-        f, u, o = moments
+    scales = zip(_SCALES, _scales(fused), under.derive(_scales), over.derive(_scales), strict=True)
+    for (size, weight), f, u, o in scales:
         if f and u and o:
             total += weight * _fidelity(f, u, o, size)
     return total / sum(weight for _, weight in _SCALES)
@@ -110,8 +110,8 @@ METRIC = Metric(
     title="VIF",
     better=Better.HIGHER,
     source="Han, Cai, Cao, Xu, Information Fusion 2013; MEFB",
-    meaning="How much of what the photographs show a viewer is still seen in the result",
+    meaning="It tells how much of what the photographs show a viewer is still seen in the result",
     caution="A copy of the over-exposed photograph scores above a careful fusion, and sharpening raises it",
-    measure=mean_over_rgb(_vif),
+    formula=visual_fidelity,
     mefb="VIF",
 )

@@ -14,6 +14,7 @@ from fusion.io.image import Photo, to_uint8
 from fusion.methods.base import Fuser
 from fusion.methods.mertens import METHOD, METHOD_TORCH, exposure_fusion
 from fusion.metrics import mef_ssim
+from fusion.metrics.picture import Sources
 from tests.shared_session import load_pair
 
 EXAMPLES = sorted(path.parent for path in (Path(__file__).resolve().parents[2] / "examples").glob("*/under.png"))
@@ -31,7 +32,8 @@ def test_equals_opencv_on_the_examples(scene: Path) -> None:
     burst = torch.stack((pair.under, pair.over))
     ours, theirs = exposure_fusion(burst), opencv(burst)
     difference = float((ours - theirs).abs().mean()) * 255
-    scores = [mef_ssim.METRIC.measure(*map(to_uint8, (fused, *burst))) for fused in (ours, theirs)]
+    sources = Sources(*map(to_uint8, burst))
+    scores = [mef_ssim.METRIC.measure(to_uint8(fused), sources) for fused in (ours, theirs)]
     assert difference <= 0.5, f"mean difference {difference:.3f} of 255"
     assert abs(scores[0] - scores[1]) <= 0.002, f"MEF-SSIM {scores[0]:.4f}, OpenCV's {scores[1]:.4f}"
 

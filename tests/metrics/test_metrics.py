@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import doctest
+import gc
+import importlib
 import json
 import math
 import os
-from functools import cache
+import pkgutil
+import re
+import weakref
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import ArrayLike, NDArray
 
-from fusion.metrics import BENCHMARK, METRICS
-from fusion.metrics.base import Better, Metric, Pixels, ReferenceMetric
+import fusion.metrics
+from fusion.metrics import BENCHMARK, METRICS, ssim
+from fusion.metrics.base import Better, Metric
 from fusion.metrics.fmi import pattern_information
-from fusion.metrics.grey import grey
+from fusion.metrics.picture import Picture, Pixels, Sources, grey
 from fusion.metrics.reference import REFERENCE
 
 BY_NAME = {metric.name: metric for metric in BENCHMARK}
 REFERENCE_BY_NAME = {metric.name: metric for metric in REFERENCE}
 ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(module.name for module in pkgutil.iter_modules(fusion.metrics.__path__))
 GOLDEN = json.loads((ROOT / "tests/golden/metric_golden.json").read_text(encoding="utf-8"))
 
 each_metric = pytest.mark.parametrize("metric", BENCHMARK, ids=lambda metric: metric.name)
+each_listed = pytest.mark.parametrize("metric", [*BENCHMARK, *REFERENCE], ids=lambda metric: metric.name)
 each_reference = pytest.mark.parametrize("metric", REFERENCE, ids=lambda metric: metric.name)
 
 
@@ -46,11 +56,15 @@ def scene(height: int, width: int) -> tuple[Pixels, Pixels, Pixels]:
 
 def measure(name: str, fused: Pixels, under: Pixels | None = None, over: Pixels | None = None) -> float:
     """The metric of that name; a missing source is the fused picture itself."""
-    return BY_NAME[name].measure(fused, fused if under is None else under, fused if over is None else over)
+    return score(BY_NAME[name], fused, fused if under is None else under, fused if over is None else over)
 
 
-def within_bounds(metric: Metric | ReferenceMetric, value: float) -> bool:
-    """But for rounding."""
+def score(metric: Metric, fused: Pixels, *sources: Pixels) -> float:
+    return metric.measure(fused, Sources(*sources))
+
+
+def within_bounds(metric: Metric, value: float) -> bool:
+    """Rounding may lead a little beyond."""
     return metric.bounds[0] - 1e-9 <= value <= metric.bounds[1] + 1e-9
 
 
@@ -71,10 +85,93 @@ def test_all_twenty_columns_of_mefb_are_there_once() -> None:
     assert sorted(metric.mefb for metric in BENCHMARK if metric.mefb) == sorted(columns.split())
 
 
-def test_cautions_are_sentences() -> None:
-    for metric in (*BENCHMARK, *REFERENCE):
-        assert metric.caution[0].isupper(), metric.name
-        assert not metric.caution.endswith("."), metric.name
+@each_listed
+def test_meaning_and_caution_are_one_sentence_without_a_full_stop(metric: Metric) -> None:
+    for sentence in (metric.meaning, metric.caution):
+        assert sentence[0].isupper()
+        assert not sentence.endswith((".", ";", ",", " "))
+        assert ". " not in sentence
+
+
+@each_listed
+def test_a_page_says_what_it_must(metric: Metric) -> None:
+    page = metric.formula.__doc__ or ""
+    for part in ("Range: ", "Args:\n", "fused: 8-bit ", "(H, W, 3), 0 to 255", "Reference: ", ">>> ", " = "):
+        assert part in page, part
+    sentences = " ".join(page.split())
+    direction = {
+        "higher": "Higher (is|counts as) better",
+        "lower": "Lower is better",
+        "neither": "Neither .* is better",
+    }
+    assert [name for name, words in direction.items() if re.search(words, sentences)] == [metric.better.value]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_its_examples_run(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"fusion.metrics.{module}"))
+    assert found.failed == 0, "the output above says which example"
+
+
+# What is kept
+
+
+def test_what_is_derived_is_computed_once_and_goes_with_its_picture() -> None:
+    calls: list[int] = []
+
+    class Derived:
+        pass
+
+    def make(picture: Picture, power: int) -> Derived:
+        calls.append(int(picture.pixels[0, 0]) ** power)
+        return Derived()
+
+    picture = Picture(np.full((2, 2), 3, np.uint8))
+    kept = weakref.ref(picture.derive(make, 2))
+    assert picture.derive(make, 2) is kept()
+    assert picture.derive(make, 3) is not kept()
+    assert calls == [9, 27]
+    del picture
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_second_picture_of_a_pair_derives_nothing_more_from_its_photographs() -> None:
+    fused, under, over = scene(61, 47)
+    sources = Sources(under, over)
+    parts = [sources, sources.grey, *sources.channels]
+    parts += [picture for part in parts for picture in part]
+
+    def kept() -> list[int]:
+        return [len(part._derived) for part in parts]  # pyright: ignore[reportPrivateUsage]
+
+    first = [metric.measure(fused, sources) for metric in BENCHMARK]
+    before = kept()
+    assert sum(before) > 0
+    assert [metric.measure(fused, sources) for metric in BENCHMARK] == first
+    assert kept() == before
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_keeps_anything_of_a_pair(module: str) -> None:
+    """No function is a cache, and measuring leaves a module's containers as they were."""
+    names = vars(importlib.import_module(f"fusion.metrics.{module}"))
+    assert [name for name, one in names.items() if hasattr(one, "cache_clear")] == []
+    mutable = {name: len(one) for name, one in names.items() if isinstance(one, (list, dict, set)) and name[:2] != "__"}
+    assert mutable == {}
+
+
+def test_sizes_that_differ_are_refused() -> None:
+    fused, under, over = scene(16, 20)
+    with pytest.raises(ValueError, match="one size"):
+        Sources(under, over[1:])
+    with pytest.raises(ValueError, match="one size"):
+        Sources()
+    with pytest.raises(ValueError, match="8-bit"):
+        Picture(fused / 255)  # pyright: ignore[reportArgumentType]
+    for metric in BENCHMARK:
+        with pytest.raises(ValueError, match="fused picture is"):
+            metric.measure(fused[:-1], Sources(under, over))
 
 
 # Properties
@@ -85,11 +182,11 @@ def test_cautions_are_sentences() -> None:
 def test_finite_and_repeatable(metric: Metric, size: tuple[int, int]) -> None:
     pictures = scene(*size)
     before = [picture.copy() for picture in pictures]
-    value = metric.measure(*pictures)
+    value = score(metric, *pictures)
     assert type(value) is float
     assert math.isfinite(value)
     assert within_bounds(metric, value)
-    assert metric.measure(*pictures) == value
+    assert score(metric, *pictures) == value
     for picture, kept in zip(pictures, before, strict=True):
         np.testing.assert_array_equal(picture, kept)
 
@@ -97,7 +194,7 @@ def test_finite_and_repeatable(metric: Metric, size: tuple[int, int]) -> None:
 @each_metric
 @pytest.mark.parametrize("levels", [(0, 0, 0), (255, 255, 255), (128, 0, 255), (77, 77, 200)])
 def test_finite_on_flat_pictures(metric: Metric, levels: tuple[int, int, int]) -> None:
-    value = metric.measure(*(in_colour(np.full((48, 50), level)) for level in levels))
+    value = score(metric, *(in_colour(np.full((48, 50), level)) for level in levels))
     assert math.isfinite(value)
     assert within_bounds(metric, value)
 
@@ -108,7 +205,7 @@ def test_finite_with_one_flat_picture(metric: Metric) -> None:
     for i in range(3):
         some = list(pictures)
         some[i] = in_colour(np.full((48, 50), 255))
-        value = metric.measure(*some)
+        value = score(metric, *some)
         assert math.isfinite(value)
         assert within_bounds(metric, value)
 
@@ -118,7 +215,7 @@ def test_finite_with_one_flat_picture(metric: Metric) -> None:
 def test_finite_on_the_smallest_pictures(metric: Metric, size: tuple[int, int]) -> None:
     if metric.name == "mef_ssim":
         pytest.skip("MEF-SSIM refuses what no window fits into")
-    assert math.isfinite(metric.measure(*(np.ascontiguousarray(p[: size[0], : size[1]]) for p in scene(61, 47))))
+    assert math.isfinite(score(metric, *(np.ascontiguousarray(p[: size[0], : size[1]]) for p in scene(61, 47))))
 
 
 QABF_CEILING = 0.9994 * 0.9879 / (1 + math.exp(-22 * 0.2))
@@ -174,7 +271,7 @@ def test_symmetric_in_the_sources(metric: Metric) -> None:
     fused, under, over = scene(61, 47)
     # VIF chooses between the sources, and its ties (patches that are flat or oppose) go to the second one.
     tolerance = 0.02 if metric.name == "vif" else 1e-12
-    assert metric.measure(fused, over, under) == pytest.approx(metric.measure(fused, under, over), rel=tolerance)
+    assert score(metric, fused, over, under) == pytest.approx(score(metric, fused, under, over), rel=tolerance)
 
 
 @pytest.mark.parametrize("name", ["entropy", "sd", "sf", "ag", "ei", "colourfulness"])
@@ -297,26 +394,26 @@ def test_colourfulness_by_hand() -> None:
 
 @each_reference
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (61, 47), (190, 180)])
-def test_a_reference_is_nearest_to_itself(metric: ReferenceMetric, size: tuple[int, int]) -> None:
+def test_a_reference_is_nearest_to_itself(metric: Metric, size: tuple[int, int]) -> None:
     fused, reference, _ = scene(*size) if min(size) > 1 else (in_colour([[5]]), in_colour([[9]]), None)
-    ideal, value = (metric.measure(picture, reference) for picture in (reference, fused))
+    ideal, value = (score(metric, picture, reference) for picture in (reference, fused))
     assert type(value) is float
     assert within_bounds(metric, value)
     assert math.isfinite(ideal)
     assert value <= ideal + 1e-12 if metric.better is Better.HIGHER else value >= ideal - 1e-12
-    assert metric.measure(fused, reference) == value
+    assert score(metric, fused, reference) == value
 
 
 @each_reference
-def test_finite_against_flat_references(metric: ReferenceMetric) -> None:
+def test_finite_against_flat_references(metric: Metric) -> None:
     for level, other in ((0, 0), (0, 255), (77, 200)):
-        value = metric.measure(in_colour(np.full((40, 41), level)), in_colour(np.full((40, 41), other)))
+        value = score(metric, in_colour(np.full((40, 41), level)), in_colour(np.full((40, 41), other)))
         assert math.isfinite(value)
 
 
 def test_reference_psnr_by_hand() -> None:
     black, ten = in_colour(np.zeros((8, 9))), in_colour(np.full((8, 9), 10))
-    measured = REFERENCE_BY_NAME["reference_psnr"].measure(ten, black)
+    measured = score(REFERENCE_BY_NAME["reference_psnr"], ten, black)
     assert measured == pytest.approx(20 * math.log10(255 / 10), rel=1e-12)
 
 
@@ -327,7 +424,7 @@ def test_hue_error_is_an_angle_and_ignores_greys() -> None:
         lab = [[[60, chroma * math.cos(math.radians(degrees)), chroma * math.sin(math.radians(degrees))]]]
         return np.round(lab2rgb(np.array(lab)) * 255).astype(np.uint8).repeat(4, 0)
 
-    hue = REFERENCE_BY_NAME["reference_hue"].measure
+    hue = partial(score, REFERENCE_BY_NAME["reference_hue"])
     assert hue(colour(100), colour(60)) == pytest.approx(40, abs=1.5)  # 8 bits at a chroma of 30
     assert hue(colour(10), colour(-10)) == pytest.approx(20, abs=1.5)
     assert hue(colour(10, chroma=0), colour(100)) == 0
@@ -337,12 +434,14 @@ def test_hue_error_is_an_angle_and_ignores_greys() -> None:
 def test_ms_ssim_is_ssim_where_one_scale_fits() -> None:
     fused, reference, _ = scene(16, 16)
     expected = max(measure("ssim", fused, reference, reference), 0)
-    assert REFERENCE_BY_NAME["reference_ms_ssim"].measure(fused, reference) == pytest.approx(expected, abs=1e-12)
+    assert score(REFERENCE_BY_NAME["reference_ms_ssim"], fused, reference) == pytest.approx(expected, abs=1e-12)
 
 
 def test_ms_ssim_weighs_its_scales() -> None:
     """On two scales, with SSIM's factors from scikit-image's own SSIM: where both means are equal, it is the second."""
-    from fusion.metrics.ssim import ms_ssim
+
+    def ms_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+        return float(ssim.ms_ssim(*(torch.from_numpy(plane)[None, None] for plane in (x, y)), data_range=255))
 
     rng = np.random.default_rng(3)
     plane = rng.uniform(60, 200, (40, 40))

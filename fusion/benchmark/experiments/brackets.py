@@ -20,6 +20,7 @@ from fusion.io.colour import luma
 from fusion.io.image import ExposurePair, Photo, as_pair, to_uint8
 from fusion.methods import METHODS
 from fusion.metrics.mef_ssim import mef_ssim
+from fusion.metrics.picture import Sources
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair, halves
 from fusion.training.camera import Noise, as_photo, expose, view
@@ -55,7 +56,7 @@ def main(maps: Maps, name: MapNames = MAPS) -> None:
             frames = [as_photo(expose(seen, float(stop), shot.response, noise, rng)) for stop in stops]
             bracket = as_pair(*frames)
             for row, fused in _fused(bracket):
-                similarity = SSIM(to_uint8(fused), to_uint8(made.reference))
+                similarity = SSIM(to_uint8(fused), Sources(to_uint8(made.reference)))
                 scores.setdefault((row, count), []).append((_quality(fused, bracket), similarity))
     print(f"# Brackets\n\n{TEXT}\n\nMeans over {len(name)} maps:\n")
     print("| | " + " | ".join(f"{count} exposures: MEF-SSIM ↑ | SSIM ↑" for count in COUNTS) + " |")

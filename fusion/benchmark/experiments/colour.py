@@ -18,8 +18,8 @@ from fusion.benchmark.experiments.command import Dataset, run
 from fusion.io import colour
 from fusion.io.image import load_pair, to_uint8
 from fusion.methods.exposed_colour import carry_colour
-from fusion.metrics.base import Pixels
 from fusion.metrics.colourfulness import colourfulness, hue_error
+from fusion.metrics.picture import Pixels
 from fusion.pipeline import fuse_pair
 from fusion.training.datasets import find_pairs
 

@@ -21,6 +21,7 @@ from fusion.io.image import load_pair, to_uint8
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser
 from fusion.metrics import mef_ssim
+from fusion.metrics.picture import Sources
 from fusion.training.datasets import find_pairs
 
 DURATION = "This takes about three seconds for each pair and method."
@@ -41,14 +42,14 @@ def main(dataset: Dataset) -> None:
         fast: dict[int, list[tuple[float, float]]] = {part: [] for part in PARTS}
         for files in tqdm(pairs, desc=method.name, unit="pair", leave=False):
             pair = load_pair(files.under, files.over)
-            sources = [to_uint8(photo) for photo in (pair.under, pair.over)]
+            sources = Sources(to_uint8(pair.under), to_uint8(pair.over))
             whole = to_uint8(Fuser(method)(pair, mode="exact"))
-            exact.append(mef_ssim.METRIC.measure(whole, *sources))
+            exact.append(mef_ssim.METRIC.measure(whole, sources))
             for part in PARTS:
                 fuser = Fuser(method, fast_pixels=pair.size[0] * pair.size[1] // part)
                 carried = to_uint8(fuser(pair, mode="fast"))
                 similarity = structural_similarity(whole, carried, channel_axis=2)
-                fast[part].append((mef_ssim.METRIC.measure(carried, *sources), float(similarity)))  # pyright: ignore[reportArgumentType]
+                fast[part].append((mef_ssim.METRIC.measure(carried, sources), float(similarity)))  # pyright: ignore[reportArgumentType]
         cells = [f"{value:.4f}" for part in PARTS for value in np.mean(fast[part], axis=0)]
         print(f"| `{method.name}` | {fmean(exact):.4f} | " + " | ".join(cells) + " |", flush=True)
 

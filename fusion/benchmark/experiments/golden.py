@@ -17,6 +17,7 @@ from fusion.benchmark.experiments.command import Dataset, run
 from fusion.errors import DatasetError
 from fusion.io.image import load, load_pair, to_uint8
 from fusion.metrics import BENCHMARK
+from fusion.metrics.picture import Sources
 from fusion.training.datasets import find_pairs
 
 DURATION = "This takes a few seconds for each picture."
@@ -36,10 +37,10 @@ def main(
         if scene not in scenes:
             raise DatasetError(f"{dataset} has no scene {scene}, which {picture} was fused from.")
         pair = load_pair(scenes[scene].under, scenes[scene].over)
-        pictures = [to_uint8(photo) for photo in (load(fused / picture).photo, pair.under, pair.over)]
+        pixels, sources = to_uint8(load(fused / picture).photo), Sources(to_uint8(pair.under), to_uint8(pair.over))
         for metric in BENCHMARK:
             if metric.mefb:
-                ours, value = metric.measure(*pictures), theirs.get(metric.mefb)
+                ours, value = metric.measure(pixels, sources), theirs.get(metric.mefb)
                 beside = "             -           -" if value is None else f"{value:14.6f} {ours - value:11.1e}"
                 print(f"{picture.removesuffix('.png'):20} {metric.name:10} {ours:14.6f} {beside}", flush=True)
 

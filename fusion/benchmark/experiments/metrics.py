@@ -23,8 +23,8 @@ from fusion.benchmark.experiments.command import Dataset, run
 from fusion.errors import FusionError
 from fusion.io.image import Photo, load, load_pair, to_uint8
 from fusion.metrics import BENCHMARK
-from fusion.metrics.base import Better, Metric, Pixels, ReferenceMetric, scored_size
-from fusion.metrics.grey import grey
+from fusion.metrics.base import Better, Metric, scored_size
+from fusion.metrics.picture import Pixels, Sources, grey
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair
 from fusion.training.datasets import PairFiles, find_pairs
@@ -107,23 +107,25 @@ def main(
         _print(one, known, means)
         for name, titles in above.items():
             better = (means[name] > means["Mertens"]) is (one.better is Better.HIGHER)
-            if isinstance(one, Metric) and one.mefb and better:
+            if one.mefb and better:
                 titles.append(one.title)
     if not metric:
         for name, titles in above.items():
             print(f"\n{name} is above Mertens on {len(titles)} of MEFB's twenty: {', '.join(titles)}")
 
 
-def _scores(metric: Metric | ReferenceMetric, scene: ReducedScene) -> dict[str, float]:
+def _scores(metric: Metric, scene: ReducedScene) -> dict[str, float]:
     """The score of each picture by its name; empty where the metric needs a reference that the scene lacks."""
-    if isinstance(metric, Metric):
-        return {name: metric.measure(one, scene.under, scene.over) for name, one in scene.pictures.items()}
-    if scene.reference is None:
+    if metric not in REFERENCE:
+        sources = Sources(scene.under, scene.over)
+    elif scene.reference is None:
         return {}
-    return {name: metric.measure(one, scene.reference) for name, one in scene.pictures.items()}
+    else:
+        sources = Sources(scene.reference)
+    return {name: metric.measure(one, sources) for name, one in scene.pictures.items()}
 
 
-def _print(metric: Metric | ReferenceMetric, scores: list[dict[str, float]], means: dict[str, float]) -> None:
+def _print(metric: Metric, scores: list[dict[str, float]], means: dict[str, float]) -> None:
     """The metric's table, the best picture first."""
     sign = -1 if metric.better is Better.LOWER else 1
     best = [max(scene.values(), key=lambda value: sign * value) for scene in scores]

@@ -24,6 +24,7 @@ from fusion.exposures.align import registered
 from fusion.exposures.ghosts import Handling
 from fusion.io.image import ExposurePair, Photo, to_uint8
 from fusion.methods import METHODS
+from fusion.metrics.picture import Sources
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair
 from fusion.training.camera import Square, as_photo
@@ -124,7 +125,8 @@ def _at_things(fused: Photo, made: RenderedPair) -> tuple[float, float]:
 
 
 def _scores(photo: Photo, reference: Photo) -> tuple[float, float]:
-    psnr, ssim = (measure(to_uint8(photo), to_uint8(reference)) for measure in MEASURES)
+    sources = Sources(to_uint8(reference))
+    psnr, ssim = (measure(to_uint8(photo), sources) for measure in MEASURES)
     return psnr, ssim
 
 
