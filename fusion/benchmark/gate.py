@@ -20,11 +20,12 @@ from fusion.benchmark.results import Scores
 from fusion.benchmark.statistics import interval
 from fusion.errors import DatasetError, FusionError
 from fusion.io.image import load_pair
+from fusion.io.results_folder import write_file
 from fusion.methods import METHODS
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.metrics.base import Better
 from fusion.pipeline import Failed, Scored, Session
-from fusion.runtime.workers import in_processes, write
+from fusion.runtime.workers import in_processes
 from fusion.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,7 @@ def kept() -> Scores:
 
 def keep(scores: Scores) -> None:
     """Make these the scores to compare with."""
-    write(KEPT, (json.dumps(scores, indent=1) + "\n").encode())
+    write_file(KEPT, (json.dumps(scores, indent=1) + "\n").encode())
 
 
 def drops(before: Scores, now: Scores) -> list[Drop]:

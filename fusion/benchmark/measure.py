@@ -24,13 +24,14 @@ from fusion.exposures.brackets import SUFFIXES
 from fusion.io.decode import decode
 from fusion.io.encode import encode
 from fusion.io.image import ExposurePair, Photo, load, load_pair, preview, save, to_uint8
+from fusion.io.results_folder import RECORDS, sha256, write_file
 from fusion.methods.base import Mode
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Scorer
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import Failed, Fused, Running, Session, method_named
 from fusion.runtime import memory, weights
-from fusion.runtime.workers import OURS, reason, sha256, write
+from fusion.runtime.workers import failure_reason
 from fusion.settings import Settings
 from fusion.training.datasets import PairFiles
 
@@ -130,11 +131,11 @@ class Outcome:
     def attempt(self, name: str, made: Callable[[], Record | None]) -> None:
         """Take in a method's record, where there is one, or why making it failed."""
         try:
-            with memory.said():
+            with memory.errors_translated():
                 if record := made():
                     self.records[name] = record
         except Exception as error:  # noqa: BLE001  # one method's defect must not stop the others
-            self.failures[name] = reason(error, f"{name}, {self.scene}")
+            self.failures[name] = failure_reason(error, f"{name}, {self.scene}")
 
     def due(self, run: Run) -> list[str]:
         """The methods that have neither."""
@@ -168,10 +169,10 @@ def measure(scene: Scene, run: Run, by: Measurer) -> Outcome:
     outcome = finished(scene, run)
     try:
         if due := outcome.due(run):
-            with memory.said():
+            with memory.errors_translated():
                 _measure(scene, run, due, outcome, by)
     except Exception as error:  # noqa: BLE001  # one scene's defect must not stop the others
-        outcome.failures.update(dict.fromkeys(outcome.due(run), reason(error, scene.name)))
+        outcome.failures.update(dict.fromkeys(outcome.due(run), failure_reason(error, scene.name)))
     for name in (*outcome.failures, *(() if outcome.records else PREVIEWS)):
         with suppress(OSError):
             for file in (picture(run.out, name, scene.name), _place(run, name, scene)):
@@ -226,7 +227,7 @@ class _Bench:
         self.scorer = Scorer(self.pair, BENCHMARK, limit=None)
         for kind, photo in (("under", self.pair.under), ("over", self.pair.over), ("reference", self.reference)):
             if photo is not None:
-                write(picture(run.out, kind, scene.name), preview(photo, _PREVIEW_SIDE))
+                write_file(picture(run.out, kind, scene.name), preview(photo, _PREVIEW_SIDE))
 
     def _load(self, file: Path, name: str) -> Photo:
         return load(file, name, sandbox=self.session.sandbox).photo
@@ -247,7 +248,7 @@ class _Bench:
         save(photo, file)
         scores = self.scorer(photo) | ({} if self.reference is None else likeness(photo, self.reference))
         record = Record(_identity(name, self.scene, self.run), sha256(file), finite(scores), time)
-        write(_place(self.run, name, self.scene), json.dumps(asdict(record), indent=1).encode())
+        write_file(_place(self.run, name, self.scene), json.dumps(asdict(record), indent=1).encode())
         return record
 
 
@@ -262,7 +263,7 @@ def _fused(
     base = None
     for event in session.compare(pair, names, settings, metrics=(), show_corrected=False):
         if isinstance(event, Running):
-            base = memory.forget_peak()
+            base = memory.reset_peak()
         elif isinstance(event, Fused):
             peaks[event.method.name] = None if base is None else memory.peak_mb() - base
     np.ones(int(max((peak or 0 for peak in peaks.values()), default=0)) << 20, np.uint8)  # takes the memory back
@@ -296,7 +297,7 @@ def _identity(name: str, scene: Scene, run: Run) -> str:
 
 def _place(run: Run, name: str, scene: Scene) -> Path:
     """Of a result's record."""
-    return run.out / OURS / name / f"{scene.name}.json"
+    return run.out / RECORDS / name / f"{scene.name}.json"
 
 
 def _read(place: Path) -> Record | None:

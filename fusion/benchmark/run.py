@@ -39,12 +39,13 @@ from fusion.benchmark.results import (
 )
 from fusion.benchmark.statistics import Statistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
+from fusion.io.results_folder import claim_folder, sha256, remove_partial_files, write_file
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, ReferenceMetric
 from fusion.metrics.reference import REFERENCE
 from fusion.outputs import table_csv
 from fusion.pipeline import default_device, method_named
-from fusion.runtime.workers import in_processes, sha256, sweep, take, write
+from fusion.runtime.workers import in_processes
 from fusion.training.datasets import PairFiles
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -70,12 +71,12 @@ def benchmark(
     check(run)
     scenes = [_scene(files) for files in pairs]
     run = Run(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
-    take(run.out)
+    claim_folder(run.out)
     outcomes: dict[str, Outcome] = {}
     for outcome in in_processes(partial(Measurer, run), scenes, jobs, partial(_died, run=run)):
         outcomes[outcome.scene] = outcome
         done(outcome.scene)
-    sweep(run.out)  # after a process that outlived a killed run
+    remove_partial_files(run.out)  # after a process that outlived a killed run
     ordered = [outcomes[scene.name] for scene in scenes]
     summary = summarised(name, scenes, run, ordered)
     _write(summary, run, ordered, jobs)
@@ -199,11 +200,11 @@ def _write(summary: Summary, run: Run, outcomes: Sequence[Outcome], jobs: int) -
         for outcome in outcomes
         if name in outcome.records and (time := outcome.records[name].time)
     ]
-    write(run.out / SCORES, table_csv(rows[0], rows[1:]).encode())
-    write(run.out / TIMES, table_csv(["method", "scene", "seconds", "peak_mb"], times).encode())
-    write(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
-    write(run.out / SUMMARY, summary_json(summary))
-    write(run.out / TABLE, latex.table(summary).encode())
+    write_file(run.out / SCORES, table_csv(rows[0], rows[1:]).encode())
+    write_file(run.out / TIMES, table_csv(["method", "scene", "seconds", "peak_mb"], times).encode())
+    write_file(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
+    write_file(run.out / SUMMARY, summary_json(summary))
+    write_file(run.out / TABLE, latex.table(summary).encode())
     report.write(run.out)
 
 

@@ -3,7 +3,7 @@ near the scan comes to the machine's own limits. Ratios are of one run on one ma
 
 Each method runs in a fresh process of its own, and so does its peer, as its users run it: plainly, with OpenCV's own
 threads and the C library's own memory. Both fuse the same pair in turn, so that a change of the machine's pace meets
-both. `opencv, memory kept` is the peer with `memory.reuse_freed_memory`, which this package's own processes use: what
+both. `opencv, memory kept` is the peer with `memory.tune_allocator`, which this package's own processes use: what
 OpenCV could do if it kept its memory.
 """
 
@@ -166,7 +166,7 @@ def _peer(files: tuple[Path, Path], *, kept: bool) -> tuple[Callable[[], object]
     import numpy as np
 
     if kept:
-        memory.reuse_freed_memory()
+        memory.tune_allocator()
     pictures = [np.load(file) for file in files]
     merge = cv2.createMergeMertens()
     return lambda: merge.process(pictures), lambda: "exact"
@@ -237,9 +237,9 @@ def scan_rows() -> Iterator[ScanRow]:
     import torch
 
     from fusion.blocks.selective_scan import execution, reference, selective_scan
-    from fusion.runtime.memory import reuse_freed_memory
+    from fusion.runtime.memory import tune_allocator
 
-    reuse_freed_memory()
+    tune_allocator()
     exps, copied = exponentials_a_second(), copied_bytes_a_second()
     for name, shape in SCAN_SHAPES.items():
         for backward in (False, True):

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        with memory.said():
+        with memory.errors_translated():
             return options.run(options)
     except FusionError as error:
         _say(str(error))
@@ -297,15 +297,15 @@ def _fuse(options: argparse.Namespace) -> int:
             fused = session.fuse(scene, options.method, settings, progress=lambda share: _move(bar, round(100 * share)))
     for note in fused.notes:
         _say(note)
-    origin, notes = scene.pair.origin if settings.keep_metadata else None, (*scene.notes, *fused.notes)
+    metadata, notes = scene.pair.metadata if settings.keep_metadata else None, (*scene.notes, *fused.notes)
     del scene  # which may take more than a gigabyte
     save(
         fused.photo,
         options.out,
         bits=settings.bits,
         quality=settings.quality,
-        origin=origin,
-        place=settings.keep_location,
+        metadata=metadata,
+        keep_location=settings.keep_location,
     )
     if options.json:
         print(json.dumps({"method": options.method, "out": str(options.out), "notes": notes}))

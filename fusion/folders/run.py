@@ -145,7 +145,7 @@ class Maker:
     def __call__(self, bracket: Bracket) -> Outcome:
         """A bracket's result and record, unless they are finished. Where it fails, no older ones stay behind."""
         try:
-            with memory.said():
+            with memory.errors_translated():
                 return _make(bracket, self.run, self.session)
         except Exception as error:  # noqa: BLE001  # one bracket's defect must not stop the others
             return _failed(bracket, self.run, reason(error, shown(bracket.name)))

@@ -149,7 +149,7 @@ def test_a_small_movement_is_told_in_tenths(light: Radiance) -> None:
 def test_notes_of_the_files_stay(light: Radiance) -> None:
     under, over = photographs(light, 3, shaken(light, 5, 5), np.random.default_rng(0))
     first, second = registered(as_pair(over, under)).pair.notes
-    assert first.startswith("The first picture was the brighter one")
+    assert first.startswith("The first picture is brighter than the second")
     assert second.startswith("Aligned: ")
 
 

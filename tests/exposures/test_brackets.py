@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from fusion.errors import DatasetError
 from fusion.exposures.brackets import find_brackets, shown
-from fusion.runtime.workers import OURS
+from fusion.io.results_folder import RECORDS
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
 
@@ -246,7 +246,7 @@ def test_damaged_camera_data_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_neither_results_nor_pipes_are_looked_into(tmp_path: Path) -> None:
-    touch(tmp_path, ["sky_A.jpg", "sky_B.jpg", "out/a.png", "out/b.png", f"out/{OURS}/a.json", ".hidden/A.jpg"])
+    touch(tmp_path, ["sky_A.jpg", "sky_B.jpg", "out/a.png", "out/b.png", f"out/{RECORDS}/a.json", ".hidden/A.jpg"])
     os.mkfifo(tmp_path / "sky_over.jpg")
     assert found(tmp_path) == {"sky": ["sky_A.jpg", "sky_B.jpg"]}
     assert reasons(tmp_path) == {}

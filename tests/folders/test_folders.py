@@ -28,10 +28,10 @@ from fusion.exposures.brackets import Bracket, find_brackets
 from fusion.folders import run as folder_module
 from fusion.folders.run import Done, Failed, Maker, Outcome, Run, fuse_folder
 from fusion.io.image import save
+from fusion.io.results_folder import RECORDS
 from fusion.metrics import METRICS
 from fusion.pipeline import fuse
 from fusion.runtime import weights
-from fusion.runtime.workers import OURS
 from fusion.settings import DEFAULTS, Settings
 from fusion.training.datasets import find_pairs
 from tests.shared_session import load
@@ -76,7 +76,8 @@ def until(happened: Callable[[], object], seconds: float = 120) -> None:
 
 def test_a_folder_in_one_line(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
     scenes = sorted(path.name for path in dataset.iterdir())
-    assert {*tree(undisturbed)} == {"report.html", *(f"{s}.png" for s in scenes), *(f"{OURS}/{s}.json" for s in scenes)}
+    records = {f"{RECORDS}/{scene}.json" for scene in scenes}
+    assert {*tree(undisturbed)} == {"report.html", *(f"{scene}.png" for scene in scenes), *records}
     save(fuse(dataset / "scene0" / "0_A.png", dataset / "scene0" / "0_B.png", method="mertens"), tmp_path / "0.png")
     assert (undisturbed / "scene0.png").read_bytes() == (tmp_path / "0.png").read_bytes()
 
@@ -135,7 +136,7 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
         damage()
         assert made()
         assert result.read_bytes() == whole
-    record = tmp_path / "out" / OURS / "scene0.json"
+    record = tmp_path / "out" / RECORDS / "scene0.json"
     record.write_text("{}")
     assert made()
     for settings in (Settings(bits=16), Settings(mode="exact"), Settings(memory_mb=4000)):
@@ -184,7 +185,7 @@ def test_a_bad_scene_stops_nothing_and_leaves_nothing_old(
     assert "not a JPEG, PNG" in told["failed"][0]["reason"]
     assert [row["kept"] for row in told["done"]] == [True] * 5
     before, after = tree(undisturbed), tree(tmp_path / "out")
-    assert before.keys() - after.keys() == {"scene2.png", f"{OURS}/scene2.json"}
+    assert before.keys() - after.keys() == {"scene2.png", f"{RECORDS}/scene2.json"}
     assert "not a JPEG, PNG" in after["report.html"].decode()
     shutil.copy(dataset / "scene2" / "2_B.png", tmp_path / "in" / "scene2")
     assert main(run) == 0
@@ -246,7 +247,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -
         save(picture * 0.6 + 0.4, scene / "over.png")
     assert start(pairs, expected).wait() == 0
     out = tmp_path / "out"
-    (out / OURS).mkdir(parents=True)
+    (out / RECORDS).mkdir(parents=True)
     (out / f".{'0' * 32}.part").write_bytes(b"half")
     counts = killed_and_resumed(pairs, out, tree(expected), kills=6)
     assert counts == sorted(counts)
@@ -370,7 +371,7 @@ def test_names_are_text_in_the_report(dataset: Path, tmp_path: Path) -> None:
     [
         (["nowhere", "-o", "out"], "is not a folder"),
         (["empty", "-o", "out"], "no pairs or brackets"),
-        (["in", "-o", "in"], "holds files that were not made here"),
+        (["in", "-o", "in"], "holds files that this program did not make"),
         (["in", "-o", "in/scene0/0_A.png"], "holds files|cannot be written"),
         (["in", "-o", "out", "-m", "nonsense"], "There is no method called nonsense"),
         (["in", "-o", "out", "--jobs", "0"], "give a whole number"),

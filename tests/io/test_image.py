@@ -251,7 +251,7 @@ def test_pair_is_ordered_by_brightness(put: Put) -> None:
     dark, bright = put(shade(50)), put(shade(200))
     pair, swapped = load_pair(dark, bright), load_pair(str(bright), str(dark))
     assert pair.notes == ()
-    assert swapped.notes == ("The first picture was the brighter one, so it is used as the over-exposed one.",)
+    assert swapped.notes == ("The first picture is brighter than the second, so it was used as the over-exposed one.",)
     for each in (pair, swapped):
         assert torch.equal(each.under, torch.full((3, 20, 20), 50 / 255))
         assert torch.equal(each.over, torch.full((3, 20, 20), 200 / 255))

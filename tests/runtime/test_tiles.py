@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion.runtime.tiles import extend, in_tiles, mirror, tiles
+from fusion.runtime.tiles import extend, in_tiles, mirror, tile_grid
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (64, 64), (72, 200), (512, 520), (16, 1000)])
 def test_tiles_cover_every_pixel_once(height: int, width: int) -> None:
     seen = torch.zeros(height, width)
-    for tile in tiles(height, width, 64, 24):
+    for tile in tile_grid(height, width, 64, 24):
         seen[tile.rows, tile.columns] += 1
     assert bool((seen == 1).all())
 
