@@ -39,7 +39,7 @@ from fusion.benchmark.results import (
 )
 from fusion.benchmark.statistics import Statistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
-from fusion.io.results_folder import claim_folder, sha256, remove_partial_files, write_file
+from fusion.io.results_folder import claim_folder, remove_partial_files, sha256, write_file
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, ReferenceMetric
 from fusion.metrics.reference import REFERENCE

@@ -343,9 +343,10 @@ def _fuse_folder(options: argparse.Namespace) -> int:
     if options.dry_run:
         return 0
 
-    from fusion.folders.run import Done, Failed, Run, fuse_folder
+    from fusion.folders.results import FailedBracket, FolderRun, FusedBracket
+    from fusion.folders.run import fuse_folder
 
-    run = Run(options.folder, options.out, options.method, _settings(options))
+    run = FolderRun(options.folder, options.out, options.method, _settings(options))
     with _bar(len(brackets), options.method, "scene") as bar:
         outcomes = fuse_folder(
             brackets,
@@ -356,18 +357,20 @@ def _fuse_folder(options: argparse.Namespace) -> int:
             done=lambda _: _move(bar, bar.n + 1),
         )
     rows = [
-        {"scene": shown(one.bracket.name), "result": shown(run.result(one.bracket)), "kept": one.kept}
+        {"scene": shown(one.bracket.name), "result": shown(run.result_path(one.bracket)), "kept": one.kept}
         | ({"notes": one.record.notes, **one.record.scores} if options.json else {})
         for one in outcomes
-        if isinstance(one, Done)
+        if isinstance(one, FusedBracket)
     ]
-    failed = [{"scene": shown(one.bracket.name), "reason": one.reason} for one in outcomes if isinstance(one, Failed)]
+    failed = [
+        {"scene": shown(one.bracket.name), "reason": one.reason} for one in outcomes if isinstance(one, FailedBracket)
+    ]
     if options.json:
         print(json.dumps({"done": rows, "failed": failed, "skipped": left}))
     else:
         _print_rows(rows, as_json=False)
     for one in outcomes:
-        for note in one.record.notes if isinstance(one, Done) and not one.kept else ():
+        for note in one.record.notes if isinstance(one, FusedBracket) and not one.kept else ():
             _say(f"{shown(one.bracket.name)}: {note}")
     for one in failed:
         _say(f"{one['scene']}: {one['reason']}")

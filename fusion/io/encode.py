@@ -52,7 +52,8 @@ def encode(
     kinds = {cv2.IMAGE_METADATA_EXIF: exif.removeprefix(b"Exif\0\0"), cv2.IMAGE_METADATA_ICCP: profile}
     metadata = {kind: np.frombuffer(data, np.uint8) for kind, data in kinds.items() if data}
     flat = [value for option in options.items() for value in option]
-    done, encoded = cv2.imencodeWithMetadata(extension, pixels[..., ::-1], list(metadata), list(metadata.values()), flat)
+    bgr = pixels[..., ::-1]
+    done, encoded = cv2.imencodeWithMetadata(extension, bgr, list(metadata), list(metadata.values()), flat)
     if not done:
         raise ImageError("The picture cannot be written in this format; save it as PNG.")
     return encoded.tobytes()

@@ -40,7 +40,7 @@ class Conversion:
         return np.asarray(ImageCms.applyTransform(image, self.transform), np.uint8)
 
     def table(self) -> NDArray[np.uint8]:
-        """The lookup table for `apply_table`: results for every grey, (256, 3), or for 86³ colours, (86 · 86 · 86, 3)."""
+        """The lookup table for `apply_table`: results for every grey, (256, 3), or for a grid of colours, (86³, 3)."""
         return self.convert_image(_image(_nodes(self.mode))).reshape(-1, 3)
 
     def convert_floats(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,8 +59,8 @@ def apply_table(table: NDArray[np.uint8], pixels: NDArray[np.float32]) -> NDArra
     """Convert pixels (H, W, 3) from 0 to 1 by a `Conversion.table`, and return the same shape and range.
 
     Values between the nodes of the table are interpolated linearly, so that fine steps are kept. Measured on Adobe RGB
-    and ProPhoto: 99 values of 100 are within 1.2/255 of the transform itself; the darkest channel of colours outside the
-    sRGB gamut is up to 16/255 off.
+    and ProPhoto: 99 values of 100 are within 1.2/255 of the transform itself; the darkest channel of colours outside
+    the sRGB gamut is up to 16/255 off.
 
     >>> inverse = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)  # a table for greys
     >>> apply_table(inverse, np.full((1, 1, 3), 0.2, np.float32)).round(4).tolist()

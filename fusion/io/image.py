@@ -90,7 +90,7 @@ def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> Ex
     `load` does, for another number of files, and for two that differ in size, are identical, or are equally bright.
 
     >>> load_pair("examples/desk/over.png", "examples/desk/under.png").size
-    (512, 768)
+    (874, 644)
     """
     check_count(len(files))
     names = (f"The {ordinal} picture" for ordinal in ORDINALS)
@@ -102,8 +102,8 @@ def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
     """Take two to nine pictures in memory, in any order, as the exposures of one scene, ordered by brightness.
 
     A picture is a float tensor (3, H, W) from 0 to 1, or an array (H, W, 3) of uint8 or uint16. Raises `ImageError` for
-    other shapes and types, values outside 0 to 1, sides below 16 pixels, another number of pictures, and two that differ
-    in size, are identical, or are equally bright.
+    other shapes and types, values outside 0 to 1, sides below 16 pixels, another number of pictures, and two that
+    differ in size, are identical, or are equally bright.
 
     >>> pair = as_pair(torch.full((3, 20, 30), 0.8), torch.full((3, 20, 30), 0.2))
     >>> bool(pair.under.mean() < pair.over.mean()), pair.size
@@ -122,7 +122,7 @@ def check_count(count: int) -> None:
 
 
 def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
-    """Order pictures by brightness and collect their notes. Raises `ImageError` if they are not exposures of one scene."""
+    """Order pictures by brightness and collect their notes. Raises `ImageError` if they cannot be used together."""
     sizes = list(dict.fromkeys(f"{one.photo.shape[-1]}×{one.photo.shape[-2]}" for one in pictures))
     pair = len(pictures) == 2
     if len(sizes) > 1:
@@ -168,13 +168,13 @@ def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
 def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandbox | None = None) -> LoadedPhoto:
     """Read a file of any format that `fusion.io.decode` lists; `name` begins the sentences about it.
 
-    Values v become v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; if none is
-    given, one is opened for this file, which takes a fifth of a second. Raises `ImageError` with a `Refusal` as its
+    Values v become v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; if none
+    is given, one is opened for this file, which takes a fifth of a second. Raises `ImageError` with a `Refusal` as its
     code, and nothing else, for a file that cannot be used.
 
     >>> loaded = load("examples/desk/under.png")
     >>> loaded.photo.shape, loaded.bits
-    (torch.Size([3, 512, 768]), 8)
+    (torch.Size([3, 874, 644]), 8)
     """
     data = _read(Path(path), name)
     with _opened(sandbox) as opened:
@@ -233,11 +233,11 @@ def save(
 ) -> None:
     """Save a photograph (3, H, W) from 0 to 1, or its pixels (H, W, 3) of uint8, as a PNG, TIFF or JPEG file.
 
-    The ending of `path` decides the format. Values are clamped to 0 ... 1 and rounded to `bits` bits, 8 or 16; `quality`,
-    0 to 100, matters for JPEG alone. With `metadata`, the file says how its photograph was taken, with `keep_location`
-    also where, and has its colour profile; without, it is sRGB and has no metadata. The file is written whole or not at
-    all. Raises `ImageError` for another ending, for a JPEG of 16 bits, and if the file cannot be written; its folder
-    must exist.
+    The ending of `path` decides the format. Values are clamped to 0 ... 1 and rounded to `bits` bits, 8 or 16;
+    `quality`, 0 to 100, matters for JPEG alone. With `metadata`, the file has the colour profile of its photograph and
+    says how it was taken, with `keep_location` also where; without, it is sRGB and has no metadata. The file is written
+    whole or not at all. Raises `ImageError` for another ending, for a JPEG of 16 bits, and if the file cannot be
+    written; its folder must exist.
     """
     exif = profile = b""
     if metadata:
@@ -249,7 +249,7 @@ def save(
 
 
 def _in_profile(photo: Photo | NDArray[np.uint8], profile: bytes) -> tuple[Photo | NDArray[np.uint8], bytes]:
-    """Convert a photograph from sRGB to `profile`. Returns it unchanged, and no profile, unless that is an RGB profile."""
+    """Convert a photograph from sRGB to an RGB profile. For another profile, return the same photograph and none."""
     if not profile:
         return photo, b""
     pixels = np.float32(photo) / 255 if isinstance(photo, np.ndarray) else photo.permute(1, 2, 0).numpy()
@@ -266,7 +266,7 @@ def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], si
 
 
 def preview(photo: Photo | NDArray[np.uint8], side: int, quality: int = 92) -> bytes:
-    """Encode a photograph (3, H, W), or its pixels (H, W, 3) of uint8, as a JPEG whose longer side has at most `side` pixels.
+    """Encode a photograph (3, H, W), or its pixels (H, W, 3) of uint8, as a JPEG of at most `side` pixels a side.
 
     >>> preview(torch.rand(3, 60, 90), side=30)[:3]
     b'\\xff\\xd8\\xff'

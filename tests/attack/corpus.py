@@ -21,7 +21,7 @@ import psutil
 
 from fusion.errors import ImageError, Refusal
 from fusion.io.image import load
-from fusion.io.sandbox import CHILDREN, SECONDS
+from fusion.io.sandbox import MAX_DECODERS, MAX_SECONDS, SERVE_COMMAND
 from tests.attack.hostile import mutants
 
 DECODED, UNTYPED = "decoded", "untyped"
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass
 class Peak:
-    """The most memory that any child held."""
+    """The most memory that any decoder held."""
 
     resident: int = 0
     """Bytes."""
@@ -79,7 +79,7 @@ def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[P
 
 def attempt_all(files: Sequence[tuple[Path, str]]) -> list[Row]:
     """As many at once as there are children."""
-    with ThreadPoolExecutor(CHILDREN) as pool:
+    with ThreadPoolExecutor(MAX_DECODERS) as pool:
         return list(pool.map(attempt, *zip(*files, strict=True)))
 
 
@@ -92,7 +92,7 @@ def children_watched() -> Generator[Peak]:
         while not over.wait(0.005):
             for child in psutil.Process().children():
                 with suppress(OSError, StopIteration):
-                    if b"fusion import child" not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+                    if SERVE_COMMAND.encode() not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
                         continue
                     lines = Path(f"/proc/{child.pid}/status").read_text("ascii").splitlines()
                     kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
@@ -131,7 +131,7 @@ def main() -> int:
     options = parser.parse_args()
     rows, peak = decode_corpus(options.folder, options.mutants, options.seed)
     print(table(rows, peak))
-    failed = [row for row in rows if row.outcome in _NO_ANSWER or row.seconds > SECONDS]
+    failed = [row for row in rows if row.outcome in _NO_ANSWER or row.seconds > MAX_SECONDS]
     for row in failed:
         print(f"{row.name}: {row.outcome}, {row.seconds:.1f} s, {row.said}")
     return bool(failed)

@@ -110,7 +110,7 @@ def test_what_is_ambiguous_is_skipped_with_the_reason(tmp_path: Path) -> None:
     assert "the same exposure" in why["two/x_A.png"]
     assert "neither its name" in why["half/y_A.jpg"]
     assert "11 exposures" in why["many/x_+5.jpg"]
-    assert "that same/X-1.jpg is of" in why["same/x_A.jpg"]
+    assert "as the scene of same/X-1.jpg" in why["same/x_A.jpg"]
     assert list(found(tmp_path)) == ["same/X"]
 
 
@@ -128,7 +128,7 @@ def test_a_folder_of_two_to_nine_pictures_of_one_size(tmp_path: Path) -> None:
     picture(tmp_path / "broken" / "1.png")
     (tmp_path / "broken" / "2.png").write_bytes(b"no picture")
     assert {name: len(files) for name, files in found(tmp_path).items()} == {"broken": 2, "nine": 9}
-    assert reasons(tmp_path)["sizes/1.png"] == "the pictures of its folder differ in size."
+    assert reasons(tmp_path)["sizes/1.png"] == "the pictures in its folder differ in size."
     assert len(reasons(tmp_path)) == 10 + 1 + 2 + 3
 
 

@@ -26,7 +26,8 @@ from fusion.benchmark.evaluation import measure
 from fusion.cli import main
 from fusion.exposures.brackets import Bracket, find_brackets
 from fusion.folders import run as folder_module
-from fusion.folders.run import Done, Failed, Maker, Outcome, Run, fuse_folder
+from fusion.folders.results import BracketResult, FailedBracket, FolderRun, FusedBracket
+from fusion.folders.run import BracketFuser, fuse_folder
 from fusion.io.image import save
 from fusion.io.results_folder import RECORDS
 from fusion.metrics import METRICS
@@ -39,11 +40,11 @@ from tests.shared_session import load
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make(bracket: Bracket, run: Run) -> Outcome:
+def make(bracket: Bracket, run: FolderRun) -> BracketResult:
     """What a process of its own would make."""
-    maker = Maker(run)
-    with maker.session:
-        return maker(bracket)
+    fuser = BracketFuser(run)
+    with fuser.session:
+        return fuser(bracket)
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +124,8 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
     bracket = first(tmp_path / "in")
 
     def made(method: str = "mertens", settings: Settings = DEFAULTS) -> bool:
-        outcome = make(bracket, Run(tmp_path / "in", tmp_path / "out", method, settings))
-        assert isinstance(outcome, Done)
+        outcome = make(bracket, FolderRun(tmp_path / "in", tmp_path / "out", method, settings))
+        assert isinstance(outcome, FusedBracket)
         return not outcome.kept
 
     source, result = tmp_path / "in" / bracket.files[0], tmp_path / "out" / "scene0.png"
@@ -161,14 +162,15 @@ def test_other_weights_make_other_results(
     shutil.copytree(weights.FOLDER, manifest)
     monkeypatch.setattr(weights.entries, "__defaults__", (manifest,))
     monkeypatch.setattr(weights.missing, "__defaults__", (manifest,))
-    maker = Maker(Run(dataset, tmp_path / "out", method))  # its networks stay loaded, whatever the manifest says later
-    assert isinstance(maker(first(dataset)), Done)
+    # Its networks stay loaded, whatever the manifest says later.
+    fuser = BracketFuser(FolderRun(dataset, tmp_path / "out", method))
+    assert isinstance(fuser(first(dataset)), FusedBracket)
     text = (manifest / "MANIFEST.toml").read_text(encoding="utf-8")
     hash_ = weights.entries()[other]["sha256"]
     (manifest / "MANIFEST.toml").write_text(text.replace(hash_, "0" * 64), encoding="utf-8")
-    again = maker(first(dataset))
-    maker.session.close()
-    assert isinstance(again, Done)
+    again = fuser(first(dataset))
+    fuser.session.close()
+    assert isinstance(again, FusedBracket)
     assert again.kept != made
 
 
@@ -195,16 +197,16 @@ def test_a_bad_scene_stops_nothing_and_leaves_nothing_old(
 def test_a_missing_file_and_a_full_disk_are_failures_of_one_scene(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(dataset, tmp_path / "out", "mertens")
+    run = FolderRun(dataset, tmp_path / "out", "mertens")
     gone = make(Bracket("gone", (Path("a.png"), Path("b.png")), "name"), run)
-    assert gone == Failed(gone.bracket, "A file cannot be read or written (No such file or directory).")
+    assert gone == FailedBracket(gone.bracket, "A file cannot be read or written (No such file or directory).")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("fusion.io.image.write_atomically", full)
     failed = make(first(dataset), run)
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, FailedBracket)
     assert "has room" in failed.reason
     assert tree(tmp_path) == {}
 
@@ -285,7 +287,7 @@ def test_a_scene_that_ends_its_process_twice_has_failed(dataset: Path, tmp_path:
     before = {process.pid for process in workers(os.getpid(), "spawn_main")}
     with ThreadPoolExecutor(1) as thread:
         one = [first(dataset)]
-        outcomes = thread.submit(fuse_folder, one, Run(dataset, tmp_path / "out", "mertens"))
+        outcomes = thread.submit(fuse_folder, one, FolderRun(dataset, tmp_path / "out", "mertens"))
         killed: set[int] = set()
         while not outcomes.done() and len(killed) < 2:
             for process in workers(os.getpid(), "spawn_main"):
@@ -293,15 +295,15 @@ def test_a_scene_that_ends_its_process_twice_has_failed(dataset: Path, tmp_path:
                     process.send_signal(signal.SIGKILL)
                     killed.add(process.pid)
             time.sleep(0.01)
-    assert [type(outcome) for outcome in outcomes.result()] == [Failed]
+    assert [type(outcome) for outcome in outcomes.result()] == [FailedBracket]
     assert "ended twice" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_ray_gives_the_same_bytes_though_a_worker_is_killed(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray.data", exc_type=ImportError)
     run = start(dataset, tmp_path / "out", "--engine", "ray", "--jobs", "2")
-    until(lambda: len(workers(run.pid, "ray::Map(_make_row)")) == 2)
-    workers(run.pid, "ray::Map(_make_row)")[0].kill()
+    until(lambda: len(workers(run.pid, "ray::Map(_fuse_row)")) == 2)
+    workers(run.pid, "ray::Map(_fuse_row)")[0].kill()
     assert run.wait() == 0
     assert tree(tmp_path / "out") == tree(undisturbed)
 
@@ -370,7 +372,7 @@ def test_names_are_text_in_the_report(dataset: Path, tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["nowhere", "-o", "out"], "is not a folder"),
-        (["empty", "-o", "out"], "no pairs or brackets"),
+        (["empty", "-o", "out"], "There are no pairs or brackets"),
         (["in", "-o", "in"], "holds files that this program did not make"),
         (["in", "-o", "in/scene0/0_A.png"], "holds files|cannot be written"),
         (["in", "-o", "out", "-m", "nonsense"], "There is no method called nonsense"),

@@ -274,15 +274,15 @@ def test_a_full_memory_is_no_defect_of_a_folder(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from fusion.exposures.brackets import find_brackets
-    from fusion.folders.run import Failed as FailedScene
-    from fusion.folders.run import Maker, Run
+    from fusion.folders.results import FailedBracket, FolderRun
+    from fusion.folders.run import BracketFuser
 
     def exhausted(*_: object, **__: object) -> None:
         torch.empty(1 << 60)
 
     monkeypatch.setattr("fusion.pipeline.registered", exhausted)
     (bracket, *_), _ = find_brackets(dataset)
-    outcome = Maker(Run(dataset, tmp_path, "mertens"))(bracket)
-    assert isinstance(outcome, FailedScene)
-    assert outcome.reason.startswith("There was not enough memory")
+    result = BracketFuser(FolderRun(dataset, tmp_path, "mertens"))(bracket)
+    assert isinstance(result, FailedBracket)
+    assert result.reason.startswith("There was not enough memory")
     assert caplog.text == ""
