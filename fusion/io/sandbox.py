@@ -6,8 +6,8 @@ input ends then. What a decoder may use:
 
 | at most                               | enforced by               | beyond that                           |
 |---------------------------------------|---------------------------|---------------------------------------|
-| 10 seconds                            | the parent's clock        | killed: `Refusal.TOO_SLOW`            |
-| 10 seconds of processor time          | RLIMIT_CPU                | killed: `Refusal.TOO_SLOW`            |
+| 10 seconds a file                     | the parent's clock        | killed: `Refusal.TOO_SLOW`            |
+| 10 seconds of processor time a file   | RLIMIT_CPU                | killed: `Refusal.TOO_SLOW`            |
 | 1 GB                                  | RLIMIT_AS                 | `Refusal.OUT_OF_MEMORY` or `CRASHED`  |
 | two pipes, no file and no connection  | RLIMIT_NOFILE             | it cannot be opened                   |
 | no byte to a file, no core dump       | RLIMIT_FSIZE, RLIMIT_CORE | it is not written                     |
@@ -28,7 +28,8 @@ import struct
 import subprocess
 import sys
 import weakref
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import FileIO
 from pathlib import Path
@@ -45,6 +46,8 @@ from fusion.io.decode import Decoded, check_size, decode, out_of_memory
 
 MAX_DECODERS = 2
 MAX_SECONDS = 10
+MAX_START_SECONDS = 60
+"""How long a process may take to start, which is slow on a busy machine and has nothing to do with the file."""
 MAX_MEMORY = 950_000_000
 """Bytes in addition to what libraries have reserved, some of which they may come to use: 1 GB in all."""
 FILES_PER_DECODER = 200
@@ -56,6 +59,8 @@ _LONGEST_METADATA = 1 << 24
 _STRIP = 1 << 20
 """Bytes of pixels that are written at once, and the capacity of the pipes where the system allows it."""
 _LENGTH = struct.Struct(">I")
+READY = b"\n"
+"""What a decoder writes once it can take files, before its first answer."""
 SERVE_COMMAND = "import sys; sys.path[:] = sys.argv[1:]; from fusion.io import sandbox; sandbox.serve()"
 """The program of a decoder. Its interpreter is isolated and finds no module unless it is told where to look."""
 _PLUGINS = (f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Bmp", "Jpeg", "Png", "Tiff", "WebP"))
@@ -162,7 +167,7 @@ class Decoder:
         for pipe in (self._requests, self._answers):
             _enlarge(pipe)
         self._files = 0
-        self._late = self._answered = False
+        self._ready = self._late = self._answered = False
 
     @property
     def reusable(self) -> bool:
@@ -173,15 +178,26 @@ class Decoder:
         """Decode one file. Unless the process is `reusable` afterwards, it must be ended."""
         self._files += 1
         self._answered = False
-        clock = Timer(MAX_SECONDS, self._expire)
-        clock.start()
         try:
-            _send(self._requests, {"name": name, "bytes": len(data)}, data)
-            return self._answer(name)
+            if not self._ready:
+                with self._time_limit(MAX_START_SECONDS):
+                    self._read(len(READY))
+                self._ready = True
+            with self._time_limit(MAX_SECONDS):
+                _send(self._requests, {"name": name, "bytes": len(data)}, data)
+                return self._answer(name)
         except MemoryError as error:
             raise out_of_memory(name) from error
         except (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
             raise self._failure(name) from error
+
+    @contextmanager
+    def _time_limit(self, seconds: float) -> Generator[None, None, None]:
+        """Kill the process if the block takes longer, so that reading from it ends."""
+        clock = Timer(seconds, self._expire)
+        clock.start()
+        try:
+            yield
         finally:
             clock.cancel()
             clock.join()
@@ -241,7 +257,7 @@ class Decoder:
         """End the process and say why it gave no answer."""
         self.process.kill()
         code = self.process.wait()
-        if self._late or (sys.platform != "win32" and -code == signal.SIGXCPU):
+        if self._ready and (self._late or (sys.platform != "win32" and -code == signal.SIGXCPU)):
             return ImageError(
                 f"{name} takes more than {MAX_SECONDS} seconds to decode; save it again as PNG or JPEG.",
                 Refusal.TOO_SLOW,
@@ -335,6 +351,7 @@ def serve() -> None:
         with suppress(ImportError):  # rawpy may not be installed
             import_module(library)
     _limit_resources(answers.fileno() + 1)
+    _write(answers, memoryview(READY))
     while start := requests.read(_LENGTH.size):
         request = json.loads(requests.read(*_LENGTH.unpack(start)))
         data = requests.read(request["bytes"])

@@ -21,7 +21,7 @@ import psutil
 
 from fusion.errors import ImageError, Refusal
 from fusion.io.image import load
-from fusion.io.sandbox import MAX_DECODERS, MAX_SECONDS, SERVE_COMMAND
+from fusion.io.sandbox import MAX_DECODERS, MAX_SECONDS, SERVE_COMMAND, Sandbox
 from tests.attack.hostile import mutants
 
 DECODED, UNTYPED = "decoded", "untyped"
@@ -47,11 +47,11 @@ class Peak:
     """Bytes."""
 
 
-def attempt(path: Path, name: str) -> Row:
-    """Load one file."""
+def attempt(path: Path, name: str, sandbox: Sandbox) -> Row:
+    """Load one file in a process of `sandbox`."""
     start = time.perf_counter()
     try:
-        load(path)
+        load(path, sandbox=sandbox)
         outcome = DECODED, ""
     except ImageError as refusal:
         outcome = refusal.code.value if refusal.code else UNTYPED, str(refusal)
@@ -62,10 +62,10 @@ def attempt(path: Path, name: str) -> Row:
 
 def decode_corpus(folder: Path, count: int = 2400, seed: int = 0) -> tuple[list[Row], Peak]:
     """Every file below a folder, then as many mutants, with as many at once as there are children."""
-    with tempfile.TemporaryDirectory() as made, children_watched() as peak:
+    with tempfile.TemporaryDirectory() as made, Sandbox() as sandbox, children_watched() as peak:
         files = [(path, str(path.relative_to(folder))) for path in sorted(folder.rglob("*")) if path.is_file()]
         files += written(mutants(count, seed), Path(made))
-        return attempt_all(files), peak
+        return attempt_all(files, sandbox), peak
 
 
 def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[Path, str]]:
@@ -77,10 +77,10 @@ def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[P
     return files
 
 
-def attempt_all(files: Sequence[tuple[Path, str]]) -> list[Row]:
-    """As many at once as there are children."""
+def attempt_all(files: Sequence[tuple[Path, str]], sandbox: Sandbox) -> list[Row]:
+    """Load as many files at once as there are decoders."""
     with ThreadPoolExecutor(MAX_DECODERS) as pool:
-        return list(pool.map(attempt, *zip(*files, strict=True)))
+        return list(pool.map(lambda file: attempt(*file, sandbox), files))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,8 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Sandbox]:
 def served(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Let decoders run this code instead, in which `os`, `json`, `time` and `sandbox` are imported."""
     entry = "import sys; sys.path[:] = sys.argv[1:]; import os, json, time; from fusion.io import sandbox; "
+    if "sandbox.serve()" not in code:  # which says so itself
+        entry += "os.write(1, sandbox.READY); "
     monkeypatch.setattr(sandbox, "SERVE_COMMAND", entry + code)
 
 
@@ -64,6 +66,18 @@ def refused(path: Path) -> ImageError:
     with pytest.raises(ImageError) as refusal:
         load(path)
     return refusal.value
+
+
+def until(happened: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def decoding_seconds() -> float:
+    """Processor time of all decoders."""
+    return sum(one.cpu_times().user for one in children())
 
 
 def children() -> list[psutil.Process]:
@@ -74,24 +88,26 @@ def children() -> list[psutil.Process]:
 # Hostile files
 
 
-def test_mutants_are_pictures_or_refusals(tmp_path: Path) -> None:
+def test_mutants_are_pictures_or_refusals(tmp_path: Path, pool: sandbox.Sandbox) -> None:
     with children_watched() as peak:
-        rows = attempt_all(written(mutants(2400, seed=1), tmp_path))
+        rows = attempt_all(written(mutants(2400, seed=1), tmp_path), pool)
     known = {DECODED, *(code.value for code in Refusal)} - {Refusal.CRASHED.value, Refusal.TOO_SLOW.value}
     assert [row for row in rows if row.outcome not in known] == []
     assert sum(row.outcome == DECODED for row in rows) > 100
     seconds = sorted(row.seconds for row in rows)
-    assert seconds[int(len(rows) * 0.99)] < 0.5
+    usual = seconds[len(rows) // 2]  # a few milliseconds, and more while other programs keep the machine busy
+    assert seconds[int(len(rows) * 0.99)] < max(0.5, 100 * usual)
     assert seconds[-1] < 10
     assert 0 < peak.resident < 1000 * MB
 
 
-def test_bombs_are_refused_before_their_pixels(tmp_path: Path) -> None:
+def test_bombs_are_refused_before_their_pixels(tmp_path: Path, picture: Path, pool: sandbox.Sandbox) -> None:
     made = bombs()
     assert len(made) == 28
     load_everything = written(((name, data) for name, (data, _) in made.items()), tmp_path)
     with children_watched() as peak:
-        rows = [attempt(*file) for file in load_everything]
+        load(picture)  # starts the decoder, whose time is not that of a file
+        rows = [attempt(*file, pool) for file in load_everything]
     assert {row.name: row.outcome for row in rows} == {name: outcome for name, (_, outcome) in made.items()}
     assert max(row.seconds for row in rows) < 1
     assert 0 < peak.resident < 300 * MB
@@ -115,8 +131,9 @@ def test_a_killed_child_is_a_sentence_and_the_next_file_is_read(picture: Path, l
     expected = load(picture).photo
     for _ in range(20):  # tests.attack kills fifty
         with ThreadPoolExecutor(1) as other:
+            before = decoding_seconds()
             asked = other.submit(load, large)
-            time.sleep(0.02)
+            until(lambda before=before: decoding_seconds() > before)
             killed = time.perf_counter()
             for one in children():
                 one.kill()
@@ -132,7 +149,7 @@ def test_an_idle_child_that_was_killed_is_not_noticed(picture: Path) -> None:
     load(picture)
     for one in children():
         one.kill()
-        psutil.wait_procs([one], 5)
+        assert psutil.wait_procs([one], 30)[1] == []
     assert load(picture).bits == 8
 
 
@@ -146,13 +163,14 @@ def test_a_child_that_hangs_is_killed(picture: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_processor_s_time_is_bounded(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MAX_SECONDS", 120)  # the parent's clock must not be what ends it
     served(
         monkeypatch,
         "sandbox.MAX_SECONDS = 0; sandbox.decode = lambda *_: [None for _ in iter(int, 1)]; sandbox.serve()",
     )
     start = time.perf_counter()
     assert refused(picture).code is Refusal.TOO_SLOW
-    assert time.perf_counter() - start < 9
+    assert time.perf_counter() - start < 100
 
 
 @pytest.mark.parametrize(
@@ -265,7 +283,7 @@ def test_children_end_with_their_parent(picture: Path) -> None:
         assert parent.stdout
         (own,) = (psutil.Process(int(pid)) for pid in parent.stdout.readline().split())
         parent.send_signal(signal.SIGKILL)
-    gone, _ = psutil.wait_procs([own], 3)
+    gone, _ = psutil.wait_procs([own], 30)
     assert gone == [own] or own.status() == psutil.STATUS_ZOMBIE
 
 
