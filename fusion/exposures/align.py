@@ -63,7 +63,7 @@ _FEWEST = 30
 _NO_MOVEMENT = 0.5
 """A movement smaller than this, in pixels, root mean square over the picture, is left alone."""
 _GAIN = 0.01
-"""By how much a movement must raise the agreement of edges, which is 1 at most."""
+"""The least amount by which a movement must raise the agreement of edges, which is 1 at most."""
 _STILL_AGREEMENT = 0.9
 """If edges agree this well as they are, and no movement can be estimated, the camera did not move."""
 _WEAKEST_EDGE = 6.0

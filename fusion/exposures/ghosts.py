@@ -68,7 +68,7 @@ class Relation(NamedTuple):
         return _by_level(self.median, plane)
 
     def deviation(self, one: Plane, other: Plane) -> Plane:
-        """By how many spreads `one` differs from what `other` predicts."""
+        """How many spreads `one` differs from what `other` predicts."""
         return (np.abs(one - self.predict(other)) / _by_level(self.spread, other)).astype(np.float32)
 
 
@@ -207,7 +207,8 @@ def _relation(one: Plane, other: Plane) -> Relation:
     )
     at, everywhere = known or [0], np.arange(_LEVELS)
     spread = np.interp(everywhere, at, (high - low) / 2)
-    median = np.interp(everywhere, [-1, *at, _LEVELS], [0, *median, 1])  # black stays black, and white stays white
+    # Beyond the known levels, black predicts black, and white predicts white.
+    median = np.interp(everywhere, [-1, *at, _LEVELS], [0, *median, 1])
     return Relation(median, np.maximum(spread, _LEAST_SPREAD))
 
 

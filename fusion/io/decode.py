@@ -409,7 +409,7 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         notes.append(f"{name} has transparency, which is ignored.")
     pixels = pixels if pixels.ndim == 2 else pixels[..., 2::-1]  # from BGR or BGRA
-    if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # NaN as well
+    if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # so that NaN is refused too
         raise ImageError(
             f"{name} holds floating-point values outside 0 to 1, so it is radiance rather than an exposure; "
             "export it with 16 bits for display.",

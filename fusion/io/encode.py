@@ -40,7 +40,7 @@ def encode(
         return _tiff(pixels, exif, profile)
     if extension == ".png":
         options = {
-            cv2.IMWRITE_PNG_COMPRESSION: 1,  # first: it resets the others
+            cv2.IMWRITE_PNG_COMPRESSION: 1,  # comes first, since it resets the others
             cv2.IMWRITE_PNG_FILTER: cv2.IMWRITE_PNG_FILTER_SUB,
             # Looking for repetitions takes more than half the time and gains little in photographs.
             cv2.IMWRITE_PNG_STRATEGY: cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,

@@ -76,7 +76,7 @@ def apply_table(table: NDArray[np.uint8], pixels: NDArray[np.float32]) -> NDArra
     cube = torch.from_numpy(values).reshape(1, side, side, side, 3).permute(0, 4, 1, 2, 3)  # (1, RGB, b, g, r)
     converted = np.empty_like(pixels)
     for top in range(0, len(pixels), _STRIP_ROWS):
-        where = torch.from_numpy(pixels[top : top + _STRIP_ROWS] * 2 - 1)[None, None]  # (1, 1, rows, W, rgb), -1 to 1
+        where = torch.from_numpy(pixels[top : top + _STRIP_ROWS] * 2 - 1)[None, None]  # (1, 1, rows, W, RGB), -1 to 1
         rows = torch.nn.functional.grid_sample(cube, where, align_corners=True)[0, :, 0].clamp_(0, 1)
         converted[top : top + _STRIP_ROWS] = rows.permute(1, 2, 0).numpy()
     return converted

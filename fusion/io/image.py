@@ -158,7 +158,7 @@ def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
         if picture.ndim != 3 or len(picture) != 3 or not picture.is_floating_point():
             raise ImageError(f"{name} must be a float tensor (3, H, W), or (H, W, 3) of uint8 or uint16.")
         photo, bits = picture.detach().float().cpu(), 8
-        if not (float(photo.min()) >= 0 and float(photo.max()) <= 1):  # NaN as well
+        if not (float(photo.min()) >= 0 and float(photo.max()) <= 1):  # so that NaN is refused too
             raise ImageError(f"{name} has values outside 0 to 1; scale it first.")
     if min(photo.shape[1:]) < MIN_SIDE:
         raise ImageError(f"{name} is too small; each side needs at least {MIN_SIDE} pixels.")

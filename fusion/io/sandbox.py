@@ -291,8 +291,8 @@ def _dtype(bits: int) -> type:
 def _check_range(pixels: NDArray[Any], bits: int) -> None:
     """Raise `ValueError` for values that these bits cannot hold, since lookup tables are indexed by them."""
     largest = 1 if bits == 32 else (1 << bits) - 1
-    if bits not in (8, 16) and not (float(pixels.min()) >= 0 and float(pixels.max()) <= largest):  # NaN as well
-        raise ValueError
+    if bits not in (8, 16) and not (float(pixels.min()) >= 0 and float(pixels.max()) <= largest):
+        raise ValueError  # for NaN as well
 
 
 # Where decoders find modules, and their environment.

@@ -1,4 +1,4 @@
-"""Which pictures of a folder are taken together: by name, by camera data, by folder."""
+"""Which pictures of a folder make a bracket: by name, by camera data, by folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOON = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
 
 
 def picture(file: Path, exif: Mapping[int, object] | None = None, size: tuple[int, int] = (32, 24)) -> None:
-    """A small picture with these camera data."""
+    """Write a small picture with these camera data."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = Image.Exif()
     own = {Base.Make, Base.Model, Base.Orientation}
@@ -33,7 +33,7 @@ def picture(file: Path, exif: Mapping[int, object] | None = None, size: tuple[in
 
 
 def shot(at: float, seconds: float, **other: object) -> dict[int, object]:
-    """Camera data of a shot `at` seconds after noon."""
+    """The camera data of a shot `at` seconds after noon."""
     time = NOON + timedelta(seconds=at)
     values = {
         "Make": "Maker",

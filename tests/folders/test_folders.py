@@ -1,4 +1,4 @@
-"""A folder of brackets: what is made again and what is not, after kills, failures and changes."""
+"""A folder of brackets: which results are made again after kills, failures and changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def make(bracket: Bracket, run: FolderRun) -> BracketResult:
-    """What a process of its own would make."""
+    """Fuse a bracket with a session of its own."""
     fuser = BracketFuser(run)
     with fuser.session:
         return fuser(bracket)
@@ -49,7 +49,7 @@ def make(bracket: Bracket, run: FolderRun) -> BracketResult:
 
 @pytest.fixture(scope="module")
 def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run that nothing disturbs makes of `dataset`."""
+    """The results of a run over `dataset` that nothing disturbs."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     assert main(["fuse-folder", str(dataset), "-o", str(out), "-m", "mertens"]) == 0
     return out
@@ -86,7 +86,7 @@ def test_a_folder_in_one_line(dataset: Path, undisturbed: Path, tmp_path: Path) 
 def test_the_number_of_processes_changes_nothing(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network, whose sums come out differently by the number of threads."""
+    """The sums of a network depend on the number of threads, so every process uses one."""
     pairs = tmp_path / "pairs"
     for scene in ("scene0", "scene1", "scene2"):
         shutil.copytree(dataset / scene, pairs / scene)
@@ -212,7 +212,7 @@ def test_a_missing_file_and_a_full_disk_are_failures_of_one_scene(
 
 
 def killed_and_resumed(folder: Path, out: Path, expected: dict[str, bytes], kills: int, *options: str) -> list[int]:
-    """Kill a run at random moments, and let it finish. Returns how many results there were at each kill.
+    """Kill a run at random moments, then let it finish. Returns how many results there were at each kill.
 
     Whatever is there under its final name at any moment must be what the undisturbed run wrote.
     """
@@ -257,7 +257,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -
 
 
 def workers(of: int, name: str) -> list[psutil.Process]:
-    """The processes below one whose command line holds `name`."""
+    """The descendants of a process whose command line contains `name`."""
     found: list[psutil.Process] = []
     for process in psutil.Process(of).children(recursive=True):
         with suppress(psutil.Error):  # gone meanwhile
@@ -309,7 +309,7 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed(dataset: Path, undis
 
 
 class Page(HTMLParser):
-    """What a browser would fetch, where its links lead, and what it would show."""
+    """The tags of a page, the addresses that it loads or links to, and the text that it shows."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

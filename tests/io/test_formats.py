@@ -1,4 +1,4 @@
-"""Formats of phones and cameras, read and written: the values that come out, and what stays behind."""
+"""Formats of phones and cameras: which values are read and written, and which metadata are dropped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pixels_of(picture: LoadedPhoto, bits: int) -> NDArray[Any]:
 
 
 def grid() -> NDArray[np.uint16]:
-    """What `golden/grid-*.heic` hold, 48 x 64, without loss: greys to the left, patches of colour to the right."""
+    """The lossless contents of `golden/grid-*.heic`, 48 x 64: greys on the left, patches of colour on the right."""
     greys = np.linspace(0, 65535, 48 * 32).reshape(48, 32).round()
     patches = np.random.default_rng(3).integers(0, 256, (6, 4, 3)) * 257
     return np.concatenate((np.repeat(greys[..., None], 3, 2), patches.repeat(8, 0).repeat(8, 1)), 1).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Files to photographs and back: exact values, orientation, profiles, and a sentence for every refusal."""
+"""Reading and saving of photographs: exact values, orientation, profiles, and a sentence for every refusal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FOREIGN = (
 
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Write bytes under a new name that says nothing of their kind."""
+    """Write bytes to a new file whose name does not tell their format."""
     count = iter(range(1000))
 
     def write(data: bytes) -> Path:

@@ -39,7 +39,7 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A picture that takes a while."""
+    """A picture that takes long to decode."""
     path = tmp_path / "large.jpg"
     path.write_bytes(many_scans(90, np.zeros((4000, 4000, 3), np.uint8)))
     return path
@@ -47,7 +47,7 @@ def large(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Sandbox]:
-    """A sandbox that has not started any decoder yet; `load` uses it."""
+    """A sandbox that has not started any decoder yet, for `load` to use."""
     with sandbox.Sandbox() as pool:
         monkeypatch.setitem(globals(), "load", partial(image.load, sandbox=pool))
         monkeypatch.setitem(globals(), "load_pair", partial(image.load_pair, sandbox=pool))
