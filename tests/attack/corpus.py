@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -80,7 +81,7 @@ def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[P
 def attempt_all(files: Sequence[tuple[Path, str]], sandbox: Sandbox) -> list[Row]:
     """Load as many files at once as there are decoders."""
     with ThreadPoolExecutor(MAX_DECODERS) as pool:
-        return list(pool.map(lambda file: attempt(*file, sandbox), files))
+        return list(pool.map(partial(attempt, sandbox=sandbox), *zip(*files, strict=True)))
 
 
 @contextmanager

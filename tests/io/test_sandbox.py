@@ -28,6 +28,11 @@ from tests.pictures import colours, encoded, many_scans
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="most bounds are Linux's")
 ROOT = Path(__file__).resolve().parents[2]
 MB = 1_000_000
+ONE_SANDBOX = (
+    "from functools import partial; from fusion.io import image, sandbox; "
+    "load = partial(image.load, sandbox=sandbox.Sandbox())"
+)
+"""The beginning of programs of their own, which keep their decoders from one file to the next."""
 
 
 @pytest.fixture
@@ -261,7 +266,7 @@ def test_a_fork_has_children_of_its_own(picture: Path) -> None:
     load(picture)
     (own,) = children()
     code = (
-        "import os, psutil, sys; from fusion.io.image import load; load(sys.argv[1]); "
+        f"import os, psutil, sys; {ONE_SANDBOX}; load(sys.argv[1]); "
         "(own,) = psutil.Process().children(); pid = os.fork(); load(sys.argv[1]); "
         "mine = {one.pid for one in psutil.Process().children()}; "
         "os._exit(own.pid in mine or len(mine) != 1) if pid == 0 else None; "
@@ -274,7 +279,7 @@ def test_a_fork_has_children_of_its_own(picture: Path) -> None:
 
 def test_children_end_with_their_parent(picture: Path) -> None:
     code = (
-        "import psutil, sys, time; from fusion.io.image import load; load(sys.argv[1]); "
+        f"import psutil, sys, time; {ONE_SANDBOX}; load(sys.argv[1]); "
         "print(*(one.pid for one in psutil.Process().children()), flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
