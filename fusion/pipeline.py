@@ -153,7 +153,7 @@ class Session:
         self._loading = Lock()  # the page draws weight maps while it fuses
         self._fusers: LRUCache[tuple[object, ...], Fuser] = LRUCache(_LOADED_NETWORKS)
         self._correctors: dict[str, Corrector] = {}
-        memory.reuse_freed_memory()
+        memory.tune_allocator()
 
     def __enter__(self) -> Session:
         return self
@@ -174,7 +174,7 @@ class Session:
         exposures that cannot be used together and `NotEnoughMemoryError` where they are too large for this computer.
         """
         start = time.perf_counter()
-        with memory.said():
+        with memory.errors_translated():
             pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
             if settings.align:
                 pair = registered(pair).pair
@@ -203,7 +203,7 @@ class Session:
         Raises `FusionError` for an unknown method or option, `WeightsError` for a method without usable weights, and
         `NotEnoughMemoryError` where smaller tiles, the processor and a smaller copy do not help either.
         """
-        with memory.said():
+        with memory.errors_translated():
             fuser = self._fuser(method_named(method), settings)
             start = time.perf_counter()
             made = self._picture(fuser, scene, lumas, settings.mode, progress)
@@ -239,7 +239,7 @@ class Session:
         if show_corrected or any(method.needs.enhanced for method in chosen):
             try:
                 start = time.perf_counter()
-                with memory.said():
+                with memory.errors_translated():
                     lumas = self._corrected(scene.pair)
                     seconds = time.perf_counter() - start
                     shown = recolour_pair(scene.pair, lumas) if show_corrected else None
@@ -303,7 +303,7 @@ class Session:
             yield fused
             cancel.check()
             start = time.perf_counter()
-            with memory.said():
+            with memory.errors_translated():
                 scores = scorer(fused.photo)
             yield Scored(fused, scores, time.perf_counter() - start)
         except FusionError as error:

@@ -39,13 +39,14 @@ from fusion.benchmark.results import (
 from fusion.benchmark.scene import BenchmarkRun, BenchmarkScene, SceneMeasurer, SceneResult, finished, weights_of
 from fusion.benchmark.statistics import MethodStatistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
+from fusion.io.results_folder import claim_folder, remove_partial_files, sha256, write_file
 from fusion.methods import method_named
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric
 from fusion.metrics.reference import REFERENCE
 from fusion.outputs.tables import table_csv
 from fusion.pipeline import default_device
-from fusion.runtime.workers import in_processes, sha256, sweep, take, write
+from fusion.runtime.workers import in_processes
 from fusion.training.datasets import PairFiles
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -73,12 +74,12 @@ def benchmark(
     check(run)
     scenes = [_scene(files) for files in pairs]
     run = BenchmarkRun(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
-    take(run.out)
+    claim_folder(run.out)
     outcomes: dict[str, SceneResult] = {}
     for outcome in in_processes(partial(SceneMeasurer, run), scenes, jobs, partial(_died, run=run)):
         outcomes[outcome.scene] = outcome
         done(outcome.scene)
-    sweep(run.out)  # after a process that outlived a killed run
+    remove_partial_files(run.out)  # after a process that outlived a killed run
     ordered = [outcomes[scene.name] for scene in scenes]
     summary = summarised(name, scenes, run, ordered)
     _write(summary, run, ordered, jobs)
@@ -209,11 +210,11 @@ def _write(summary: Summary, run: BenchmarkRun, outcomes: Sequence[SceneResult],
         for outcome in outcomes
         if name in outcome.records and (time := outcome.records[name].time)
     ]
-    write(run.out / SCORES, table_csv(rows[0], rows[1:]).encode())
-    write(run.out / TIMES, table_csv(["method", "scene", "seconds", "peak_mb"], times).encode())
-    write(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
-    write(run.out / SUMMARY, summary_json(summary))
-    write(run.out / TABLE, latex.table(summary).encode())
+    write_file(run.out / SCORES, table_csv(rows[0], rows[1:]).encode())
+    write_file(run.out / TIMES, table_csv(["method", "scene", "seconds", "peak_mb"], times).encode())
+    write_file(run.out / ENVIRONMENT, (json.dumps(environment(jobs), indent=1) + "\n").encode())
+    write_file(run.out / SUMMARY, summary_json(summary))
+    write_file(run.out / TABLE, latex.table(summary).encode())
     report.write(run.out)
 
 

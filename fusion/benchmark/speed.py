@@ -3,7 +3,7 @@
 Each method runs in a fresh process of its own. So does OpenCV's exposure fusion, the peer, with its own threads and the
 C library's allocator, as its users run it. Both fuse the same pair in turn, so that a slow moment of the machine slows
 both; the ratio of a run says more than its seconds. `opencv, memory kept` is the peer with
-`memory.reuse_freed_memory`, which this package's processes use: it shows what OpenCV could do if it kept its memory.
+`memory.tune_allocator`, which this package's processes use: it shows what OpenCV could do if it kept its memory.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _peer(files: tuple[Path, Path], *, kept: bool) -> tuple[Callable[[], object]
     import numpy as np
 
     if kept:
-        memory.reuse_freed_memory()
+        memory.tune_allocator()
     pictures = [np.load(file) for file in files]
     merge = cv2.createMergeMertens()
     return lambda: merge.process(pictures), lambda: "exact"
@@ -261,9 +261,9 @@ def scan_rows() -> Iterator[ScanRow]:
     import torch
 
     from fusion.blocks.selective_scan import execution, reference, selective_scan
-    from fusion.runtime.memory import reuse_freed_memory
+    from fusion.runtime.memory import tune_allocator
 
-    reuse_freed_memory()
+    tune_allocator()
     exps, copied = exponentials_a_second(), copied_bytes_a_second()
     for name, shape in SCAN_SHAPES.items():
         for backward in (False, True):

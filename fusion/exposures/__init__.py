@@ -1,1 +1,1 @@
-"""What the photographs of one scene are to each other: aligned, moved, a bracket."""
+"""Photographs of one scene: which belong together, how they are aligned, and what moved between them."""

@@ -1,16 +1,17 @@
-"""Registration of hand-held exposures: what the camera moved between them is found and taken back, or left alone.
+"""Registration of hand-held exposures: estimate how the camera moved between them, and undo the movement.
 
-A similarity and a perspective, six numbers, as a camera that shook while it looked at something far away. They are
-fitted to pairs of SIFT features (Lowe, IJCV 2004) of equalised small copies, in which both exposures look alike:
+The movement is modelled by a similarity and a perspective with six parameters, which describe a camera that shook while
+it looked at something far away. They are fitted to pairs of SIFT features (Lowe, IJCV 2004) of small copies with
+equalised histograms, in which both exposures look alike:
 
-1. features that are each other's clear favourites, and the homography that most of them agree on (MAGSAC++, Barath et
-   al., CVPR 2020), which only says where to look again;
-2. all features again, each near the place where it should be, which finds several times as many;
-3. the six numbers by robust least squares over these. How well they are known follows from the residuals.
+1. Match features that fit each other clearly better than any other, and estimate the homography that most matches agree
+   on (MAGSAC++, Barath et al., CVPR 2020). It only tells where to search in the next step.
+2. Match all features again, each near its predicted position, which finds several times as many matches.
+3. Fit the six parameters to these matches by robust least squares. The residuals tell how accurate they are.
 
-A movement is refused unless it is known to a fraction of a pixel and small enough for a shaking hand; and left alone
-where edges do not agree better with it than without: highlights that bloom shift features, yet nothing moved. A scene
-that cannot be registered is fused as it is, and the notes say so.
+A movement is rejected unless it is known to a fraction of a pixel and small enough for a shaking hand. It is also
+rejected if edges do not agree better with it than without it, since blooming highlights shift features although nothing
+moved. A scene that cannot be registered is fused as it is, and a note says so.
 """
 
 from __future__ import annotations
@@ -30,80 +31,87 @@ from fusion.io.colour import luma
 from fusion.io.image import ExposurePair, Photo
 
 Matrix: TypeAlias = NDArray[np.float64]
-"""(3, 3), of homogeneous pixel coordinates (x, y, 1)."""
+"""A homography (3, 3) of homogeneous pixel coordinates (x, y, 1)."""
 AnyNumber = TypeVar("AnyNumber", np.uint8, np.float32)
 Points: TypeAlias = NDArray[np.float64]
-"""(n, 2): x, y in pixels."""
+"""Coordinates (n, 2): x and y in pixels."""
 
 PROXY_SIDE = 1000
-"""Longest side, in pixels, of the copies in which features are looked for."""
+"""Longer side, in pixels, of the copies in which features are searched."""
 _FEATURES = 3000
-_FAINTEST = 0.01
-"""Contrast of the weakest feature: low, since an exposure's dark or bright end has little."""
-_CLEAR, _LIKELY = 0.8, 0.95
-"""Distance of a feature's best partner over that of the second best: at first, and near where it should be."""
-_NEAR = 3.0
-"""Pixels of the copy."""
-_SPREAD = 0.5
-"""Pixels of the copy beyond which a pair of features counts less and less."""
+_CONTRAST = 0.01
+"""SIFT's contrast threshold. It is low, since the darkest and brightest areas of an exposure have little contrast."""
+_CLEAR_RATIO, _LIKELY_RATIO = 0.8, 0.95
+"""Lowe's ratio of the best match's distance to the second best's, in the first and in the second matching."""
+_SEARCH_RADIUS = 3.0
+"""How far from its predicted position a feature is searched in the second matching, in pixels of the copy."""
+_LOSS_SCALE = 0.5
+"""Residual, in pixels of the copy, beyond which a match counts less and less in the fit."""
 
 LARGEST_SHIFT = 0.15
-"""Of the longer side."""
+"""The largest shift, as a share of the longer side."""
 LARGEST_TURN = 8.0
-"""Degrees."""
+"""The largest rotation in degrees."""
 LARGEST_SCALE = 0.05
+"""The largest change of scale, as its logarithm."""
 LARGEST_TILT = 0.05
-"""What the perspective changes in scale from one side of the picture to the other."""
+"""The largest perspective: how much the scale changes from one side of the picture to the other."""
 LARGEST_ERROR = 0.75
-"""Pixels: what the warp may be wrong by, as far as the residuals tell, on average over the picture."""
+"""The largest estimated error of a movement in pixels, root mean square over the picture."""
 _FEWEST = 30
-"""Pairs of features that agree to a pixel of the copy."""
-_STILL = 0.5
-"""Pixels, root mean square over the picture: a smaller movement is none."""
+"""The fewest matches that must agree with the movement to within a pixel of the copy."""
+_NO_MOVEMENT = 0.5
+"""A movement smaller than this, in pixels, root mean square over the picture, is left alone."""
 _GAIN = 0.01
-"""By how much a movement must make edges agree better, of 1 at most."""
-_AGREE = 0.9
-"""Where edges agree as well as this without, exposures that give no movement are taken to have none."""
-_EDGE = 6.0
-"""Weakest gradient that has a direction, in levels of 255 times 8."""
-_SEEN = (8, 247)
-"""Levels of 255 beyond which an exposure shows nothing."""
+"""The least amount by which a movement must raise the agreement of edges, which is 1 at most."""
+_STILL_AGREEMENT = 0.9
+"""If edges agree this well as they are, and no movement can be estimated, the camera did not move."""
+_WEAKEST_EDGE = 6.0
+"""The weakest gradient whose direction counts: the output of Sobel's filter, which is 8 times the slope in levels."""
+_VISIBLE = (8, 247)
+"""Levels, of 0 to 255, outside which an exposure shows no detail."""
 
 
 class Motion(NamedTuple):
-    """How one exposure lies on another."""
+    """How the camera moved from one exposure to another."""
 
     matrix: Matrix
-    """Takes pixel coordinates of the one to those of the other."""
+    """The homography that maps pixel coordinates of the one to those of the other."""
     error: float
-    """Root mean square over the picture, in pixels, of what the matrix may be wrong by."""
+    """The estimated error of the matrix in pixels, root mean square over the picture."""
     features: int
-    """Pairs of features that agree to a pixel of the copy."""
+    """How many matches agree with the matrix to within a pixel of the copy."""
 
-    def of(self, points: Points) -> Points:
-        """Where points of the one lie on the other."""
+    def apply(self, points: Points) -> Points:
+        """Map points (n, 2) of the one exposure to the other."""
         return _moved(points, self.matrix)
 
 
 STILL = Motion(np.eye(3), 0.0, 0)
-"""Nothing moved."""
+"""The camera did not move."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """A pair after registration."""
+    """Exposures after registration."""
 
     pair: ExposurePair
     motions: tuple[Motion | None, ...]
-    """Of each exposure, dark to bright, onto the reference; None where it was left as it is."""
+    """The movement of each exposure, from dark to bright, to the reference; None for one that was not warped."""
     kept: tuple[slice, slice] = (slice(None), slice(None))
-    """Rows and columns of the reference that are left."""
+    """The rows and columns of the reference that were kept."""
 
 
 def registered(pair: ExposurePair) -> Aligned:
-    """All exposures registered onto the middle one (of two, the darker), cropped to what all of them show.
+    """Register all exposures to the middle one, or to the darker one of two, and crop them to what all of them show.
 
-    Exposures that did not move come back as they are, the same tensors. The notes of the pair tell what was done.
+    A note of the returned pair says what was done. If the camera did not move, or its movement is not certain, the
+    exposures are returned as they are, the very same tensors.
+
+    >>> from fusion.io.image import load_pair
+    >>> pair = load_pair("examples/desk/under.png", "examples/desk/over.png")
+    >>> registered(pair).pair is pair  # a tripod held the camera
+    True
     """
     frames = pair.frames
     middle = (len(frames) - 1) // 2
@@ -115,7 +123,7 @@ def registered(pair: ExposurePair) -> Aligned:
         note = f"{which} could not be aligned with certainty, so they are fused as they are."
         return Aligned(replace(pair, notes=(*pair.notes, note)), (None,) * len(frames))
     size = pair.size
-    moved = [found if found and _distance(found, size) > _STILL else None for found in motions]
+    moved = [found if found and _distance(found, size) > _NO_MOVEMENT else None for found in motions]
     if not any(moved):
         return Aligned(pair, tuple(moved))
     rows, columns = _common([found.matrix for found in moved if found], size)
@@ -123,12 +131,12 @@ def registered(pair: ExposurePair) -> Aligned:
         note = "The exposures overlap too little to be aligned; they are fused as they are."
         return Aligned(replace(pair, notes=(*pair.notes, note)), (None,) * len(frames))
     warped = [
-        (_taken_back(frame, found.matrix) if found else frame)[:, rows, columns].contiguous()
+        (_warped_photo(frame, found.matrix) if found else frame)[:, rows, columns].contiguous()
         for frame, found in zip(frames, moved, strict=True)
     ]
     cropped = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (size[0] * size[1])
     farthest = max((found for found in moved if found), key=lambda found: _distance(found, size))
-    note = f"Aligned: {_told(farthest, size)}, {100 * cropped:.1f} % cropped."
+    note = f"Aligned: {_in_words(farthest, size)}, {100 * cropped:.1f} % cropped."
     under, *between, over = warped
     return Aligned(
         replace(pair, under=under, over=over, between=tuple(between), notes=(*pair.notes, note)),
@@ -138,12 +146,12 @@ def registered(pair: ExposurePair) -> Aligned:
 
 
 def motion(one: Photo, other: Photo) -> Motion | None:
-    """How `one` lies on `other`, two photographs (3, H, W) of equal size; None where that is not certain."""
+    """Estimate how the camera moved from `one` to `other`, both (3, H, W). None if that is not certain."""
     (copy, scale), (other_copy, _) = map(_copy, (one, other))
     still = _agreement(copy, other_copy)
     found = _registered(copy, other_copy)
     if found is None or found.error / scale > LARGEST_ERROR:
-        return STILL if still >= _AGREE else None
+        return STILL if still >= _STILL_AGREEMENT else None
     if _agreement(_warped(copy, found.matrix), other_copy) < still + _GAIN:
         return STILL
     enlarge = np.diag([1 / scale, 1 / scale, 1])
@@ -152,14 +160,14 @@ def motion(one: Photo, other: Photo) -> Motion | None:
 
 
 def _neighbours(count: int, middle: int) -> list[tuple[int, int]]:
-    """Each exposure and the next towards the middle one: their brightness differs least."""
+    """Each exposure paired with the next towards the middle one, from which it differs least in brightness."""
     return [(i, i + 1) for i in range(middle)] + [(i + 1, i) for i in range(middle, count - 1)]
 
 
 def _chain(steps: dict[tuple[int, int], Motion | None], index: int, middle: int) -> Motion | None:
-    """From an exposure to the middle one, step by step; None where a step is missing, and for the middle one."""
-    way = range(index, middle + 1) if index < middle else range(index, middle - 1, -1)
-    found = [steps[step] for step in pairwise(way)]
+    """Combine the movements from an exposure to the middle one; None if one is missing, or for the middle one."""
+    path = range(index, middle + 1) if index < middle else range(index, middle - 1, -1)
+    found = [steps[step] for step in pairwise(path)]
     known = [one for one in found if one]
     if len(known) < len(found) or not found:
         return None
@@ -170,7 +178,7 @@ def _chain(steps: dict[tuple[int, int], Motion | None], index: int, middle: int)
 
 
 def _copy(photo: Photo) -> tuple[NDArray[np.uint8], float]:
-    """The luma (H, W), 0 to 255, of at most `PROXY_SIDE` pixels a side, and its scale."""
+    """The luma (h, w), 0 to 255, reduced to at most `PROXY_SIDE` pixels a side, and its scale."""
     import cv2
 
     grey = (luma(photo)[0] * 255).round().to(torch.uint8).numpy()
@@ -181,35 +189,35 @@ def _copy(photo: Photo) -> tuple[NDArray[np.uint8], float]:
 
 
 def _registered(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Motion | None:
-    """How a copy lies on another, in their pixels, if a fit can tell."""
+    """Estimate the movement from one copy to another, in their pixels. None if it cannot be estimated."""
     from scipy.spatial.distance import cdist
 
     with ThreadPoolExecutor(2) as pool:
         (points, descriptions), (other_points, other_descriptions) = pool.map(_features, (one, other))
     if min(len(points), len(other_points)) < _FEWEST:
         return None
-    start = _agreed(points, other_points, _matches(descriptions, other_descriptions, _CLEAR))
+    start = _agreed(points, other_points, _matches(descriptions, other_descriptions, _CLEAR_RATIO))
     if start is None:
         return None
-    near = cdist(_moved(points, start), other_points) < _NEAR
-    pairs = _matches(descriptions, other_descriptions, _LIKELY, near)
+    near = cdist(_moved(points, start), other_points) < _SEARCH_RADIUS
+    pairs = _matches(descriptions, other_descriptions, _LIKELY_RATIO, near)
     return _fitted(points[pairs[:, 0]], other_points[pairs[:, 1]], start, one.shape)
 
 
 def _agreement(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Mean cosine between the directions of both copies' gradients, where both have one: 1 where every edge agrees.
+    """The mean cosine of the angle between the gradients of both copies, where both have an edge: 1 if all edges agree.
 
-    Directions stay the same under any exposure, unlike levels. 0 where there is nothing to compare.
+    Unlike levels, directions do not depend on the exposure. The result is 0 if no edge is visible in both.
     """
     import cv2
 
     smooth = [cv2.GaussianBlur(copy.astype(np.float32), (0, 0), 1) for copy in (one, other)]
     slopes = [(cv2.Sobel(plane, -1, 1, 0), cv2.Sobel(plane, -1, 0, 1)) for plane in smooth]
     strengths = [np.hypot(*slope) for slope in slopes]
-    shown = np.logical_and.reduce([(plane > _SEEN[0]) & (plane < _SEEN[1]) for plane in smooth])
-    shown &= np.minimum(*strengths) > _EDGE
-    product = sum(a[shown] * b[shown] for a, b in zip(*slopes, strict=True))
-    cosine = product / np.maximum(strengths[0][shown] * strengths[1][shown], 1e-6)
+    visible = np.logical_and.reduce([(plane > _VISIBLE[0]) & (plane < _VISIBLE[1]) for plane in smooth])
+    visible &= np.minimum(*strengths) > _WEAKEST_EDGE
+    product = sum(a[visible] * b[visible] for a, b in zip(*slopes, strict=True))
+    cosine = product / np.maximum(strengths[0][visible] * strengths[1][visible], 1e-6)
     return float(np.mean(cosine)) if cosine.size else 0.0
 
 
@@ -217,14 +225,14 @@ def _agreement(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def _features(copy: NDArray[np.uint8]) -> tuple[Points, NDArray[np.float32]]:
-    """Places (n, 2) in a copy, and what is there (n, 128)."""
+    """Positions (n, 2) and descriptors (n, 128) of the features of a copy."""
     import cv2
 
-    alike = cv2.createCLAHE(4, (8, 8)).apply(cv2.equalizeHist(copy))
-    found, descriptions = cv2.SIFT_create(_FEATURES, contrastThreshold=_FAINTEST).detectAndCompute(alike, None)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+    equalised = cv2.createCLAHE(4, (8, 8)).apply(cv2.equalizeHist(copy))
+    found, descriptions = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST).detectAndCompute(equalised, None)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
     if descriptions is None:
         return np.empty((0, 2)), np.empty((0, 128), np.float32)
-    # RootSIFT (Arandjelovic and Zisserman, CVPR 2012): distances that a few large bins do not decide.
+    # RootSIFT (Arandjelovic and Zisserman, CVPR 2012), so that a few large bins do not dominate distances.
     descriptions = np.sqrt(descriptions / np.maximum(descriptions.sum(1, keepdims=True), 1e-9))
     return np.array([point.pt for point in found], np.float64), descriptions
 
@@ -232,7 +240,10 @@ def _features(copy: NDArray[np.uint8]) -> tuple[Points, NDArray[np.float32]]:
 def _matches(
     one: NDArray[np.float32], other: NDArray[np.float32], ratio: float, allowed: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
-    """Pairs (n, 2) of indices: each feature's best partner, where it is clearly better than the second best."""
+    """Indices (n, 2) of matches: each feature's best one, if its distance is below `ratio` times the second best's.
+
+    `allowed` says which features may be matched with which.
+    """
     import cv2
 
     mask = None if allowed is None else allowed.astype(np.uint8)
@@ -245,23 +256,23 @@ def _matches(
 
 
 def _agreed(one: Points, other: Points, pairs: NDArray[np.int64]) -> Matrix | None:
-    """The homography that most pairs agree on."""
+    """The homography that most matches agree on; None if there is none."""
     import cv2
 
     if len(pairs) < 8:
         return None
     start, end = one[pairs[:, 0]].astype(np.float32), other[pairs[:, 1]].astype(np.float32)
     matrix, _ = cv2.findHomography(start, end, cv2.USAC_MAGSAC, 1.5, maxIters=5000, confidence=0.9999)
-    # None where no four pairs agree, whatever OpenCV's annotations say.
+    # It is None if no four matches agree, although OpenCV's annotations say otherwise.
     return None if matrix is None else np.asarray(matrix, np.float64)  # pyright: ignore[reportUnnecessaryComparison]
 
 
-# The six numbers: logarithm of the scale, turn in radians, shift and perspective over the longer side.
+# The six parameters: logarithm of the scale, rotation in radians, shift and perspective, relative to the longer side.
 
 
-def _matrix(numbers: NDArray[np.float64], size: tuple[float, float]) -> Matrix:
-    """About the middle of a picture of `size`, height and width."""
-    growth, turn, right, down, *tilt = numbers
+def _matrix(parameters: NDArray[np.float64], size: tuple[float, float]) -> Matrix:
+    """The homography of six parameters, about the middle of a picture of `size`, (height, width)."""
+    growth, turn, right, down, *tilt = parameters
     side = max(size)
     centred = np.array([[1 / side, 0, -size[1] / 2 / side], [0, 1 / side, -size[0] / 2 / side], [0, 0, 1]])
     cosine, sine = math.exp(growth) * math.cos(turn), math.exp(growth) * math.sin(turn)
@@ -270,7 +281,7 @@ def _matrix(numbers: NDArray[np.float64], size: tuple[float, float]) -> Matrix:
 
 
 def _fitted(one: Points, other: Points, start: Matrix, size: tuple[float, float]) -> Motion | None:
-    """The movement that takes `one` to `other`, if it is certain and a hand's; all in pixels of the copy."""
+    """Fit the movement that maps `one` to `other`, in pixels of the copy. None if it is too large or too few agree."""
     from scipy.optimize import least_squares
 
     if len(one) < _FEWEST:
@@ -279,10 +290,10 @@ def _fitted(one: Points, other: Points, start: Matrix, size: tuple[float, float]
     shift = (_moved(middle, start) - middle)[0] / max(size)
     first = [0.0, math.atan2(start[1, 0], start[0, 0]), *shift, 0.0, 0.0]
 
-    def off(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (_moved(one, _matrix(numbers, size)) - other).ravel()
+    def differences(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (_moved(one, _matrix(parameters, size)) - other).ravel()
 
-    solution = least_squares(off, first, loss="cauchy", f_scale=_SPREAD)
+    solution = least_squares(differences, first, loss="cauchy", f_scale=_LOSS_SCALE)
     growth, turn, right, down, *tilt = solution.x
     plausible = (
         abs(growth) <= LARGEST_SCALE
@@ -300,21 +311,21 @@ def _fitted(one: Points, other: Points, start: Matrix, size: tuple[float, float]
 
 
 def _error(
-    numbers: NDArray[np.float64], points: Points, residuals: NDArray[np.float64], size: tuple[float, float]
+    parameters: NDArray[np.float64], points: Points, residuals: NDArray[np.float64], size: tuple[float, float]
 ) -> float:
-    """Root mean square, over the picture, of the movement's error that the residuals of the fit stand for."""
+    """Estimate the error of a fit from its residuals by linear propagation: root mean square over the picture."""
 
-    def slopes(places: Points) -> NDArray[np.float64]:
-        """(2 n, 6): how the moved places depend on the numbers."""
+    def jacobian(points: Points) -> NDArray[np.float64]:
+        """The derivatives (2 n, 6) of moved points by the parameters."""
         steps = np.eye(6) * 1e-5
         columns = [
-            (_moved(places, _matrix(numbers + step, size)) - _moved(places, _matrix(numbers - step, size))) / 2e-5
+            (_moved(points, _matrix(parameters + step, size)) - _moved(points, _matrix(parameters - step, size))) / 2e-5
             for step in steps
         ]
         return np.stack([column.ravel() for column in columns], 1)
 
-    at_points, everywhere = slopes(points), slopes(_grid(size))
-    variance = float(np.mean(residuals**2)) / 2  # of one coordinate
+    at_points, everywhere = jacobian(points), jacobian(_grid(size))
+    variance = float(np.mean(residuals**2)) / 2  # the variance of one coordinate
     covariance = variance * np.linalg.pinv(at_points.T @ at_points)
     return float(np.sqrt(2 * np.mean(np.einsum("ij,jk,ik->i", everywhere, covariance, everywhere))))
 
@@ -323,27 +334,27 @@ def _error(
 
 
 def _moved(points: Points, matrix: Matrix) -> Points:
-    """Points (n, 2) through a homography."""
+    """Map points (n, 2) by a homography."""
     homogeneous = points @ matrix[:, :2].T + matrix[:, 2]
     return homogeneous[:, :2] / homogeneous[:, 2:]
 
 
 def _grid(size: Sequence[float]) -> Points:
-    """9 x 9 places all over a picture."""
+    """A grid of 9 x 9 points that covers a picture of `size`, (height, width)."""
     y, x = np.meshgrid(np.linspace(0, size[0], 9), np.linspace(0, size[1], 9), indexing="ij")
     return np.stack((x.ravel(), y.ravel()), 1)
 
 
 def _distance(found: Motion, size: tuple[int, int]) -> float:
-    """How far places in the picture moved, in pixels, root mean square."""
-    places = _grid(size)
-    return float(np.sqrt(np.mean(np.sum((found.of(places) - places) ** 2, 1))))
+    """How far a movement shifts the picture, in pixels, root mean square."""
+    points = _grid(size)
+    return float(np.sqrt(np.mean(np.sum((found.apply(points) - points) ** 2, 1))))
 
 
 def _common(matrices: Sequence[Matrix], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns that every warped exposure fills."""
+    """The rows and columns that every warped exposure covers."""
     height, width = size
-    # One pixel further in: the cubic kernel reads beyond its place.
+    # Stay one pixel inside, since the cubic kernel reads neighbouring pixels.
     corners = np.array([(1, 1), (width - 2, 1), (1, height - 2), (width - 2, height - 2)], np.float64)
     sides = [_moved(corners, matrix) for matrix in matrices]
     left = max(0, *(math.ceil(max(x[0, 0], x[2, 0])) for x in sides))
@@ -354,23 +365,23 @@ def _common(matrices: Sequence[Matrix], size: tuple[int, int]) -> tuple[slice, s
 
 
 def _warped(plane: NDArray[AnyNumber], matrix: Matrix) -> NDArray[AnyNumber]:
-    """A plane (H, W) moved; what it does not show is 0."""
+    """Warp a plane (H, W). Pixels outside it become 0."""
     import cv2
 
     moved = cv2.warpPerspective(plane, matrix, plane.shape[::-1], flags=cv2.INTER_CUBIC)
     return np.asarray(moved, plane.dtype)
 
 
-def _taken_back(photo: Photo, matrix: Matrix) -> Photo:
-    """A photograph (3, H, W) moved, 0 to 1."""
+def _warped_photo(photo: Photo, matrix: Matrix) -> Photo:
+    """Warp a photograph (3, H, W), clamped to 0 ... 1."""
     return torch.from_numpy(np.stack([_warped(plane, matrix) for plane in photo.numpy()])).clamp_(0, 1)
 
 
-def _told(found: Motion, size: tuple[int, int]) -> str:
-    """The movement in words: "moved 14 px, turned 0.4°"."""
-    places = np.array([[size[1] / 2, size[0] / 2], [size[1] / 2 + 1, size[0] / 2]])
-    middle, beside = found.of(places)
-    moved = float(np.hypot(*(middle - places[0])))
+def _in_words(found: Motion, size: tuple[int, int]) -> str:
+    """Describe a movement in words, such as "moved 14 px, turned 0.4°"."""
+    points = np.array([[size[1] / 2, size[0] / 2], [size[1] / 2 + 1, size[0] / 2]])
+    middle, beside = found.apply(points)
+    moved = float(np.hypot(*(middle - points[0])))
     turned = math.degrees(math.atan2(*(beside - middle)[::-1]))
     words = f"moved {moved:.0f} px" if moved >= 9.5 else f"moved {moved:.1f} px"
     return f"{words}, turned {abs(turned):.1f}°" if abs(turned) >= 0.05 else words

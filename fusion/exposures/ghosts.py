@@ -1,13 +1,14 @@
-"""Ghosts: where the scene moved between the exposures, and exposures of it in which it did not.
+"""Ghosts: find where something moved between the exposures, and remove the movement.
 
-What one exposure shows where nothing moved follows from another: in each channel, a level of the one goes with a
-narrow range of levels of the other (the comparametric relation of Mann, 2000; here as measured, a median and a spread
-for each level). Where that fails between neighbours, in either direction, something moved. The relations are measured
-a second time without these places, which would bend them.
+Where nothing moved, one exposure predicts another: in each channel, pixels with the same level in one have similar
+levels in the other. This is the comparametric relation of Mann (2000), which is measured here as a median and a spread
+for each level. Where neighbouring exposures contradict it, in either direction, something moved. The relations are then
+measured again without these regions, which would distort them.
 
-In each place, the exposure wins from which the others follow with the least spread: it is neither clipped nor drowned
-there. The others are given what the relations make of it, so that any method that follows sees one scene. Only the
-places that moved, with a soft rim, are taken from the picture that is fused so; everywhere else nothing changes.
+To remove ghosts, one exposure is chosen as the reference of each region: the one that predicts the others with the
+smallest spread, since it is neither clipped nor too dark there. In the region, all other exposures are replaced by what
+the relations predict from the reference, so that any method sees a scene in which nothing moved. Only these regions,
+with soft borders, are taken from the picture that is fused this way; the rest of the picture does not change.
 """
 
 from __future__ import annotations
@@ -27,113 +28,128 @@ from fusion.io.colour import luma
 from fusion.io.image import ExposurePair, Photo
 
 Plane: TypeAlias = NDArray[np.float32]
-"""(H, W), or (3, H, W), 0 to 1."""
+"""An array (H, W) or (3, H, W) with values from 0 to 1."""
 Handling: TypeAlias = Literal["ignore", "mark", "remove"]
-"""What is done about movements of the scene: nothing, they are told, or they are told and taken out."""
+"""What is done about ghosts: "ignore" does not look for them, "mark" reports them, "remove" also removes them."""
 
 _PIXELS = 400_000
-"""Of larger photographs, a copy is looked at."""
+"""Larger photographs are analysed on a copy of this many pixels."""
 _SMOOTH = 1.5
-"""Standard deviation, in pixels of the copy, over which noise and what alignment leaves are averaged."""
+"""Standard deviation, in pixels of the copy, of the blur that averages noise and small errors of alignment."""
 _LEVELS = 64
 _FEWEST = 50
-"""Pixels of a level from which its median and spread are known."""
-_FLOOR = 0.03
-"""The least spread."""
+"""The fewest pixels of a level from which its median and spread are measured."""
+_LEAST_SPREAD = 0.03
 _CERTAIN, _LIKELY = 6.5, 3.25
-"""How many spreads off, root mean square over the channels, are no accident; and how many are none beside such a place:
-less than `_BESIDE` of the longer side away."""
+"""Deviations, in spreads and root mean square over the channels, above which something certainly moved in a pixel, and
+above which it moved if the pixel is less than `_BESIDE` from a certain one."""
 _BESIDE = 0.03
-_BEYOND_DOUBT = 14.0
-"""And to be sure of it, in half of the smallest place or more. Waves, flames, reflections and what alignment leaves
-stay below this in the examples, and what is moved in them does not: `fusion.benchmark.experiments.ghosts` prints
-both."""
+"""A distance, as a share of the longer side."""
+_REPORTED = 14.0
+"""Ghosts are reported without being asked for if half of the smallest region deviates more than this. In the examples,
+waves, flames, reflections and errors of alignment deviate less, and objects that were moved for a test deviate more:
+`fusion.benchmark.experiments.ghosts` prints both."""
 _SMALLEST = 0.0004
-"""Of the picture: smaller places are noise, or leaves."""
+"""The smallest region, as a share of the picture. Smaller ones are noise or leaves."""
 _JOINED = 0.01
-"""Of the longer side: parts of one thing that are as near as this are joined."""
-_RIM = 0.008
-"""Of the longer side: how far around a place its rim reaches."""
+"""Regions closer than this share of the longer side are parts of one object."""
+_BORDER = 0.008
+"""The width of a region's soft border, as a share of the longer side."""
 
 
 class Relation(NamedTuple):
-    """What one exposure shows for each level of another, in one channel."""
+    """How one exposure predicts another in one channel: the median and the spread, (64,) each, for each level."""
 
     median: NDArray[np.float64]
     spread: NDArray[np.float64]
 
-    def of(self, plane: Plane) -> Plane:
-        """What the one should show where the other shows `plane`."""
+    def predict(self, plane: Plane) -> Plane:
+        """What the one exposure should show where the other shows `plane`."""
         return _by_level(self.median, plane)
 
-    def off(self, one: Plane, other: Plane) -> Plane:
-        """By how many spreads `one` is not what goes with `other`."""
-        return (np.abs(one - self.of(other)) / _by_level(self.spread, other)).astype(np.float32)
+    def deviation(self, one: Plane, other: Plane) -> Plane:
+        """How many spreads `one` differs from what `other` predicts."""
+        return (np.abs(one - self.predict(other)) / _by_level(self.spread, other)).astype(np.float32)
 
 
 Relations: TypeAlias = Mapping[tuple[int, int], tuple[Relation, ...]]
-"""By (one, other), which are places among the exposures from dark to bright: a relation for each channel."""
+"""A relation for each channel, by (predicted, predicting): indices of the exposures from dark to bright."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ghosts:
-    """Where the scene moved between the exposures."""
+    """Where something moved between the exposures."""
 
     mask: Tensor
-    """(1, H, W): 1 where it moved, down to 0 over a soft rim."""
+    """(1, H, W), 0 to 1: 1 where something moved, with soft borders."""
     share: float
-    """Of the picture that moved."""
+    """The share of the picture in which something moved, 0 to 1."""
     certain: bool
-    """Whether some of it is beyond doubt, and so to be told unasked."""
-    places: NDArray[np.uint8]
-    """(h, w): 1 where it moved, else 0, in the copies that were looked at."""
+    """Whether the deviations are so large that the ghosts are reported without being asked for."""
+    regions: NDArray[np.uint8]
+    """(h, w): 1 where something moved, else 0, in the copies that were analysed."""
 
 
 def find_ghosts(pair: ExposurePair) -> Ghosts | None:
-    """Where neighbours among the exposures show different things; None where they nowhere do."""
+    """Find where neighbouring exposures, which must be aligned, show different things. None if they do so nowhere.
+
+    >>> from fusion.io.image import as_pair
+    >>> rows = torch.linspace(0.1, 0.4, 200)[:, None].expand(3, 200, 200)
+    >>> under, over = rows.clone(), 2 * rows
+    >>> find_ghosts(as_pair(under, over)) is None
+    True
+    >>> under[:, 60:80, 60:80] = 0.9  # a bright object that is gone in the other exposure
+    >>> ghosts = find_ghosts(as_pair(under, over))
+    >>> ghosts.certain, bool(ghosts.mask[0, 70, 70] == 1)
+    (True, True)
+    """
     import cv2
 
     height, width = pair.size
     frames = [_copy(photo) for photo in pair.frames]
-    moved, off = _moved(frames, np.ones(frames[0].shape[1:], bool))
-    certain = float(((off > _BEYOND_DOUBT) & (moved > 0)).mean()) >= _SMALLEST / 2
+    moved, deviation = _moved(frames, np.ones(frames[0].shape[1:], bool))
+    certain = float(((deviation > _REPORTED) & (moved > 0)).mean()) >= _SMALLEST / 2
     if moved.any():
-        moved, _ = _moved(frames, cv2.dilate(moved, _rim(moved)) == 0)
+        moved, _ = _moved(frames, cv2.dilate(moved, _border(moved)) == 0)
     if not moved.any():
         return None
-    mask = cv2.dilate(moved, _rim(moved)).astype(np.float32)
-    mask = cv2.GaussianBlur(mask, (0, 0), _RIM * max(moved.shape) / 2)
+    mask = cv2.dilate(moved, _border(moved)).astype(np.float32)
+    mask = cv2.GaussianBlur(mask, (0, 0), _BORDER * max(moved.shape) / 2)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
     return Ghosts(torch.from_numpy(mask)[None], float(moved.mean()), certain, moved)
 
 
 def without_ghosts(pair: ExposurePair, ghosts: Ghosts) -> ExposurePair:
-    """The pair as if the scene had not moved: where it did, all exposures show what the winning one shows."""
+    """Replace moving regions, so that in each of them all exposures show what its reference shows.
+
+    The returned pair has the same size, and differs from `pair` only where the mask of `ghosts` is above 0.
+    """
     copies = [_copy(photo) for photo in pair.frames]
-    relations = _all_relations(copies, ghosts.places)
-    winner = _winners(copies, relations, ghosts.places, pair.size)
+    relations = _all_relations(copies, ghosts.regions)
+    references = _references(copies, relations, ghosts.regions, pair.size)
     frames = [frame.clone() for frame in pair.frames]
-    for other, winning in enumerate(pair.frames):
-        here = (ghosts.mask[0] > 0) & (winner == other)
+    for index, reference in enumerate(pair.frames):
+        here = (ghosts.mask[0] > 0) & (references == index)
         if not here.any():
             continue
-        shown, share = winning[:, here].numpy(), ghosts.mask[0, here]
-        for one in set(range(len(frames))) - {other}:
-            told = np.stack([relation.of(plane) for relation, plane in zip(relations[one, other], shown, strict=True)])
-            frames[one][:, here] = torch.lerp(frames[one][:, here], torch.from_numpy(told), share)
+        shown, share = reference[:, here].numpy(), ghosts.mask[0, here]
+        for other in set(range(len(frames))) - {index}:
+            channels = zip(relations[other, index], shown, strict=True)
+            predicted = np.stack([relation.predict(plane) for relation, plane in channels])
+            frames[other][:, here] = torch.lerp(frames[other][:, here], torch.from_numpy(predicted), share)
     under, *between, over = frames
     return replace(pair, under=under, between=tuple(between), over=over)
 
 
 def overlay(pair: ExposurePair, ghosts: Ghosts) -> Photo:
-    """Both photographs' mean in grey, and red where the scene moved, for looking at."""
+    """Draw the ghosts as a photograph (3, H, W): the mean of both exposures in grey, and red where something moved."""
     grey = (luma(pair.under) + luma(pair.over)) / 2
     red = torch.tensor([0.9, 0.2, 0.15])[:, None, None]
     return torch.lerp(grey.expand(3, -1, -1), 0.4 * grey + 0.6 * red, ghosts.mask)
 
 
 def _copy(photo: Photo) -> Plane:
-    """(3, h, w) of at most `_PIXELS` pixels, smoothed."""
+    """Reduce a photograph to a plane (3, h, w) of at most `_PIXELS` pixels, and blur it."""
     import cv2
 
     height, width = photo.shape[-2:]
@@ -144,35 +160,36 @@ def _copy(photo: Photo) -> Plane:
 
 
 def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], Plane]:
-    """1 where the scene moved, else 0, and how far off the exposures are, (h, w) each.
+    """Where something moved (1, else 0) and how far the exposures deviate from each other, (h, w) each.
 
-    Relations are measured where it is known to have been `still`.
+    Relations are measured where `still`, (h, w), is true.
     """
     import cv2
 
-    off = np.zeros(still.shape, np.float32)
+    deviation = np.zeros(still.shape, np.float32)
     for one, other in pairwise(frames):
-        off = np.maximum(off, np.maximum(_off(one, other, still), _off(other, one, still)))
-    off = np.asarray(cv2.erode(off, np.ones((3, 3))), np.float32)  # a shift of less than a pixel is no movement
-    side = max(off.shape)
-    joined = cv2.morphologyEx((off > _CERTAIN).astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
+        both = np.maximum(_deviation(one, other, still), _deviation(other, one, still))
+        deviation = np.maximum(deviation, both)
+    deviation = np.asarray(cv2.erode(deviation, np.ones((3, 3))), np.float32)  # drops shifts of less than a pixel
+    side = max(deviation.shape)
+    joined = cv2.morphologyEx((deviation > _CERTAIN).astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
     _, labels, found, _ = cv2.connectedComponentsWithStats(joined)
-    large = np.asarray(found)[:, cv2.CC_STAT_AREA] >= max(_FEWEST, _SMALLEST * off.size)
-    large[0] = False  # what is around them
+    large = np.asarray(found)[:, cv2.CC_STAT_AREA] >= max(_FEWEST, _SMALLEST * deviation.size)
+    large[0] = False  # the background
     certain = large[np.asarray(labels, np.intp)].astype(np.uint8)
-    likely = (off > _LIKELY) & (cv2.dilate(certain, _disc(_BESIDE * side)) > 0)
+    likely = (deviation > _LIKELY) & (cv2.dilate(certain, _disc(_BESIDE * side)) > 0)
     joined = cv2.morphologyEx(certain | likely.astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
     _, labels = cv2.connectedComponents(joined)
     touched = np.isin(labels, np.unique(np.asarray(labels)[certain > 0])).astype(np.uint8)
     outlines, _ = cv2.findContours(touched, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    moved = cv2.drawContours(np.zeros_like(touched), outlines, -1, 1, cv2.FILLED)  # what lies within moved as well
-    return np.asarray(moved, np.uint8), off
+    moved = cv2.drawContours(np.zeros_like(touched), outlines, -1, 1, cv2.FILLED)  # fills holes
+    return np.asarray(moved, np.uint8), deviation
 
 
-def _off(one: Plane, other: Plane, still: NDArray[np.bool_]) -> Plane:
-    """(h, w): how far the one is from what goes with the other, root mean square over the channels."""
+def _deviation(one: Plane, other: Plane, still: NDArray[np.bool_]) -> Plane:
+    """How far `one` deviates from what `other` predicts: (h, w), in spreads, root mean square over the channels."""
     relations = zip(_relations(one, other, still), one, other, strict=True)
-    return np.sqrt(np.mean([relation.off(a, b) ** 2 for relation, a, b in relations], 0, dtype=np.float32))
+    return np.sqrt(np.mean([relation.deviation(a, b) ** 2 for relation, a, b in relations], 0, dtype=np.float32))
 
 
 def _relations(one: Plane, other: Plane, still: NDArray[np.bool_]) -> tuple[Relation, ...]:
@@ -180,8 +197,8 @@ def _relations(one: Plane, other: Plane, still: NDArray[np.bool_]) -> tuple[Rela
 
 
 def _relation(one: Plane, other: Plane) -> Relation:
-    """Measured over pixels, (n,) each; between levels that occur too rarely, by interpolation."""
-    levels = np.round(other * (_LEVELS - 1)).astype(np.uint16)  # of 16 bits, they are sorted by radix
+    """Measure the relation of pixels (n,) of two exposures. Levels that occur too rarely are interpolated."""
+    levels = np.round(other * (_LEVELS - 1)).astype(np.uint16)  # 16 bits, since NumPy sorts these by radix
     order = np.argsort(levels, kind="stable")
     values, edges = one[order], np.searchsorted(levels[order], np.arange(_LEVELS + 1))
     known = [level for level in range(_LEVELS) if edges[level + 1] - edges[level] >= _FEWEST]
@@ -190,55 +207,59 @@ def _relation(one: Plane, other: Plane) -> Relation:
     )
     at, everywhere = known or [0], np.arange(_LEVELS)
     spread = np.interp(everywhere, at, (high - low) / 2)
-    median = np.interp(everywhere, [-1, *at, _LEVELS], [0, *median, 1])  # black stays black, and white stays white
-    return Relation(median, np.maximum(spread, _FLOOR))
+    # Beyond the known levels, black predicts black, and white predicts white.
+    median = np.interp(everywhere, [-1, *at, _LEVELS], [0, *median, 1])
+    return Relation(median, np.maximum(spread, _LEAST_SPREAD))
 
 
-def _all_relations(frames: Sequence[Plane], places: NDArray[np.uint8]) -> Relations:
-    """Of every two exposures, measured where the scene did not move."""
+def _all_relations(frames: Sequence[Plane], regions: NDArray[np.uint8]) -> Relations:
+    """The relations of every two exposures, measured outside the regions in which something moved."""
     import cv2
 
-    still = cv2.dilate(places, _rim(places)) == 0
+    still = cv2.dilate(regions, _border(regions)) == 0
     every = permutations(range(len(frames)), 2)
     return {(one, other): _relations(frames[one], frames[other], still) for one, other in every}
 
 
-def _winners(frames: Sequence[Plane], relations: Relations, places: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-    """(H, W), uint8, for `size`: which exposure, from dark to bright, wins; in each of the places and on its rim."""
+def _references(
+    frames: Sequence[Plane], relations: Relations, regions: NDArray[np.uint8], size: tuple[int, int]
+) -> Tensor:
+    """The index of the reference, from dark to bright, for each pixel of a region and its border: (H, W) of uint8."""
     import cv2
 
     height, width = size
-    winner = np.zeros(places.shape, np.uint8)
-    count, labels = cv2.connectedComponents(places)
-    for place in range(1, count):
-        grown = cv2.dilate((np.asarray(labels) == place).astype(np.uint8), _rim(places))
-        as_far_as_it_is_soft = cv2.dilate(grown, _rim(places)) > 0
-        winner[as_far_as_it_is_soft] = _winner(frames, relations, grown > 0)
-    return torch.from_numpy(np.asarray(cv2.resize(winner, (width, height), interpolation=cv2.INTER_NEAREST)))
+    references = np.zeros(regions.shape, np.uint8)
+    count, labels = cv2.connectedComponents(regions)
+    for label in range(1, count):
+        grown = cv2.dilate((np.asarray(labels) == label).astype(np.uint8), _border(regions))
+        with_border = cv2.dilate(grown, _border(regions)) > 0
+        references[with_border] = _reference(frames, relations, grown > 0)
+    return torch.from_numpy(np.asarray(cv2.resize(references, (width, height), interpolation=cv2.INTER_NEAREST)))
 
 
-def _winner(frames: Sequence[Plane], relations: Relations, here: NDArray[np.bool_]) -> int:
-    """The exposure from which the others follow best, by the mean of the spreads."""
+def _reference(frames: Sequence[Plane], relations: Relations, here: NDArray[np.bool_]) -> int:
+    """The index of the exposure that predicts the others with the smallest mean spread in one region."""
 
-    def doubt(winning: int) -> float:
-        others = (relations[one, winning] for one in range(len(frames)) if one != winning)
-        shown = frames[winning][:, here]
+    def mean_spread(index: int) -> float:
+        others = (relations[other, index] for other in range(len(frames)) if other != index)
+        shown = frames[index][:, here]
         return sum(
             float(_by_level(relation.spread, plane).mean())
             for channels in others
             for relation, plane in zip(channels, shown, strict=True)
         )
 
-    return min(range(len(frames)), key=doubt)
+    return min(range(len(frames)), key=mean_spread)
 
 
 def _by_level(values: NDArray[np.float64], plane: Plane) -> Plane:
-    """What `values` say for each pixel's level, between two of them by interpolation."""
+    """Look up `values`, (64,) for levels from 0 to 1, at each pixel's level by linear interpolation."""
     return np.interp(plane, np.linspace(0, 1, _LEVELS), values).astype(np.float32)
 
 
-def _rim(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return _disc(2 * _RIM * max(picture.shape))
+def _border(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The kernel that grows a region by its border."""
+    return _disc(2 * _BORDER * max(picture.shape))
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:

@@ -1,1 +1,1 @@
-"""Folders of brackets, fused one after the other."""
+"""Many scenes at once: fuse every bracket of a folder, keep what is finished, and write a report."""

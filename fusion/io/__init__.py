@@ -1,1 +1,1 @@
-"""Files to photographs and back: decoding in a sandbox, encoding, colour, limits."""
+"""Reading and writing of photographs: decoding in a sandbox, encoding, colour, and the limits of what is accepted."""

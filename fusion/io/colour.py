@@ -1,4 +1,4 @@
-"""Luma and chroma in full-range BT.601 (the YCbCr of JPEG), on float tensors from 0 to 1.
+"""Luma and chroma in full-range BT.601 (the YCbCr of JPEG), on float tensors with values from 0 to 1.
 
 Y = 0.299 R + 0.587 G + 0.114 B; Cb and Cr are centred on 0.5. Source: ITU-T T.871 (JFIF), section 7,
 divided by 255. MambaMEF's own code uses the studio-swing form instead; its black at 16/255 would leave
@@ -17,20 +17,33 @@ _CB_SCALE, _CR_SCALE = 2 * (1 - _KB), 2 * (1 - _KR)  # 1.772 and 1.402
 
 
 def luma(photo: Tensor) -> Tensor:
-    """Y of RGB (..., 3, H, W), as (..., 1, H, W)."""
+    """The luma Y (..., 1, H, W) of RGB (..., 3, H, W), both from 0 to 1.
+
+    >>> round(float(luma(torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1))), 4)
+    0.5925
+    """
     red, green, blue = photo.unbind(-3)
     return (_KR * red + _KG * green + _KB * blue).unsqueeze(-3)
 
 
 def chroma(photo: Tensor) -> Tensor:
-    """Cb and Cr of RGB (..., 3, H, W), as (..., 2, H, W), neutral at 0.5."""
+    """Cb and Cr, (..., 2, H, W), of RGB (..., 3, H, W), all from 0 to 1. Greys have 0.5 in both.
+
+    >>> chroma(torch.full((3, 1, 1), 0.25)).flatten().tolist()
+    [0.5, 0.5]
+    """
     red, _, blue = photo.unbind(-3)
     y = luma(photo).squeeze(-3)
     return torch.stack(((blue - y) / _CB_SCALE + 0.5, (red - y) / _CR_SCALE + 0.5), dim=-3)
 
 
 def to_rgb(y: Tensor, cbcr: Tensor) -> Tensor:
-    """RGB (..., 3, H, W) of Y (..., 1, H, W) and CbCr (..., 2, H, W). Not clamped."""
+    """Convert Y (..., 1, H, W) and CbCr (..., 2, H, W) to RGB (..., 3, H, W), which is not clamped to 0 ... 1.
+
+    >>> photo = torch.rand(3, 4, 6)
+    >>> torch.allclose(to_rgb(luma(photo), chroma(photo)), photo, atol=1e-6)
+    True
+    """
     y = y.squeeze(-3)
     cb, cr = (cbcr - 0.5).unbind(-3)
     red = y + _CR_SCALE * cr
@@ -40,9 +53,12 @@ def to_rgb(y: Tensor, cbcr: Tensor) -> Tensor:
 
 
 def fit_gamut(y: Tensor, cbcr: Tensor) -> Tensor:
-    """As `to_rgb`, but a colour that does not fit into 0 ... 1 is desaturated until it does: its luma stays.
+    """Convert to RGB as `to_rgb` does, but desaturate a colour outside 0 ... 1 until it fits. Its luma does not change.
 
-    Y outside 0 ... 1 becomes a grey outside 0 ... 1.
+    A luma outside 0 ... 1 gives a grey outside 0 ... 1. Shapes are those of `to_rgb`.
+
+    >>> fit_gamut(torch.full((1, 1, 1), 0.9), torch.tensor([0.5, 0.9]).view(2, 1, 1)).max() <= 1
+    tensor(True)
     """
     difference = to_rgb(y, cbcr) - y
     room = torch.where(difference > 0, (1 - y).clamp_min(0), y.clamp_min(0))
@@ -51,11 +67,15 @@ def fit_gamut(y: Tensor, cbcr: Tensor) -> Tensor:
 
 
 def merge_chroma(*planes: Tensor) -> Tensor:
-    """The fused chroma of the exposures' CbCr planes (..., 2, H, W): each weighted by its distance from neutral.
+    """Fuse the CbCr planes (..., 2, H, W) of the exposures, each weighted by its distance from neutral.
 
-    C = (C1 |C1 - t| + C2 |C2 - t|) / (|C1 - t| + |C2 - t|), and t where both are neutral.
+    C = (C1 |C1 - t| + C2 |C2 - t|) / (|C1 - t| + |C2 - t|) with t = 0.5, and t where both are neutral.
     Source: Prabhakar et al., DeepFuse, ICCV 2017, eq. 2. Known weakness: the weight is colourfulness
     alone, so the chroma of a clipped or noisy picture counts as much as that of a clean one.
+
+    >>> neutral, reddish = torch.full((2, 1, 1), 0.5), torch.full((2, 1, 1), 0.75)
+    >>> merge_chroma(neutral, reddish).flatten().tolist()
+    [0.75, 0.75]
     """
     merged = total = torch.zeros_like(planes[0])
     for plane in planes:
@@ -66,9 +86,8 @@ def merge_chroma(*planes: Tensor) -> Tensor:
 
 
 def by_colourfulness(photos: Sequence[Tensor], y: Tensor) -> Tensor:
-    """RGB (..., 3, H, W) of a fused Y (..., 1, H, W), with the photographs' chroma merged as `merge_chroma` does.
+    """Colour a fused luma (..., 1, H, W): RGB (..., 3, H, W) with the merged chroma of the photographs (..., 3, H, W).
 
-    A colour that does not fit is desaturated, not clipped channel by channel, which would change the luma that was
-    fused.
+    A colour outside 0 ... 1 is desaturated. Clipping it channel by channel would change the luma that was fused.
     """
     return fit_gamut(y, merge_chroma(*map(chroma, photos)))

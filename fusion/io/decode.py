@@ -1,16 +1,16 @@
-"""Bytes to pixels. Every file is hostile until its content, its header and its pixels have passed.
+"""Decoding of files. Every file may be hostile, so its content, its header and its pixels are checked in this order.
 
-This runs in a process of its own (`fusion.io.sandbox`), which holds at most 1 GB: nothing is copied whole that need
-not be.
+This runs in a process of its own (`fusion.io.sandbox`) that may use at most 1 GB, so pictures are copied strip by strip
+where possible.
 
 | format                    | library            | bits read                                               |
 |---------------------------|--------------------|---------------------------------------------------------|
 | JPEG, WebP, BMP           | Pillow             | 8                                                       |
 | PNG, TIFF                 | Pillow, OpenCV     | 8 and 16; OpenCV where Pillow would drop the lower ones |
-| TIFF of floating point    | OpenCV             | all; 0 to 1, taken as encoded, not as linear light      |
+| TIFF of floating point    | OpenCV             | all; 0 to 1, read as sRGB values, not as linear light   |
 | HEIC                      | pi-heif            | 8, 10 and 12                                            |
-| AVIF                      | Pillow             | 8, also of 10 and 12                                    |
-| DNG, NEF, CR2, CR3, ARW … | rawpy, if installed | 16, developed alike for all exposures                  |
+| AVIF                      | Pillow             | 8, also from files of 10 and 12                         |
+| DNG, NEF, CR2, CR3, ARW … | rawpy, if installed | 16, developed with the same settings for all exposures  |
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 MAX_BYTES = 200_000_000
+"""The largest file that is read."""
 MAX_PIXELS = 50_000_000
 MIN_SIDE, MAX_SIDE = 16, 12_000
+"""Limits of height and width in pixels."""
 MAX_SCANS = 100
-"""Scans of one JPEG: each costs a pass over all pixels, so thousands of empty ones cost minutes."""
+"""The most scans of one JPEG. Each takes a pass over all pixels, so thousands of empty scans would take minutes."""
 
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 254, 256, 257, 258, 259, 262, 273  # TIFF tags
 _ORIENTATION, _COUNTS, _PLANAR, _SUB_IFDS, _SAMPLE_FORMAT = 274, 279, 284, 330, 339
@@ -50,39 +52,44 @@ _GREY = {"1", "L", "LA", *_GREY16}
 _COLOUR = {"P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"}
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG marker that carries a length, or the end (D9)
 _RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
-_NO_MEMORY = -4  # what OpenCV's errors call it
-_UNPACKED = re.compile("Decompressed data too large|Too much memory used in text")  # Pillow's limits, for PNG
+_NO_MEMORY = -4  # the code of OpenCV's errors where memory ran out
+_TOO_MUCH_TEXT = re.compile("Decompressed data too large|Too much memory used in text")  # Pillow's limits for PNG
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"}
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """The pixels of one file, upright; in sRGB, or so once they have gone through the table."""
+    """The pixels of one file, upright, and what the file held besides. With a `table`, they are not in sRGB yet."""
 
     pixels: NDArray[Any]
-    """(H, W) of greys or (H, W, 3), of uint8, of uint16 from 0 to 2^bits - 1, or of float32 from 0 to 1."""
+    """Greys (H, W) or RGB (H, W, 3), of uint8, of uint16 from 0 to 2^bits - 1, or of float32 from 0 to 1."""
     bits: int
-    """Of a channel in the file, as far as they were read: 8 to 16, or 32 for floating point."""
+    """How many bits of each channel were read: 8 to 16, or 32 for floating point."""
     notes: list[str] = field(default_factory=list[str])
-    """Sentences for the visitor: what was changed on the way in."""
+    """Sentences for the user that say what was changed when the file was read."""
     exif: bytes = b""
-    """As it stands in the file, unread."""
+    """The block of Exif as it stands in the file. It has not been parsed."""
     profile: bytes = b""
-    """The colour profile (ICC) that the file came with."""
+    """The colour profile (ICC) of the file."""
     table: NDArray[np.uint8] | None = None
-    """What takes pixels of more than 8 bits to sRGB, by `icc.looked_up`."""
+    """The table by which `icc.apply_table` converts pixels of more than 8 bits to sRGB; None if they are sRGB."""
 
 
 def decode(data: bytes, name: str) -> Decoded:
-    """A picture of one of the formats above; `name` begins the sentences about it.
+    """Decode a file of one of the formats above; `name` begins the sentences about it.
 
-    The kind is judged by content, never by extension; size, frames and scans are judged before any pixel is
-    decoded. Transparency is dropped, an embedded profile is converted to sRGB, the camera's orientation is applied.
-    Raises ImageError, and nothing else, for a file that cannot be used.
+    The content of the file decides its format, never its extension. Size, frames and scans are checked before any pixel
+    is decoded. Transparency is dropped, an embedded colour profile is converted to sRGB, and the picture is rotated as
+    its Exif orientation says. Raises `ImageError`, and nothing else, for a file that cannot be used.
+
+    >>> from pathlib import Path
+    >>> decoded = decode(Path("examples/desk/under.png").read_bytes(), "The picture")
+    >>> decoded.pixels.shape, decoded.bits, decoded.notes
+    ((874, 644, 3), 8, [])
     """
     if not data:
         raise ImageError(f"{name} is an empty file; choose it again.", Refusal.EMPTY)
-    # Pillow warns about odd metadata, which harms nothing here; oversized pictures never reach its warning.
+    # Pillow warns about odd metadata, which do no harm here; too large pictures are refused before it warns of them.
     with _library_errors_refused(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tiff = _tiff_tags(data)
@@ -101,7 +108,7 @@ def decode(data: bytes, name: str) -> Decoded:
 
 @contextmanager
 def _library_errors_refused(name: str) -> Generator[None, None, None]:
-    """Decoders fail on hostile bytes with almost any exception; all of them mean the same to the visitor."""
+    """Raise `ImageError` for any exception of a library: on hostile bytes, libraries raise almost every kind."""
     try:
         yield
     except ImageError:
@@ -111,9 +118,9 @@ def _library_errors_refused(name: str) -> Generator[None, None, None]:
     except Exception as error:
         if getattr(error, "code", None) == _NO_MEMORY:
             raise out_of_memory(name) from error
-        if _UNPACKED.search(str(error)):
+        if _TOO_MUCH_TEXT.search(str(error)):
             raise ImageError(
-                f"{name} holds a text or a profile that unpacks to more than 1 MB, or more than 64 MB of them; "
+                f"{name} holds texts or colour profiles that unpack to more than 1 MB each, or 64 MB in all; "
                 "save it again as PNG or JPEG without them.",
                 Refusal.TOO_MANY_BYTES,
             ) from error
@@ -123,15 +130,15 @@ def _library_errors_refused(name: str) -> Generator[None, None, None]:
 
 
 def out_of_memory(name: str) -> ImageError:
-    """What is said where memory runs out, in whichever process."""
+    """The error for a picture that needs more memory than there is, whichever process is short of it."""
     return ImageError(f"{name} needs more memory than there is; make it smaller first.", Refusal.OUT_OF_MEMORY)
 
 
 def _plugin(data: bytes, name: str) -> type[ImageFile]:
     """Pillow's reader for this content.
 
-    Called directly, not through `Image.open`: that would look for further pictures in a phone's JPEG, would
-    refuse or warn about a size before it can be named, and knows formats that run programs (EPS).
+    It is called directly, since `Image.open` would look for further pictures in a phone's JPEG, would refuse large
+    pictures before their size can be named, and knows formats that run programs (EPS).
     """
     from PIL.AvifImagePlugin import AvifImageFile
     from PIL.BmpImagePlugin import BmpImageFile
@@ -159,7 +166,10 @@ def _plugin(data: bytes, name: str) -> type[ImageFile]:
 
 
 def check_size(width: int, height: int, name: str) -> None:
-    """Raise ImageError for a picture with too few or too many pixels."""
+    """Raise `ImageError` for a picture with too few or too many pixels.
+
+    >>> check_size(6000, 4000, "The picture")
+    """
     size = f"{width}×{height}"
     if min(width, height) < MIN_SIDE:
         raise ImageError(
@@ -174,7 +184,7 @@ def check_size(width: int, height: int, name: str) -> None:
 
 
 def _check_canvas(data: bytes, name: str) -> None:
-    """Of a WebP, whose library reserves two canvases before it can be asked for their size."""
+    """Check the size of a WebP first: its library allocates two canvases before it can be asked for their size."""
     if data[8:16] == b"WEBPVP8X":
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         if width * height > MAX_PIXELS:
@@ -182,6 +192,7 @@ def _check_canvas(data: bytes, name: str) -> None:
 
 
 def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
+    """Refuse animations, several pages, and JPEGs of too many scans."""
     if getattr(image, "is_animated", False):
         raise ImageError(
             f"{name} holds several frames or pages; save one of them as a picture of its own.", Refusal.SEVERAL_FRAMES
@@ -193,7 +204,7 @@ def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
 
 
 def _scans(jpeg: bytes) -> int:
-    """How many scans a JPEG has, without decoding. Segments are skipped, thumbnails in them as well."""
+    """Count the scans of a JPEG without decoding it, and without those of thumbnails in its metadata."""
     scans, at = 0, 2
     while (marker := _MARKER.search(jpeg, at)) and scans <= MAX_SCANS:
         at = marker.end()
@@ -205,21 +216,22 @@ def _scans(jpeg: bytes) -> int:
     return scans
 
 
-# Pillow's formats, with OpenCV's help for 16 bits.
+# Formats that Pillow reads, with OpenCV's help for 16 bits.
 
 
 def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     notes: list[str] = []
     depth, orientation = _depth(image, data), _tag(image, _ORIENTATION)
-    if depth > 8 and _tag(image, _PLANAR) == 2:  # misread by both libraries
+    if depth > 8 and _tag(image, _PLANAR) == 2:  # both libraries misread it
         raise ImageError(
-            f"{name} stores its colours apart, with {depth} bits each; save it again as PNG.", Refusal.UNSUPPORTED
+            f"{name} stores its colour channels separately, with {depth} bits each; save it again as PNG.",
+            Refusal.UNSUPPORTED,
         )
     exif, profile = image.info.get("exif") or b"", image.info.get("icc_profile") or b""
-    # First, since OpenCV holds pixels twice meanwhile.
-    words = _words(data) if depth == 16 and image.mode in _COLOUR else None
+    # OpenCV goes first, since it holds the pixels twice while it decodes.
+    words = _read_16_bits(data) if depth == 16 and image.mode in _COLOUR else None
     image.load()
-    turned = orientation is not None  # both libraries turn a TIFF, and nothing else
+    rotated = orientation is not None  # both libraries rotate a TIFF, and no other format
     if orientation is None:
         orientation = _exif_orientation(image)
     if image.mode in _GREY:
@@ -235,7 +247,8 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     if image.has_transparency_data:
         notes.append(f"{name} has transparency, which is ignored.")
 
-    conversion = _conversion(profile, mode, notes, name)
+    conversion, profile_notes = _conversion(profile, mode, name)
+    notes += profile_notes
     pixels = _pixels16(image, words, depth)
     if pixels is None:
         if depth > 8:
@@ -243,14 +256,14 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
         depth = 8
         pixels = _pixels8(image, mode, conversion)
     if orientation in range(2, 9):
-        notes.append(f"{name} was turned upright, as its camera data say.")
-        pixels = pixels if turned else _upright(pixels, orientation)
+        notes.append(_rotated(name))
+        pixels = pixels if rotated else _upright(pixels, orientation)
     table = conversion.table() if conversion and depth > 8 else None
     return Decoded(pixels, depth, notes, exif, profile, table)
 
 
 def _tag(image: ImageFile, tag: int) -> int | None:
-    """A TIFF tag's (largest) value, or None. Pillow drops the orientation once the pixels are loaded."""
+    """The largest value of a TIFF's tag, or None. Ask before pixels are loaded: Pillow drops the orientation then."""
     from PIL.TiffImagePlugin import TiffImageFile
 
     value = image.tag_v2.get(tag) if isinstance(image, TiffImageFile) else None
@@ -258,22 +271,22 @@ def _tag(image: ImageFile, tag: int) -> int | None:
 
 
 def _depth(image: ImageFile, data: bytes) -> int:
-    """Bits a channel, at least 8. Pillow's mode does not say: it reads colour of 16 bits as 8."""
+    """Bits of each channel, at least 8. Pillow's mode does not tell, since it reads colours of 16 bits as 8."""
     if image.format == "AVIF":
         return _depth_of_avif(data)
-    bits = data[24] if image.format == "PNG" else _tag(image, _BITS)  # a PNG begins with its IHDR
+    bits = data[24] if image.format == "PNG" else _tag(image, _BITS)  # the header of a PNG stands at its beginning
     return max(8, bits or 0)
 
 
 def _depth_of_avif(data: bytes) -> int:
-    """By the AV1 configuration box (AV1-ISOBMFF, section 2.3.3): high_bitdepth, then twelve_bit."""
+    """Bits of each channel by the flags high_bitdepth and twelve_bit of AV1-ISOBMFF, section 2.3.3."""
     at = data.find(b"av1C")
     flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
 def _exif_orientation(image: ImageFile) -> int:
-    """1 to 8; 1 where the file does not say, or says it in a way that cannot be read."""
+    """The Exif orientation, 1 to 8. It is 1, upright, where Exif has none or cannot be read."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):
@@ -281,7 +294,7 @@ def _exif_orientation(image: ImageFile) -> int:
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """A view of (H, W) or (H, W, C), turned and mirrored as the Exif orientation 1 to 8 says."""
+    """A view of pixels (H, W) or (H, W, C), rotated and mirrored as the Exif orientation 1 to 8 demands."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -291,29 +304,30 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return pixels
 
 
-def _conversion(profile: bytes, mode: str, notes: list[str], name: str) -> icc.Conversion | None:
-    """What takes pixels of `mode` to sRGB, if that is needed; what there is to say joins the notes."""
+def _rotated(name: str) -> str:
+    return f"{name} was rotated upright, as its Exif orientation says."
+
+
+def _conversion(profile: bytes, mode: str, name: str) -> tuple[icc.Conversion | None, list[str]]:
+    """The conversion of pixels of `mode` to sRGB, None if there is none to make, and notes about it."""
     if not profile:
-        if mode == "CMYK":
-            notes.append(f"{name} has printing colours (CMYK) and no profile, so its colours are approximate.")
-        return None
+        unknown = f"{name} has printing colours (CMYK) and no profile, so its colours are approximate."
+        return None, [unknown] if mode == "CMYK" else []
     try:
         conversion = icc.to_srgb(profile, mode)
     except ValueError:
-        notes.append(f"{name} has a colour profile that cannot be used, so it is ignored.")
-        return None
-    if conversion:
-        notes.append(f"{name} was converted from its colour profile to sRGB.")
-    return conversion
+        return None, [f"{name} has a colour profile that cannot be used, so it is ignored."]
+    return conversion, [f"{name} was converted from its colour profile to sRGB."] if conversion else []
 
 
 def _pixels8(image: Image, mode: str, conversion: icc.Conversion | None) -> NDArray[np.uint8]:
-    image.info.pop("transparency", None)  # Pillow would try to keep it
+    """The pixels in 8 bits: RGB (H, W, 3) after a conversion and for colours, else greys (H, W)."""
+    image.info.pop("transparency", None)  # Pillow would try to preserve it
     grey = conversion is None and mode == "L"
     pixels = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
     for top, strip in _strips(image):
         if conversion is not None:
-            rows = conversion.of_bytes(strip.convert(conversion.mode))
+            rows = conversion.convert_image(strip.convert(conversion.mode))
         else:
             own = strip if strip.mode == mode else strip.convert(mode)
             rows = np.asarray(own.convert("RGB") if mode == "CMYK" else own)
@@ -322,14 +336,14 @@ def _pixels8(image: Image, mode: str, conversion: icc.Conversion | None) -> NDAr
 
 
 def _strips(image: Image, pixels: int = 1 << 18) -> Iterator[tuple[int, Image]]:
-    """The picture from top to bottom, each strip with its first row: whole copies take memory, and more time."""
+    """Cut the picture into strips, each with the number of its first row: whole copies take more memory and time."""
     rows = max(1, pixels // image.width)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _words(data: bytes) -> NDArray[np.uint16] | None:
-    """(H, W, 3) as OpenCV reads it, not as the file's orientation says; None where that is not colour of 16 bits."""
+def _read_16_bits(data: bytes) -> NDArray[np.uint16] | None:
+    """RGB pixels (H, W, 3) of 16 bits as OpenCV reads them, not rotated by Exif; None for any other kind of pixels."""
     import cv2
 
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -339,26 +353,30 @@ def _words(data: bytes) -> NDArray[np.uint16] | None:
 
 
 def _pixels16(image: ImageFile, words: NDArray[np.uint16] | None, depth: int) -> NDArray[Any] | None:
-    """Grey (H, W) of `depth` bits or RGB (H, W, 3) of 16, oriented as Pillow's; None where 8 bits must do."""
+    """Greys (H, W) of `depth` bits, or RGB (H, W, 3) of 16, in the orientation of `image`; None if only 8 can be read.
+
+    `words` are the pixels that OpenCV read.
+    """
     if image.mode in _GREY16:
         grey = np.asarray(image)
-        # Pillow heeds a TIFF whose white is zero for 8 bits only.
+        # Pillow inverts a TIFF in which zero is white with 8 bits, but not with more.
         return (1 << depth) - 1 - grey if _tag(image, _PHOTOMETRIC) == 0 else grey
     if words is None or words.shape[:2] != (image.height, image.width):
         return None
-    # OpenCV accepts truncated files, keeps alpha multiplied in, or misreads rarer layouts; Pillow's high bytes tell.
-    alike = (
+    # OpenCV accepts truncated files, leaves alpha multiplied in, and misreads rare layouts, so the upper bytes must be
+    # what Pillow read.
+    equal = (
         np.array_equal(words[top : top + strip.height] >> 8, np.asarray(strip.convert("RGB")))
         for top, strip in _strips(image)
     )
-    return words if all(alike) else None
+    return words if all(equal) else None
 
 
-# TIFF of floating point, which Pillow does not read in colour.
+# TIFF of floating point, which Pillow cannot read in colour.
 
 
 def _tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
-    """The first directory of a TIFF; None for other files."""
+    """The tags of the first picture of a TIFF; None for other files."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     if not data.startswith((b"II*\0", b"MM\0*")):
@@ -385,20 +403,20 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.float32:
         raise ImageError(
-            f"{name} is a TIFF of floating point that cannot be read; save it again with 16 bits.", Refusal.UNSUPPORTED
+            f"{name} is a floating-point TIFF that cannot be read; save it again with 16 bits.", Refusal.UNSUPPORTED
         )
     notes: list[str] = []
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         notes.append(f"{name} has transparency, which is ignored.")
     pixels = pixels if pixels.ndim == 2 else pixels[..., 2::-1]  # from BGR or BGRA
-    if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # NaN as well
+    if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # so that NaN is refused too
         raise ImageError(
-            f"{name} holds floating point beyond 0 to 1, so it is radiance rather than an exposure; "
-            "save it with 16 bits, as it is to be seen.",
+            f"{name} holds floating-point values outside 0 to 1, so it is radiance rather than an exposure; "
+            "export it with 16 bits for display.",
             Refusal.UNSUPPORTED,
         )
     if int(tags.get(_ORIENTATION, 1)) in range(2, 9):
-        notes.append(f"{name} was turned upright, as its camera data say.")
+        notes.append(_rotated(name))
     return Decoded(np.asarray(pixels, np.float32), 32, notes)
 
 
@@ -406,7 +424,7 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
 
 
 def _decode_heif(data: bytes, name: str) -> Decoded:
-    """libheif turns and mirrors as the file says, so that the camera's orientation is not applied again."""
+    """Decode a HEIC. libheif rotates and mirrors it, so that the Exif orientation must not be applied again."""
     import pi_heif
     from PIL import Image
 
@@ -417,27 +435,29 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
         notes.append(f"{name} holds several pictures; the main one is used.")
     if file.has_alpha:
         notes.append(f"{name} has transparency, which is ignored.")
-    said: dict[str, Any] = file.info
-    depth = int(said.get("bit_depth", 8))
-    pixels, mode = np.array(file), "L" if file.mode.startswith("L") else "RGB"  # a copy: the file's memory goes with it
-    if pixels.ndim == 3:  # what may come last is transparency
+    info: dict[str, Any] = file.info
+    depth = int(info.get("bit_depth", 8))
+    pixels = np.array(file)  # a copy, since the memory is freed with `file`
+    mode = "L" if file.mode.startswith("L") else "RGB"
+    if pixels.ndim == 3:  # the last channel may be transparency
         pixels = pixels[..., 0] if mode == "L" else pixels[..., :3]
-    profile = said.get("icc_profile") or b""
-    conversion = _conversion(profile, mode, notes, name)
+    profile = info.get("icc_profile") or b""
+    conversion, profile_notes = _conversion(profile, mode, name)
+    notes += profile_notes
     table = None
     if depth > 8:
-        pixels >>= 16 - depth  # libheif shifts them up
+        pixels >>= 16 - depth  # libheif scales them to 16 bits
         table = conversion.table() if conversion else None
     elif conversion:
         pixels = _pixels8(Image.fromarray(pixels), mode, conversion)
-    return Decoded(pixels, depth, notes, said.get("exif") or b"", profile, table)
+    return Decoded(pixels, depth, notes, info.get("exif") or b"", profile, table)
 
 
 # Camera RAW.
 
 
 def _is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
-    """A camera's own file; many of them are TIFFs that begin with a small picture."""
+    """Whether a file is camera RAW. Many such files are TIFFs that begin with a thumbnail."""
     if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx ":
         return True
     if tags is None:
@@ -447,7 +467,7 @@ def _is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
 
 
 def _develop(data: bytes, name: str) -> Decoded:
-    """By the camera's white balance, without automatic brightness, which would make all exposures alike."""
+    """Develop camera RAW with the camera's white balance. Automatic brightness would make all exposures look alike."""
     try:
         import rawpy
     except ImportError as error:
@@ -461,9 +481,9 @@ def _develop(data: bytes, name: str) -> Decoded:
         pixels = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,
-            adjust_maximum_thr=0,  # else white is where this exposure has its brightest value
+            adjust_maximum_thr=0,  # else the brightest value of each exposure would become white
             output_bps=16,
             output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
-            gamma=(2.4, 12.92),  # of sRGB
+            gamma=(2.4, 12.92),  # the curve of sRGB
         )
     return Decoded(pixels, 16, [f"{name} was developed from camera RAW, without automatic brightness."])

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and folders whose names nobody guesses."""
+"""Files that are written whole or not at all, and new folders with names that nobody can guess."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write under another name, then rename: a reader, or a crash, never meets half a file.
+    """Write `data` under a temporary name, then rename the file, so that it is never there half written.
 
-    Raises OSError where the folder is missing, read-only or full; nothing is left behind then.
+    Raises `OSError` if the folder is missing, read-only or full; nothing is left behind then.
     """
     part = path.parent / f".{uuid.uuid4().hex}.part"
     try:
@@ -27,7 +27,11 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def new_folder(parent: Path, kind: str) -> Path:
-    """A new folder for this user alone inside `parent`, which is made if need be; its name holds 128 random bits."""
+    """Create a folder `<kind>-<32 hexadecimal digits>` in `parent` that only this user can open, and return its path.
+
+    `parent` is created too if need be. The name holds 128 random bits, so that nobody finds the folder by guessing.
+    Raises `OSError` if it cannot be created.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / f"{kind}-{secrets.token_hex(16)}"
     folder.mkdir(mode=0o700)

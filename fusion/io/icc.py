@@ -1,7 +1,8 @@
-"""Colour profiles (ICC): from the one that is embedded in a file to sRGB, and back.
+"""Colour profiles (ICC): conversion from the profile that a file embeds to sRGB, and back.
 
-The library behind `PIL.ImageCms` is reached with 8-bit pixels only; finer ones go through a table of what it does.
-The table is made where the profile is read; to look colours up in it, the profile is not needed any more.
+`PIL.ImageCms` converts 8-bit pixels only. Pixels with more bits are converted through a lookup table that holds its
+results for a grid of colours. The decoding process, which reads the profile, makes the table; the process that uses the
+picture applies it without parsing the profile, which may be hostile.
 """
 
 from __future__ import annotations
@@ -18,69 +19,74 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
 
 _LEVELS = np.arange(0, 256, 3, dtype=np.uint8)  # 86 values from black to white, all of them exact in 8 bits
-GREYS, COLOURS = 256, len(_LEVELS) ** 3
-"""Lengths of the two kinds of table."""
-_ROWS = 256
-"""Looked up at once: large photographs are not held twice."""
+GREY_ROWS, COLOUR_ROWS = 256, len(_LEVELS) ** 3
+"""Numbers of rows of the two kinds of lookup table: one for every grey, or one for every colour of a grid."""
+_STRIP_ROWS = 256
+"""How many rows of a picture are converted at once, so that a large photograph is not held twice."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Pixels of one profile to those of another, by relative colorimetry with black points matched."""
+    """A conversion between two profiles, by relative colorimetry with black point compensation."""
 
     transform: ImageCmsTransform
     mode: str
-    """Of the pixels that go in, as Pillow calls it: L, RGB or CMYK. RGB comes out."""
+    """Pillow's name for the kind of pixels that are converted: L, RGB or CMYK. The result is always RGB."""
 
-    def of_bytes(self, image: Image) -> NDArray[np.uint8]:
-        """(H, W, 3), of a picture of `mode`."""
+    def convert_image(self, image: Image) -> NDArray[np.uint8]:
+        """Convert a picture of `mode` with 8 bits a channel to RGB pixels (H, W, 3)."""
         from PIL import ImageCms
 
         return np.asarray(ImageCms.applyTransform(image, self.transform), np.uint8)
 
     def table(self) -> NDArray[np.uint8]:
-        """What becomes of every grey, (256, 3), or of a cube of colours, (86 · 86 · 86, 3): for `looked_up`."""
-        return self.of_bytes(_image(_nodes(self.mode))).reshape(-1, 3)
+        """The lookup table for `apply_table`: results for every grey, (256, 3), or for a grid of colours, (86³, 3)."""
+        return self.convert_image(_image(_nodes(self.mode))).reshape(-1, 3)
 
-    def of_floats(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, W, 3) from 0 to 1, of pixels of `mode` (H, W, 3) from 0 to 1; greys have three equal channels."""
-        return looked_up(self.table(), pixels)
+    def convert_floats(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert pixels (H, W, 3) from 0 to 1; for mode L, the three channels are equal."""
+        return apply_table(self.table(), pixels)
 
     @property
     def largest_change(self) -> int:
-        """Of any level, 0 to 255, over all greys or a cube of colours."""
+        """The largest change of any channel, in levels of 255, over all greys or a grid of colours."""
         nodes = _nodes(self.mode)
-        change = self.of_bytes(_image(nodes)).astype(int) - nodes.reshape(*nodes.shape[:2], -1)
+        change = self.convert_image(_image(nodes)).astype(int) - nodes.reshape(*nodes.shape[:2], -1)
         return int(np.abs(change).max())
 
 
-def looked_up(table: NDArray[np.uint8], pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W, 3) from 0 to 1, of pixels (H, W, 3) from 0 to 1 by a `Conversion.table`.
+def apply_table(table: NDArray[np.uint8], pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convert pixels (H, W, 3) from 0 to 1 by a `Conversion.table`, and return the same shape and range.
 
-    Between the nodes of a table linearly, so that fine steps stay. Measured on Adobe RGB and ProPhoto: within
-    1.2/255 of the transform itself for 99 values of 100, up to 16/255 in the darkest channel of colours that sRGB
-    does not hold.
+    Values between the nodes of the table are interpolated linearly, so that fine steps are kept. Measured on Adobe RGB
+    and ProPhoto: 99 values of 100 are within 1.2/255 of the transform itself; the darkest channel of colours outside
+    the sRGB gamut is up to 16/255 off.
+
+    >>> inverse = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)  # a table for greys
+    >>> apply_table(inverse, np.full((1, 1, 3), 0.2, np.float32)).round(4).tolist()
+    [[[0.800000011920929, 0.800000011920929, 0.800000011920929]]]
     """
     values = table.astype(np.float32) / 255
-    if len(table) == GREYS:
-        grey = np.interp(pixels[..., 0], np.linspace(0, 1, GREYS), values[:, 0]).astype(np.float32)
+    if len(table) == GREY_ROWS:
+        grey = np.interp(pixels[..., 0], np.linspace(0, 1, GREY_ROWS), values[:, 0]).astype(np.float32)
         return np.repeat(grey[..., None], 3, axis=2)
     import torch
 
     side = len(_LEVELS)
     cube = torch.from_numpy(values).reshape(1, side, side, side, 3).permute(0, 4, 1, 2, 3)  # (1, RGB, b, g, r)
     converted = np.empty_like(pixels)
-    for top in range(0, len(pixels), _ROWS):
-        where = torch.from_numpy(pixels[top : top + _ROWS] * 2 - 1)[None, None]  # (1, 1, rows, W, rgb), -1 to 1
+    for top in range(0, len(pixels), _STRIP_ROWS):
+        where = torch.from_numpy(pixels[top : top + _STRIP_ROWS] * 2 - 1)[None, None]  # (1, 1, rows, W, RGB), -1 to 1
         rows = torch.nn.functional.grid_sample(cube, where, align_corners=True)[0, :, 0].clamp_(0, 1)
-        converted[top : top + _ROWS] = rows.permute(1, 2, 0).numpy()
+        converted[top : top + _STRIP_ROWS] = rows.permute(1, 2, 0).numpy()
     return converted
 
 
 def to_srgb(profile: bytes, mode: str) -> Conversion | None:
-    """What takes pixels of `mode` to sRGB; None where they are sRGB, under one of its many names.
+    """The conversion of pixels of `mode` to sRGB; None if the profile is sRGB, whatever its name.
 
-    Raises ValueError for a profile that cannot be used.
+    `profile` is an ICC profile's bytes, and `mode` is L, RGB or CMYK. Raises `ValueError` for a profile that cannot be
+    used.
     """
     if mode == "L" and profile[16:20] == b"RGB ":
         mode = "RGB"
@@ -89,12 +95,12 @@ def to_srgb(profile: bytes, mode: str) -> Conversion | None:
 
 
 def from_srgb(profile: bytes) -> Conversion:
-    """What takes sRGB to a profile of RGB. Raises ValueError for one that cannot be used."""
+    """The conversion of sRGB to an RGB profile. Raises `ValueError` for a profile that cannot be used."""
     return _conversion(None, profile, "RGB")
 
 
 def _conversion(source: bytes | None, target: bytes | None, mode: str) -> Conversion:
-    """From one profile to another; None is sRGB."""
+    """The conversion from one profile to another; None stands for sRGB."""
     from PIL import ImageCms
 
     def parsed(profile: bytes | None) -> ImageCmsProfile:
@@ -116,7 +122,7 @@ def _conversion(source: bytes | None, target: bytes | None, mode: str) -> Conver
 
 
 def _nodes(mode: str) -> NDArray[np.uint8]:
-    """All greys as (1, 256), or a cube of colours as (86 · 86, 86, 3): blue, green, then red changes fastest."""
+    """All greys (1, 256), or a grid of colours (86 · 86, 86, 3) in which red changes fastest, then green, then blue."""
     if mode == "L":
         return np.arange(256, dtype=np.uint8)[None]
     blue, green, red = np.meshgrid(_LEVELS, _LEVELS, _LEVELS, indexing="ij")

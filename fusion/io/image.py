@@ -1,4 +1,4 @@
-"""Photographs: what they are, how they come out of files and go back into them."""
+"""Photographs in memory: how they are read from files, checked, ordered by brightness, and saved."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ from fusion.errors import ImageError, Refusal
 from fusion.io import icc
 from fusion.io.colour import luma
 from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory
-from fusion.io.encode import encode, kept_exif
+from fusion.io.encode import encode, filtered_exif
 from fusion.io.files import write_atomically
-from fusion.io.sandbox import CHILDREN, Sandbox
+from fusion.io.sandbox import MAX_DECODERS, Sandbox
 
 Photo: TypeAlias = Tensor
-"""float32 (3, H, W), sRGB-encoded, 0 to 1, upright."""
+"""A float32 tensor (3, H, W), sRGB-encoded, with values from 0 to 1, upright."""
 
 Bits: TypeAlias = Literal[8, 16]
 """Bits of each channel of a saved picture."""
 
-NAMES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
-"""What sentences call the exposures of one scene: as many as there may be."""
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+"""Words for the exposures of one scene in sentences; there may be as many exposures as words."""
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
-    """What a file said beside its pixels, as it stood there: to be handed on where that is asked for."""
+class Metadata:
+    """What a file held besides its pixels, unchanged, so that it can be written into a result."""
 
     exif: bytes = b""
+    """The camera data (Exif)."""
     profile: bytes = b""
-    """The colour profile (ICC); pixels have left it for sRGB."""
+    """The colour profile (ICC) of the file. The pixels of a `Photo` have been converted to sRGB."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One file, decoded."""
+class LoadedPhoto:
+    """A photograph that was read from one file."""
 
     photo: Photo
     bits: int
-    """16 where the file holds more than 8 bits a channel, else 8."""
+    """16 if the file holds more than 8 bits a channel, else 8."""
     notes: tuple[str, ...]
-    """Sentences for the visitor: what was changed on the way in."""
-    origin: Origin = Origin()
+    """Sentences for the user that say what was changed when the file was read."""
+    metadata: Metadata = Metadata()
 
 
 @dataclass(frozen=True, eq=False)
 class ExposurePair:
-    """Photographs of one scene, of equal size; `under` is the darkest and `over` the brightest, in whatever order they
-    came. Mostly there are two."""
+    """Two or more exposures of one scene, all of the same size. `under` is the darkest and `over` the brightest."""
 
     under: Photo
     over: Photo
     bits: int = 8
-    """16 where a source holds more than 8 bits a channel, else 8."""
+    """16 if a source holds more than 8 bits a channel, else 8."""
     notes: tuple[str, ...] = ()
-    """Sentences for the visitor: what was changed on the way in (order, alpha, profile, orientation)."""
+    """Sentences for the user that say what was changed: order, transparency, profile, orientation."""
     between: tuple[Photo, ...] = ()
     """Further exposures, from dark to bright."""
-    origin: Origin = Origin()
-    """Of the exposure in the middle, or the darker one of two."""
+    metadata: Metadata = Metadata()
+    """The metadata of the exposure in the middle, or of the darker one of two."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,35 +84,45 @@ class ExposurePair:
 
 
 def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> ExposurePair:
-    """Read two to nine files as the exposures of one scene, ordered by brightness. `sandbox` is that of `load`.
+    """Read two to nine files, given in any order, as the exposures of one scene, ordered by brightness.
 
-    Raises ImageError where `load` does, for another number of files, and where two differ in size, are the same, or are
-    equally bright.
+    The files are decoded in processes of `sandbox`, or of one that is opened for this call. Raises `ImageError` where
+    `load` does, for another number of files, and for two that differ in size, are identical, or are equally bright.
+
+    >>> load_pair("examples/desk/over.png", "examples/desk/under.png").size
+    (874, 644)
     """
     check_count(len(files))
-    names = (f"The {name} picture" for name in NAMES)
-    with ThreadPoolExecutor(CHILDREN) as pool, _opened(sandbox) as opened:
+    names = (f"The {ordinal} picture" for ordinal in ORDINALS)
+    with ThreadPoolExecutor(MAX_DECODERS) as pool, _opened(sandbox) as opened:
         return _ordered(list(pool.map(partial(load, sandbox=opened), files, names)))
 
 
 def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
-    """Two to nine pictures in memory as the exposures of one scene: photographs (3, H, W), or pixels (H, W, 3) of uint8
-    or uint16.
+    """Take two to nine pictures in memory, in any order, as the exposures of one scene, ordered by brightness.
 
-    Raises ImageError for other shapes and types, values outside 0 to 1, sides below 16 pixels, and where `load_pair`
-    does.
+    A picture is a float tensor (3, H, W) from 0 to 1, or an array (H, W, 3) of uint8 or uint16. Raises `ImageError` for
+    other shapes and types, values outside 0 to 1, sides below 16 pixels, another number of pictures, and two that
+    differ in size, are identical, or are equally bright.
+
+    >>> pair = as_pair(torch.full((3, 20, 30), 0.8), torch.full((3, 20, 30), 0.2))
+    >>> bool(pair.under.mean() < pair.over.mean()), pair.size
+    (True, (20, 30))
     """
     check_count(len(pictures))
-    return _ordered([_in_memory(one, f"The {name} picture") for one, name in zip(pictures, NAMES, strict=False)])
+    names = (f"The {ordinal} picture" for ordinal in ORDINALS)
+    return _ordered([_in_memory(picture, name) for picture, name in zip(pictures, names, strict=False)])
 
 
 def check_count(count: int) -> None:
-    """Raise ImageError for a number of exposures that cannot be fused."""
-    if not 2 <= count <= len(NAMES):
-        raise ImageError(f"{count} pictures were given; choose two to nine exposures of one scene.")
+    """Raise `ImageError` unless there are two to nine exposures."""
+    if not 2 <= count <= len(ORDINALS):
+        given = "1 picture was" if count == 1 else f"{count} pictures were"
+        raise ImageError(f"{given} given; choose two to nine exposures of one scene.")
 
 
-def _ordered(pictures: Sequence[Picture]) -> ExposurePair:
+def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
+    """Order pictures by brightness and collect their notes. Raises `ImageError` if they cannot be used together."""
     sizes = list(dict.fromkeys(f"{one.photo.shape[-1]}×{one.photo.shape[-2]}" for one in pictures))
     pair = len(pictures) == 2
     if len(sizes) > 1:
@@ -122,22 +132,23 @@ def _ordered(pictures: Sequence[Picture]) -> ExposurePair:
     order = sorted(range(len(pictures)), key=brightness.__getitem__)
     for darker, brighter in pairwise(order):
         first, second = sorted((darker, brighter))
-        both = "The two pictures" if pair else f"The {NAMES[first]} and the {NAMES[second]} picture"
+        both = "The two pictures" if pair else f"The {ORDINALS[first]} and the {ORDINALS[second]} picture"
         if torch.equal(pictures[darker].photo, pictures[brighter].photo):
             raise ImageError(f"{both} are identical; choose a darker and a brighter picture of one scene.")
         if brightness[brighter] - brightness[darker] < 0.5 / 255:
             raise ImageError(f"{both} are equally bright; choose a darker and a brighter picture of one scene.")
     notes = [note for one in pictures for note in one.notes]
     if pair and order == [1, 0]:
-        notes.insert(0, "The first picture was the brighter one, so it is used as the over-exposed one.")
+        notes.insert(0, "The first picture is brighter than the second, so it was used as the over-exposed one.")
     if len(pictures) > 2:
-        notes.append(f"Metrics are measured against the darkest and the brightest of the {len(pictures)} exposures.")
+        notes.append(f"Metrics compare the result with the darkest and the brightest of the {len(pictures)} exposures.")
     under, *between, over = (pictures[index].photo for index in order)
     bits, middle = max(one.bits for one in pictures), pictures[order[(len(order) - 1) // 2]]
-    return ExposurePair(under, over, bits, tuple(notes), tuple(between), middle.origin)
+    return ExposurePair(under, over, bits, tuple(notes), tuple(between), middle.metadata)
 
 
-def _in_memory(picture: Photo | NDArray[Any], name: str) -> Picture:
+def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
+    """Check a picture in memory and convert it to a `Photo`; `name` begins the sentences about it."""
     if isinstance(picture, np.ndarray):
         if picture.dtype.name not in {"uint8", "uint16"} or picture.ndim != 3 or picture.shape[2] != 3:
             raise ImageError(f"{name} must be (H, W, 3) of uint8 or uint16, or a float tensor (3, H, W).")
@@ -147,19 +158,23 @@ def _in_memory(picture: Photo | NDArray[Any], name: str) -> Picture:
         if picture.ndim != 3 or len(picture) != 3 or not picture.is_floating_point():
             raise ImageError(f"{name} must be a float tensor (3, H, W), or (H, W, 3) of uint8 or uint16.")
         photo, bits = picture.detach().float().cpu(), 8
-        if not (float(photo.min()) >= 0 and float(photo.max()) <= 1):  # NaN as well
+        if not (float(photo.min()) >= 0 and float(photo.max()) <= 1):  # so that NaN is refused too
             raise ImageError(f"{name} has values outside 0 to 1; scale it first.")
     if min(photo.shape[1:]) < MIN_SIDE:
         raise ImageError(f"{name} is too small; each side needs at least {MIN_SIDE} pixels.")
-    return Picture(photo, bits, ())
+    return LoadedPhoto(photo, bits, ())
 
 
-def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandbox | None = None) -> Picture:
-    """Read a file of any format of `fusion.io.decode` as a photograph; `name` begins the sentences about it.
+def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandbox | None = None) -> LoadedPhoto:
+    """Read a file of any format that `fusion.io.decode` lists; `name` begins the sentences about it.
 
-    Values are v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; where none is
-    given, one is opened for this file, which takes a fifth of a second. Raises ImageError with a `Refusal` as its code,
-    and nothing else, for a file that cannot be used.
+    Values v become v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; if none
+    is given, one is opened for this file, which takes a fifth of a second. Raises `ImageError` with a `Refusal` as its
+    code, and nothing else, for a file that cannot be used.
+
+    >>> loaded = load("examples/desk/under.png")
+    >>> loaded.photo.shape, loaded.bits
+    (torch.Size([3, 874, 644]), 8)
     """
     data = _read(Path(path), name)
     with _opened(sandbox) as opened:
@@ -167,20 +182,21 @@ def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandb
     try:
         photo = _photo(file.pixels, file.bits)
         if file.table is not None:
-            converted = icc.looked_up(file.table, photo.permute(1, 2, 0).numpy())
+            converted = icc.apply_table(file.table, photo.permute(1, 2, 0).numpy())
             photo = _photo(converted, 32)
     except MemoryError as error:
         raise out_of_memory(name) from error
     bits = 16 if file.bits > 8 else 8
-    return Picture(photo, bits, tuple(file.notes), Origin(file.exif, file.profile))
+    return LoadedPhoto(photo, bits, tuple(file.notes), Metadata(file.exif, file.profile))
 
 
 def _opened(sandbox: Sandbox | None) -> Sandbox | nullcontext[Sandbox]:
-    """A sandbox for a `with` statement, which closes it only where it was opened here."""
+    """`sandbox` itself, or a new one that the `with` statement closes."""
     return nullcontext(sandbox) if sandbox else Sandbox()
 
 
 def _read(path: Path, name: str) -> bytes:
+    """The bytes of a file that is not too large."""
     try:
         if path.is_dir():
             raise ImageError(f"{name} is a folder; choose a picture file.", Refusal.NOT_READABLE)
@@ -197,7 +213,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _photo(pixels: NDArray[Any], bits: int) -> Photo:
-    """(H, W) or (H, W, 3) of whole numbers of `bits` bits, or of float32 from 0 to 1, as a photograph."""
+    """Convert pixels (H, W) or (H, W, 3), integers of `bits` bits or float32 from 0 to 1, to a photograph."""
     if pixels.ndim == 2:
         pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
     values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
@@ -212,43 +228,49 @@ def save(
     *,
     bits: int = 8,
     quality: int = 95,
-    origin: Origin | None = None,
-    place: bool = False,
+    metadata: Metadata | None = None,
+    keep_location: bool = False,
 ) -> None:
-    """A photograph (3, H, W), or its 8-bit pixels (H, W, 3), as PNG or TIFF of 8 or 16 bits or as JPEG, all or none.
+    """Save a photograph (3, H, W) from 0 to 1, or its pixels (H, W, 3) of uint8, as a PNG, TIFF or JPEG file.
 
-    Values are rounded. The kind is told by the path's ending. With `origin`, the file says how its photograph was taken
-    (where, with `place` only) and has its colour profile; else it is sRGB without metadata. Raises ImageError for
-    another ending, for a JPEG of 16 bits, and where the file cannot be written; folders are not created.
+    The ending of `path` decides the format. Values are clamped to 0 ... 1 and rounded to `bits` bits, 8 or 16;
+    `quality`, 0 to 100, matters for JPEG alone. With `metadata`, the file has the colour profile of its photograph and
+    says how it was taken, with `keep_location` also where; without, it is sRGB and has no metadata. The file is written
+    whole or not at all. Raises `ImageError` for another ending, for a JPEG of 16 bits, and if the file cannot be
+    written; its folder must exist.
     """
     exif = profile = b""
-    if origin:
-        exif = kept_exif(origin.exif, place=place)
-        photo, profile = _in_profile(photo, origin.profile)
+    if metadata:
+        exif = filtered_exif(metadata.exif, keep_location=keep_location)
+        photo, profile = _in_profile(photo, metadata.profile)
     pixels = photo if isinstance(photo, np.ndarray) else {8: to_uint8, 16: _to_uint16}[bits](photo)
     path = Path(path)
     _write(encode(pixels, path.suffix.lower(), quality=quality, exif=exif, profile=profile), path)
 
 
 def _in_profile(photo: Photo | NDArray[np.uint8], profile: bytes) -> tuple[Photo | NDArray[np.uint8], bytes]:
-    """The photograph as a colour profile's values, and the profile; both as they are where it is not one of RGB."""
+    """Convert a photograph from sRGB to an RGB profile. For another profile, return the same photograph and none."""
     if not profile:
         return photo, b""
     pixels = np.float32(photo) / 255 if isinstance(photo, np.ndarray) else photo.permute(1, 2, 0).numpy()
     try:
-        converted = icc.from_srgb(profile).of_floats(pixels)
+        converted = icc.from_srgb(profile).convert_floats(pixels)
     except ValueError:
         return photo, b""
     return torch.from_numpy(converted).permute(2, 0, 1), profile
 
 
 def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], side: int = 1600) -> None:
-    """`preview` as a file. Raises ImageError where it cannot be written."""
+    """Save a `preview` as a JPEG file, whatever its ending. Raises `ImageError` if it cannot be written."""
     _write(preview(photo, side), Path(path))
 
 
 def preview(photo: Photo | NDArray[np.uint8], side: int, quality: int = 92) -> bytes:
-    """A photograph (3, H, W), or its pixels (H, W, 3), as JPEG, its longest side reduced to `side` pixels."""
+    """Encode a photograph (3, H, W), or its pixels (H, W, 3) of uint8, as a JPEG of at most `side` pixels a side.
+
+    >>> preview(torch.rand(3, 60, 90), side=30)[:3]
+    b'\\xff\\xd8\\xff'
+    """
     import cv2
 
     pixels = photo if isinstance(photo, np.ndarray) else to_uint8(photo)
@@ -257,20 +279,24 @@ def preview(photo: Photo | NDArray[np.uint8], side: int, quality: int = 92) -> b
     if scale < 1:
         reduced = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA)
-    # WebP would be smaller, and much slower.
+    # A WebP would be smaller, but encoding it takes much longer.
     return encode(pixels, ".jpg", quality=quality)
 
 
 def to_uint8(photo: Photo) -> NDArray[np.uint8]:
-    """(H, W, 3), rounded, not truncated."""
+    """Convert a photograph (3, H, W) from 0 to 1 to pixels (H, W, 3), rounded to 0 ... 255.
+
+    >>> to_uint8(torch.full((3, 1, 1), 0.5)).tolist()
+    [[[128, 128, 128]]]
+    """
     pixels = torch.empty(*photo.shape[1:], len(photo), dtype=torch.uint8)
-    for channel, plane in enumerate(photo.detach()):  # one at a time: the whole would not stay in the cache
+    for channel, plane in enumerate(photo.detach()):  # one at a time, since all three would not stay in the cache
         pixels[..., channel] = plane.clamp(0, 1).mul_(255).round_()
     return pixels.numpy()
 
 
 def _to_uint16(photo: Photo) -> NDArray[np.uint16]:
-    """(H, W, 3), rounded, not truncated."""
+    """Convert a photograph (3, H, W) from 0 to 1 to pixels (H, W, 3), rounded to 0 ... 65535."""
     pixels = (photo.detach().clamp(0, 1) * 65535).round()
     return pixels.permute(1, 2, 0).cpu().numpy().astype(np.uint16, order="C")
 

@@ -1,21 +1,22 @@
-"""Decoding in processes of their own, which crash, hang and run out of memory in the caller's stead.
+"""Decoding in separate processes, so that a hostile file can crash, hang or exhaust a process other than the caller's.
 
-There are at most `CHILDREN`. One starts when it is first needed, in about a fifth of a second; it serves any thread,
-file after file, is replaced when it has died, and ends with its parent, since its input ends then. What it may do:
+There are at most `MAX_DECODERS` such processes. One starts when it is first needed, which takes about a fifth of a
+second. It decodes one file after another for any thread, is replaced when it dies, and ends with its parent, since its
+input ends then. What a decoder may use:
 
-| at most                               | by                        | beyond                                |
+| at most                               | enforced by               | beyond that                           |
 |---------------------------------------|---------------------------|---------------------------------------|
-| 10 seconds                            | the parent's clock        | killed: `Refusal.TOO_SLOW`            |
-| 10 seconds of the processor           | RLIMIT_CPU                | killed: `Refusal.TOO_SLOW`            |
+| 10 seconds a file                     | the parent's clock        | killed: `Refusal.TOO_SLOW`            |
+| 10 seconds of processor time a file   | RLIMIT_CPU                | killed: `Refusal.TOO_SLOW`            |
 | 1 GB                                  | RLIMIT_AS                 | `Refusal.OUT_OF_MEMORY` or `CRASHED`  |
-| the two pipes: no file, no connection | RLIMIT_NOFILE             | it cannot be opened                   |
+| two pipes, no file and no connection  | RLIMIT_NOFILE             | it cannot be opened                   |
 | no byte to a file, no core dump       | RLIMIT_FSIZE, RLIMIT_CORE | it is not written                     |
-| nothing of the parent's environment   | an empty one              |                                       |
+| nothing of the parent's environment   | an empty environment      |                                       |
 
-RLIMIT_* is for Linux. Elsewhere the sizes that `fusion.io.decode` allows, and the clock, have to do.
+The RLIMIT_* limits exist on Linux. On other systems, only the limits of `fusion.io.decode` and the clock apply.
 
 Both pipes carry a length, a line of JSON of that length, and bytes: the file in one direction, a picture in the other.
-A child is trusted no more than the file: what it announces is judged before it is read, its pixels before their use.
+A decoder is trusted no more than the file: what it announces is checked before it is read, and pixels before use.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import struct
 import subprocess
 import sys
 import weakref
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import FileIO
 from pathlib import Path
@@ -42,31 +44,41 @@ from fusion.errors import ImageError, Refusal
 from fusion.io import icc
 from fusion.io.decode import Decoded, check_size, decode, out_of_memory
 
-CHILDREN = 2
-SECONDS = 10
-MEMORY = 950_000_000
-"""Beside what libraries have reserved, of which they may come to use some: 1 GB in all."""
-FILES = 200
-"""That one child decodes before another takes its place: what libraries leak, goes with it."""
+MAX_DECODERS = 2
+MAX_SECONDS = 10
+MAX_START_SECONDS = 60
+"""How long a process may take to start, which is slow on a busy machine and has nothing to do with the file."""
+MAX_MEMORY = 950_000_000
+"""Bytes in addition to what libraries have reserved, some of which they may come to use: 1 GB in all."""
+FILES_PER_DECODER = 200
+"""How many files one process decodes before another takes its place, so that memory that libraries leak is freed."""
 
 _LONGEST_LINE = 1 << 16
 _LONGEST_METADATA = 1 << 24
-"""Longer camera data, or profiles, are not handed on; the picture is the same without them."""
+"""Bytes of camera data or of a profile. Longer ones are not passed on; the picture is the same without them."""
 _STRIP = 1 << 20
-"""Bytes of pixels that are written at once; as many fit into a pipe, where the system allows it."""
+"""Bytes of pixels that are written at once, and the capacity of the pipes where the system allows it."""
 _LENGTH = struct.Struct(">I")
-SERVE = "import sys; sys.path[:] = sys.argv[1:]; from fusion.io import sandbox; sandbox.serve()"
-"""What an isolated interpreter runs, which finds no module by itself."""
+READY = b"\n"
+"""What a decoder writes once it can take files, before its first answer."""
+SERVE_COMMAND = "import sys; sys.path[:] = sys.argv[1:]; from fusion.io import sandbox; sandbox.serve()"
+"""The program of a decoder. Its interpreter is isolated and finds no module unless it is told where to look."""
 _PLUGINS = (f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Bmp", "Jpeg", "Png", "Tiff", "WebP"))
 _LIBRARIES = ("cv2", "pi_heif", "rawpy", "multiprocessing", "PIL.ImageCms", *_PLUGINS)
-"""Whatever decoding needs, and rawpy's own question whether it was forked: later, no file can be opened."""
+"""Modules to import before the limits apply, since no file can be opened afterwards. rawpy asks `multiprocessing`
+whether it was forked."""
 
 
 class Sandbox:
-    """Processes that decode files, each lent to one caller at a time; several threads may share a sandbox.
+    """Processes that decode files. Several threads may share a sandbox; each process serves one of them at a time.
 
-    It starts nothing before the first file, and ends its processes when it is closed or no longer used. A process that
-    was forked from one with a sandbox starts children of its own.
+    It starts no process before the first file, and ends its processes when it is closed or garbage collected. After a
+    fork, the new process starts decoders of its own.
+
+    >>> from pathlib import Path
+    >>> with Sandbox() as sandbox:
+    ...     sandbox.decode(Path("examples/desk/under.png").read_bytes(), "The picture").pixels.shape
+    (874, 644, 3)
     """
 
     def __init__(self) -> None:
@@ -74,10 +86,10 @@ class Sandbox:
 
     def _start_anew(self) -> None:
         self._process = os.getpid()
-        self._free = BoundedSemaphore(CHILDREN)
-        self._idle: list[Child] = []
-        self.children: set[Child] = set()
-        self._finalizer = weakref.finalize(self, _end_all, self.children)
+        self._free = BoundedSemaphore(MAX_DECODERS)
+        self._idle: list[Decoder] = []
+        self.decoders: set[Decoder] = set()
+        self._finalizer = weakref.finalize(self, _end_all, self.decoders)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -86,95 +98,106 @@ class Sandbox:
         self.close()
 
     def decode(self, data: bytes, name: str) -> Decoded:
-        """Do what `fusion.io.decode.decode` does, in a child; where all children are busy, wait for one.
+        """Call `fusion.io.decode.decode` in a decoder process. If all of them are busy, wait for one.
 
-        Raises ImageError, and nothing else, for a file that cannot be used.
+        Raises `ImageError`, and nothing else, for a file that cannot be used.
         """
         if self._process != os.getpid():
             self._disown()
         with self._free:
-            child = self._one(name)
+            decoder = self._idle_or_new(name)
             try:
-                return child.decoded(data, name)
+                return decoder.decode(data, name)
             finally:
-                if child.reusable:
-                    self._idle.append(child)
+                if decoder.reusable:
+                    self._idle.append(decoder)
                 else:
-                    self._end(child)
+                    self._end(decoder)
 
     def close(self) -> None:
-        """End all children at once, whatever they are doing. Others are started when they are needed."""
+        """End all decoders at once, whatever they are doing. New ones are started when they are needed."""
         self._idle.clear()
-        _end_all(self.children)
+        _end_all(self.decoders)
 
-    def _one(self, name: str) -> Child:
-        """An idle child that lives, or a new one."""
+    def _idle_or_new(self, name: str) -> Decoder:
+        """An idle decoder that is still alive, or a new one."""
         try:
-            while (child := self._idle.pop()).process.poll() is not None:
-                self._end(child)
+            while (decoder := self._idle.pop()).process.poll() is not None:
+                self._end(decoder)
         except IndexError:
             try:
-                child = Child()
+                decoder = Decoder()
             except OSError as error:
                 raise _stopped(name) from error
-            self.children.add(child)
-        return child
+            self.decoders.add(decoder)
+        return decoder
 
-    def _end(self, child: Child) -> None:
-        child.end()
-        self.children.discard(child)
+    def _end(self, decoder: Decoder) -> None:
+        decoder.end()
+        self.decoders.discard(decoder)
 
     def _disown(self) -> None:
-        """Leave the children, and their pipes, to the process that this one was forked from."""
+        """Leave the decoders and their pipes to the process that this one was forked from."""
         self._finalizer.detach()
-        for child in self.children:
-            child.disown()
+        for decoder in self.decoders:
+            decoder.disown()
         self._start_anew()
 
 
-def _end_all(children: set[Child]) -> None:
-    while children:
-        children.pop().end()
+def _end_all(decoders: set[Decoder]) -> None:
+    while decoders:
+        decoders.pop().end()
 
 
-class Child:
-    """A process that decodes one file after the other."""
+class Decoder:
+    """A process that decodes one file after another, seen from its parent."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", "-B", "-c", SERVE, *_import_path()],
+            [sys.executable, "-I", "-S", "-B", "-c", SERVE_COMMAND, *_import_path()],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libraries' complaints quote the file
+            stderr=subprocess.DEVNULL,  # libraries' messages quote the file
             env=_environment(),
             cwd=os.path.abspath(os.sep),  # noqa: PTH100
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # Ctrl-C in a terminal does not reach it
         )
         self._requests, self._answers = cast("FileIO", self.process.stdin), cast("FileIO", self.process.stdout)
         for pipe in (self._requests, self._answers):
             _enlarge(pipe)
         self._files = 0
-        self._late = self._settled = False
+        self._ready = self._late = self._answered = False
 
     @property
     def reusable(self) -> bool:
-        """It has answered to the end, and may be asked again."""
-        return self._settled and not self._late and self._files < FILES
+        """Whether the process has given a complete answer and may decode another file."""
+        return self._answered and not self._late and self._files < FILES_PER_DECODER
 
-    def decoded(self, data: bytes, name: str) -> Decoded:
-        """The child's answer; unless it is `reusable` then, it must be ended."""
+    def decode(self, data: bytes, name: str) -> Decoded:
+        """Decode one file. Unless the process is `reusable` afterwards, it must be ended."""
         self._files += 1
-        self._settled = False
-        clock = Timer(SECONDS, self._expire)
-        clock.start()
+        self._answered = False
         try:
-            _send(self._requests, {"name": name, "bytes": len(data)}, data)
-            return self._answer(name)
+            if not self._ready:
+                with self._time_limit(MAX_START_SECONDS):
+                    self._read(len(READY))
+                self._ready = True
+            with self._time_limit(MAX_SECONDS):
+                _send(self._requests, {"name": name, "bytes": len(data)}, data)
+                return self._answer(name)
         except MemoryError as error:
             raise out_of_memory(name) from error
         except (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
             raise self._failure(name) from error
+
+    @contextmanager
+    def _time_limit(self, seconds: float) -> Generator[None, None, None]:
+        """Kill the process if the block takes longer, so that reading from it ends."""
+        clock = Timer(seconds, self._expire)
+        clock.start()
+        try:
+            yield
         finally:
             clock.cancel()
             clock.join()
@@ -184,14 +207,14 @@ class Child:
         self.process.kill()
 
     def _answer(self, name: str) -> Decoded:
-        """Raises, beside ImageError, whatever comes of an answer that is none."""
+        """Read the answer of the process. A malformed answer raises one of several errors, not `ImageError`."""
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
         if length > _LONGEST_LINE:
             raise ValueError
         match json.loads(self._read(length)):
             case {"code": str(code), "sentence": str(sentence)}:
                 refusal = ImageError(sentence, Refusal(code))
-                self._settled = refusal.code is not Refusal.OUT_OF_MEMORY
+                self._answered = refusal.code is not Refusal.OUT_OF_MEMORY
                 raise refusal
             case {
                 "shape": [int(height), int(width), *channels],
@@ -204,7 +227,7 @@ class Child:
                 check_size(width, height, name)
                 if channels not in ([], [3]) or not (8 <= bits <= 16 or bits == 32):
                     raise ValueError
-                if max(exif, profile) > _LONGEST_METADATA or table not in (0, icc.GREYS, icc.COLOURS):
+                if max(exif, profile) > _LONGEST_METADATA or table not in (0, icc.GREY_ROWS, icc.COLOUR_ROWS):
                     raise ValueError
                 picture = Decoded(
                     exif=self._read(exif),
@@ -215,7 +238,7 @@ class Child:
                     notes=[str(note) for note in notes],
                 )
                 _check_range(picture.pixels, bits)
-                self._settled = True
+                self._answered = True
                 return picture
             case _:
                 raise ValueError
@@ -231,30 +254,32 @@ class Child:
         return values
 
     def _failure(self, name: str) -> ImageError:
+        """End the process and say why it gave no answer."""
         self.process.kill()
-        ended = self.process.wait()
-        if self._late or (sys.platform != "win32" and -ended == signal.SIGXCPU):
+        code = self.process.wait()
+        if self._ready and (self._late or (sys.platform != "win32" and -code == signal.SIGXCPU)):
             return ImageError(
-                f"{name} takes more than {SECONDS} seconds to decode; save it again as PNG or JPEG.", Refusal.TOO_SLOW
+                f"{name} takes more than {MAX_SECONDS} seconds to decode; save it again as PNG or JPEG.",
+                Refusal.TOO_SLOW,
             )
         return _stopped(name)
 
     def end(self) -> None:
-        """At once, whatever it is doing."""
+        """End the process at once, whatever it is doing."""
         self.process.kill()
         self.process.wait()
         self.disown()
 
     def disown(self) -> None:
-        """Close our ends of its pipes."""
+        """Close the parent's ends of the pipes, and do not wait for the process."""
         self._requests.close()
         self._answers.close()
-        self.process.returncode = self.process.returncode or 0  # it is not to be waited for
+        self.process.returncode = self.process.returncode or 0  # so that Popen does not wait for it
 
 
 def _stopped(name: str) -> ImageError:
     return ImageError(
-        f"{name} could not be decoded, since the decoder stopped; save it again as PNG or JPEG, or try once more.",
+        f"{name} could not be decoded because the decoder stopped; save it again as PNG or JPEG, or try once more.",
         Refusal.CRASHED,
     )
 
@@ -264,35 +289,36 @@ def _dtype(bits: int) -> type:
 
 
 def _check_range(pixels: NDArray[Any], bits: int) -> None:
-    """Raise ValueError for values that these bits do not have; what comes after indexes tables with them."""
+    """Raise `ValueError` for values that these bits cannot hold, since lookup tables are indexed by them."""
     largest = 1 if bits == 32 else (1 << bits) - 1
-    if bits not in (8, 16) and not (float(pixels.min()) >= 0 and float(pixels.max()) <= largest):  # NaN as well
-        raise ValueError
+    if bits not in (8, 16) and not (float(pixels.min()) >= 0 and float(pixels.max()) <= largest):
+        raise ValueError  # for NaN as well
 
 
-# Where children find modules, and what they see of the environment.
+# Where decoders find modules, and their environment.
 
 
 def _import_path() -> list[str]:
-    """The parent's, whatever it was made of, without the folder that it happens to work in."""
+    """The import path of this process, but without its working directory."""
     root = str(Path(__file__).resolve().parents[2])
     return [root, *(path for path in sys.path if Path(path).is_absolute() and path != root)]
 
 
 def _environment() -> dict[str, str]:
+    """The little that a decoder needs of this process's environment."""
     kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    # Threads would reserve memory that no picture gets then.
+    # Threads would reserve memory, which would not be left for pictures.
     return {**kept, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
-# Both ends of a pipe.
+# Reading and writing of pipes, in both processes.
 
 
 def _enlarge(pipe: FileIO) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        with suppress(OSError):  # a user may have only so much
+        with suppress(OSError):  # the memory for one user's pipes is limited
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _STRIP)
 
 
@@ -314,30 +340,31 @@ def _fill(pipe: FileIO, rest: memoryview) -> None:
         rest = rest[count:]
 
 
-# In the child.
+# What runs in the decoder's process.
 
 
 def serve() -> None:
-    """Answer requests until there are no more: what a child does."""
+    """Decode files from standard input until it ends. This is the main function of a decoder's process."""
     requests, answers = sys.stdin.buffer, FileIO(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries print
+    os.dup2(2, 1)  # so that what libraries print is not taken for an answer
     for library in _LIBRARIES:
-        with suppress(ImportError):  # rawpy is not everywhere
+        with suppress(ImportError):  # rawpy may not be installed
             import_module(library)
-    _bound(answers.fileno() + 1)
+    _limit_resources(answers.fileno() + 1)
+    _write(answers, memoryview(READY))
     while start := requests.read(_LENGTH.size):
-        asked = json.loads(requests.read(*_LENGTH.unpack(start)))
-        data = requests.read(asked["bytes"])
-        _allow_seconds()
+        request = json.loads(requests.read(*_LENGTH.unpack(start)))
+        data = requests.read(request["bytes"])
+        _limit_processor_time()
         try:
-            _send_picture(answers, decode(data, asked["name"]))
+            _send_picture(answers, decode(data, request["name"]))
         except ImageError as refusal:
             _send(answers, {"code": refusal.code, "sentence": str(refusal)})
 
 
 def _send_picture(answers: FileIO, picture: Decoded) -> None:
     pixels, table = picture.pixels, picture.table
-    exif, profile = (said if len(said) <= _LONGEST_METADATA else b"" for said in (picture.exif, picture.profile))
+    exif, profile = (part if len(part) <= _LONGEST_METADATA else b"" for part in (picture.exif, picture.profile))
     line = {
         "shape": pixels.shape,
         "bits": picture.bits,
@@ -353,8 +380,11 @@ def _send_picture(answers: FileIO, picture: Decoded) -> None:
         _write(answers, strip.data.cast("B"))
 
 
-def _bound(files: int) -> None:
-    """Memory that libraries have reserved and do not use is not counted; `files` are open, and no more will be."""
+def _limit_resources(files: int) -> None:
+    """Limit memory and files of this process: `files` are open now, and no more can be opened.
+
+    Memory that libraries have reserved but do not use is not counted.
+    """
     if sys.platform != "linux":
         return
     import resource
@@ -363,7 +393,7 @@ def _bound(files: int) -> None:
         int(pages) * resource.getpagesize() for pages in Path("/proc/self/statm").read_text("ascii").split()[:2]
     )
     for limit, amount in (
-        (resource.RLIMIT_AS, reserved - resident + MEMORY),
+        (resource.RLIMIT_AS, reserved - resident + MAX_MEMORY),
         (resource.RLIMIT_NOFILE, files),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
@@ -373,11 +403,11 @@ def _bound(files: int) -> None:
         resource.setrlimit(limit, (most, most))
 
 
-def _allow_seconds() -> None:
-    """Of the processor, for one more file."""
+def _limit_processor_time() -> None:
+    """Allow `MAX_SECONDS` of processor time for the next file."""
     if sys.platform != "linux":
         return
     import resource
 
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + MAX_SECONDS + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]))

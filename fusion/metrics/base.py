@@ -113,7 +113,7 @@ class Scorer:
             return metric.measure(picture, sources)
 
         # Most metrics are one long array operation after the other, each of which uses one core.
-        with ThreadPoolExecutor(2, initializer=cancel.handed_on()) as pool:
+        with ThreadPoolExecutor(2, initializer=cancel.thread_initializer()) as pool:
             # From the end, where the slowest stand: they would be waited for alone.
             values = list(pool.map(measure, reversed(self.metrics)))
         return {metric.name: value for metric, value in zip(self.metrics, reversed(values), strict=True)}

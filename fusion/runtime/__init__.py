@@ -1,1 +1,1 @@
-"""How work runs: in tiles, within memory, cancelled, with weights, in worker processes."""
+"""How work runs: in tiles, within the memory there is, cancellable, with trained weights, in worker processes."""

@@ -1,4 +1,4 @@
-"""How the process takes memory from the operating system, and how much of it networks may use."""
+"""Memory: how the process takes it from the operating system, how much networks may use, and what if it runs out."""
 
 from __future__ import annotations
 
@@ -11,42 +11,55 @@ from pathlib import Path
 
 from fusion.errors import NotEnoughMemoryError
 
-# glibc, malloc.h.
+# Parameters of `mallopt`, from malloc.h of glibc.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_KEPT = 1 << 30
+_KEPT_BYTES = 1 << 30
 
 
-def reuse_freed_memory() -> None:
-    """Keep up to 1 GB of freed memory for the next feature map instead of handing it back.
+def tune_allocator() -> None:
+    """Let the process keep up to 1 GB of freed memory for the next feature map instead of handing it back.
 
     By default glibc takes every block of more than 32 MB from the kernel and returns it at once, and the kernel zeroes
     each page anew. Networks allocate such a block for every layer; where page faults are slow, as in virtual machines,
-    that took longer than the convolutions. Elsewhere than on Linux with glibc, nothing is done.
+    that took longer than the convolutions. The setting holds for the whole process, whenever it is made. On systems
+    other than Linux with glibc, this does nothing.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # musl
+    if mallopt is None:  # musl, for instance, has none
         return
     mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, _KEPT)
+    mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
     mallopt(_ARENA_MAX, 1)  # other threads' arenas cannot hold blocks of this size
 
 
-_SAID = ("DefaultCPUAllocator", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "Insufficient memory")
-"""What libraries say in errors that are no `MemoryError`: PyTorch on the CPU, CUDA, cuBLAS and cuDNN, OpenCV."""
+_MESSAGES = ("DefaultCPUAllocator", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "Insufficient memory")
+"""Parts of the messages by which PyTorch on the CPU, CUDA, cuBLAS and cuDNN, and OpenCV say that memory ran out."""
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether it is for want of memory, the machine's or a GPU's."""
+    """Whether an error was raised because memory ran out, the machine's or a GPU's.
+
+    >>> ran_out(RuntimeError("CUDA error: out of memory"))
+    True
+    >>> ran_out(RuntimeError("CUDA error: invalid argument"))
+    False
+    """
     torch = sys.modules.get("torch")
     kinds = (MemoryError, torch.OutOfMemoryError) if torch else (MemoryError,)
-    return isinstance(error, kinds) or any(text in str(error) for text in _SAID)
+    return isinstance(error, kinds) or any(text in str(error) for text in _MESSAGES)
 
 
 @contextmanager
-def said() -> Generator[None, None, None]:
-    """Where memory runs out inside, raise `NotEnoughMemoryError`."""
+def errors_translated() -> Generator[None, None, None]:
+    """Raise `NotEnoughMemoryError` in place of any error by which a library says that memory ran out.
+
+    >>> with errors_translated():
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    fusion.errors.NotEnoughMemoryError: There was not enough memory for this picture; try a smaller one.
+    """
     try:
         yield
     except Exception as error:
@@ -56,8 +69,8 @@ def said() -> Generator[None, None, None]:
 
 
 def release() -> None:
-    """Give back what a failed attempt has left: its cycles, which are young, and what was kept for the next layer."""
-    gc.collect(1)
+    """Give back what a failed attempt left behind: objects in reference cycles, and blocks kept for the next layer."""
+    gc.collect(1)  # what has just failed is among the youngest objects
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -66,7 +79,7 @@ def release() -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever had. Where /proc is not, the system's figure may include the parent's."""
+    """The peak of this process's resident memory in MB. Without /proc, it may include the memory of its parent."""
     if _STATUS.exists():
         return _status_mb("VmHWM")
     import resource
@@ -75,11 +88,8 @@ def peak_mb() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def forget_peak() -> float | None:
-    """Hand back what is free, so that the next peak is of what comes now; the memory that the process has in MB.
-
-    Elsewhere than on Linux, None.
-    """
+def reset_peak() -> float | None:
+    """Release free memory and let `peak_mb` start anew. Returns the resident memory in MB; None except on Linux."""
     release()
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -92,34 +102,43 @@ _STATUS = Path("/proc/self/status")
 
 
 def _status_mb(what: str) -> float:
+    """A line of /proc/self/status, such as VmRSS, in MB."""
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(what))
     return int(line.split()[1]) / 1024
 
 
 _SHARE = 0.5
-_LEAST = 64 << 20
-"""With less, a picture would be of no use; where even that is not there, it is said."""
+_SMALLEST_BUDGET = 64 << 20
+"""A network that had less would see too small a copy; where even this is missing, `NotEnoughMemoryError` says so."""
 _UNKNOWN = 4 << 30
-_NEEDED_AT_ONCE, _NEEDED_EACH = 100 << 20, 110
-"""Bytes, and bytes a pixel."""
+_NEEDED_ALWAYS, _NEEDED_PER_PIXEL = 100 << 20, 110
+"""Bytes that any run takes, and bytes for each pixel."""
 
 
 def budget(megabytes: int | None = None) -> int:
-    """Bytes that one network may use on the processor: so many megabytes, or half of what is free at the moment."""
+    """Bytes that one network may use on the processor: `megabytes` if given, else half of what is free at the moment.
+
+    >>> budget(100)
+    104857600
+    """
     if megabytes is not None:
         return megabytes << 20
-    return max(_LEAST, int(_SHARE * free()))
+    return max(_SMALLEST_BUDGET, int(_SHARE * free()))
 
 
 def needed(height: int, width: int) -> int:
-    """Bytes that a run takes once its pair of this size is read, beside what networks take of `budget`."""
-    return _NEEDED_AT_ONCE + _NEEDED_EACH * height * width
+    """Bytes that a run takes for a pair of this size, in pixels, besides the `budget` of its networks.
+
+    >>> needed(1000, 1500) >> 20
+    257
+    """
+    return _NEEDED_ALWAYS + _NEEDED_PER_PIXEL * height * width
 
 
 def free() -> int:
-    """Bytes that this process may still take, by the system's own estimate and its container's limit.
+    """Bytes that this process may still take: the system's own estimate, or less where its container has a limit.
 
-    4 GB where neither can be read, as elsewhere than on Linux.
+    It is 4 GB where neither can be read, as on systems other than Linux.
     """
     return min(_free_in_machine(), _free_in_container())
 
@@ -136,8 +155,8 @@ _CGROUPS = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
-"""A container's limit, its use, and what of that is files the system would forget, in both versions of control groups:
-the second, the first."""
+"""The files that hold a container's limit and its use, and the entry of a third file that tells how much of the use is
+cached files, which the system drops when it needs memory. First for version 2 of control groups, then for version 1."""
 
 
 def _free_in_container(group: Path = Path("/sys/fs/cgroup")) -> int:
@@ -146,7 +165,7 @@ def _free_in_container(group: Path = Path("/sys/fs/cgroup")) -> int:
             most = (group / limit).read_text(encoding="ascii").strip()
             if most == "max":
                 return sys.maxsize
-            told = (group / parts).read_text(encoding="ascii") if (group / parts).exists() else ""
-            forgettable = int(dict(line.split() for line in told.splitlines()).get(files, 0))
-            return max(0, int(most) - int((group / used).read_text(encoding="ascii")) + forgettable)
+            statistics = (group / parts).read_text(encoding="ascii") if (group / parts).exists() else ""
+            cached = int(dict(line.split() for line in statistics.splitlines()).get(files, 0))
+            return max(0, int(most) - int((group / used).read_text(encoding="ascii")) + cached)
     return sys.maxsize

@@ -1,4 +1,4 @@
-"""Large pictures part by part: overlapping tiles on a grid, borders mirrored, for networks; strips for the rest."""
+"""Large pictures in parts: overlapping tiles with mirrored borders for networks, strips of rows for the rest."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fusion.runtime import cancel
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One tile: the part of the picture it is for; it is read with `halo` more pixels on every side."""
+class HaloTile:
+    """One tile: the rows and columns that it writes. It is read with `halo` more pixels on every side."""
 
     rows: slice
     columns: slice
@@ -21,21 +21,25 @@ class Tile:
 
     @property
     def read(self) -> tuple[slice, slice]:
-        """Where the tile with its halo lies in the picture that was extended by `halo` on every side."""
+        """Rows and columns of the tile with its halo, in the picture that was extended by `halo` on every side."""
         rows, columns = (slice(core.start, core.stop + 2 * self.halo) for core in (self.rows, self.columns))
         return rows, columns
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """The tile without its halo, within what was read."""
+        """Rows and columns of the tile without its halo, within what was read."""
         rows, columns = (slice(self.halo, self.halo + core.stop - core.start) for core in (self.rows, self.columns))
         return rows, columns
 
 
-def tiles(height: int, width: int, side: int, halo: int) -> list[Tile]:
-    """Tiles of at most side x side that cover height x width once, row by row."""
+def tile_grid(height: int, width: int, side: int, halo: int) -> list[HaloTile]:
+    """Tiles of at most `side` x `side` pixels that cover `height` x `width` exactly once, row by row.
+
+    >>> len(tile_grid(100, 250, side=100, halo=16))
+    3
+    """
     return [
-        Tile(slice(top, min(top + side, height)), slice(left, min(left + side, width)), halo)
+        HaloTile(slice(top, min(top + side, height)), slice(left, min(left + side, width)), halo)
         for top in range(0, height, side)
         for left in range(0, width, side)
     ]
@@ -50,11 +54,18 @@ def in_tiles(
     multiple_of: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """`run` over (N, C, H, W), tile by tile: (C', H, W).
+    """Apply `run` to planes (N, C, H, W) tile by tile and return its results as one tensor (C', H, W).
 
-    `run` takes (N, C, h, w), h and w multiples of `multiple_of`, and returns (C', h, w), C' as it likes. Where no pixel
-    of its result depends on anything further than `halo` outside its own square of the `multiple_of` grid, the tiles'
-    borders cannot be seen. Raises ValueError unless `side` is a multiple of `multiple_of`.
+    `run` takes (N, C, h, w), where h and w are multiples of `multiple_of`, and returns (C', h, w) with any number of
+    channels C'. If no pixel of its result depends on anything further than `halo` pixels outside its own square of the
+    `multiple_of` grid, the borders of tiles cannot be seen. `progress` is called with the share that is done, 0 to 1.
+
+    Raises `ValueError` unless `side` is a positive multiple of `multiple_of`, and `Cancelled` between tiles where
+    nobody waits for the result any more.
+
+    >>> planes = torch.rand(2, 1, 50, 70)
+    >>> torch.equal(in_tiles(planes, lambda part: part.mean(0), side=32, halo=0), planes.mean(0))
+    True
     """
     if side <= 0 or side % multiple_of:
         raise ValueError(f"the tile's side must be a positive multiple of {multiple_of}, got {side}")
@@ -63,29 +74,35 @@ def in_tiles(
     extended = extend(planes, halo, multiple_of)
     rows, columns = extended.shape[-2] - 2 * halo, extended.shape[-1] - 2 * halo
     result = torch.empty(0)
-    boxes = tiles(rows, columns, side, halo)
-    for done, tile in enumerate(boxes, start=1):
+    grid = tile_grid(rows, columns, side, halo)
+    for done, tile in enumerate(grid, start=1):
         cancel.check()
         part = run(extended[..., tile.read[0], tile.read[1]])
         if done == 1:
             result = part.new_empty(len(part), rows, columns)
         result[:, tile.rows, tile.columns] = part[..., tile.inner[0], tile.inner[1]]
         if progress:
-            progress(done / len(boxes))
+            progress(done / len(grid))
     return result[:, :height, :width]
 
 
 _STRIP = 1 << 17
-"""Pixels: what a strip needs stays in a processor's cache."""
+"""Pixels of a strip, so few that its intermediate results stay in the processor's cache."""
 
 
 def by_strips(
     compute: Callable[[slice, slice], Tensor], size: Sequence[int], device: torch.device, margin: int = 0
 ) -> Tensor:
-    """A result (..., H, W) of `size`, put together from `compute`'s for its rows, a few at a time.
+    """Compute a result (..., H, W) a few rows at a time. `size` is (H, W).
 
-    `compute` is given rows, the first of them even, and the same rows with up to `margin` more on either side. A GPU is
-    given all at once.
+    `compute(rows, with_margin)` returns the result of `rows`; `with_margin` are the same rows with up to `margin` more
+    on either side. The first row of each strip is even. A GPU computes all rows at once. Raises `Cancelled` between
+    strips where nobody waits for the result any more.
+
+    >>> photo = torch.rand(3, 600, 400)
+    >>> halved = by_strips(lambda rows, _: photo[:, rows] / 2, (600, 400), photo.device)
+    >>> torch.equal(halved, photo / 2)
+    True
     """
     height, width = size
     count = max(margin, _STRIP // width // 2, 1) * 2 if device.type == "cpu" else height
@@ -109,8 +126,13 @@ def by_strips(
 
 
 def extend(planes: Tensor, margin: int, multiple_of: int = 1) -> Tensor:
-    """(..., H, W) with `margin` mirrored pixels on every side, and at the far sides as many more as it takes to make
-    H and W multiples of `multiple_of`."""
+    """Extend planes (..., H, W) by `margin` mirrored pixels on every side (reflect padding).
+
+    At the bottom and on the right, as many more are added as make H and W multiples of `multiple_of`.
+
+    >>> extend(torch.zeros(1, 30, 50), 4, multiple_of=16).shape
+    torch.Size([1, 40, 72])
+    """
     for axis in (-2, -1):
         length = planes.shape[axis]
         index = torch.arange(-margin, length + -length % multiple_of + margin, device=planes.device)
@@ -120,7 +142,11 @@ def extend(planes: Tensor, margin: int, multiple_of: int = 1) -> Tensor:
 
 
 def mirror(index: Tensor, length: int) -> Tensor:
-    """Indices beyond 0 ... length-1 reflected at the first and last element (reflect-101), at any distance."""
+    """Reflect indices outside 0 ... length - 1 at the first and the last element, at any distance (reflect-101).
+
+    >>> mirror(torch.arange(-2, 6), 4).tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
+    """
     period = max(2 * (length - 1), 1)
     index = index.remainder(period)
     return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)

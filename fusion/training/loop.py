@@ -34,7 +34,7 @@ from fusion.methods.base import Planes, Recipe, padded
 from fusion.methods.mertens import exposure_fusion
 from fusion.metrics.losses import mambamef_paper, structure_and_luminance
 from fusion.runtime import weights
-from fusion.runtime.memory import reuse_freed_memory
+from fusion.runtime.memory import tune_allocator
 from fusion.training.datasets import Crops, PairFiles, centres, find_pairs, split
 from fusion.training.log import TrainingLog
 
@@ -155,7 +155,7 @@ def train(
     from accelerate import Accelerator
     from tqdm import tqdm
 
-    reuse_freed_memory()
+    tune_allocator()
     recipe = subject.recipe
     accelerator = Accelerator(mixed_precision="no")  # accelerate has one precision for a process, a recipe has its own
     device = accelerator.device

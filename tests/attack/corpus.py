@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -21,7 +22,7 @@ import psutil
 
 from fusion.errors import ImageError, Refusal
 from fusion.io.image import load
-from fusion.io.sandbox import CHILDREN, SECONDS
+from fusion.io.sandbox import MAX_DECODERS, MAX_SECONDS, SERVE_COMMAND, Sandbox
 from tests.attack.hostile import mutants
 
 DECODED, UNTYPED = "decoded", "untyped"
@@ -41,17 +42,17 @@ class Row:
 
 @dataclass
 class Peak:
-    """The most memory that any child held."""
+    """The most memory that any decoder held."""
 
     resident: int = 0
     """Bytes."""
 
 
-def attempt(path: Path, name: str) -> Row:
-    """Load one file."""
+def attempt(path: Path, name: str, sandbox: Sandbox) -> Row:
+    """Load one file in a process of `sandbox`."""
     start = time.perf_counter()
     try:
-        load(path)
+        load(path, sandbox=sandbox)
         outcome = DECODED, ""
     except ImageError as refusal:
         outcome = refusal.code.value if refusal.code else UNTYPED, str(refusal)
@@ -62,10 +63,10 @@ def attempt(path: Path, name: str) -> Row:
 
 def decode_corpus(folder: Path, count: int = 2400, seed: int = 0) -> tuple[list[Row], Peak]:
     """Every file below a folder, then as many mutants, with as many at once as there are children."""
-    with tempfile.TemporaryDirectory() as made, children_watched() as peak:
+    with tempfile.TemporaryDirectory() as made, Sandbox() as sandbox, children_watched() as peak:
         files = [(path, str(path.relative_to(folder))) for path in sorted(folder.rglob("*")) if path.is_file()]
         files += written(mutants(count, seed), Path(made))
-        return attempt_all(files), peak
+        return attempt_all(files, sandbox), peak
 
 
 def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[Path, str]]:
@@ -77,10 +78,10 @@ def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[P
     return files
 
 
-def attempt_all(files: Sequence[tuple[Path, str]]) -> list[Row]:
-    """As many at once as there are children."""
-    with ThreadPoolExecutor(CHILDREN) as pool:
-        return list(pool.map(attempt, *zip(*files, strict=True)))
+def attempt_all(files: Sequence[tuple[Path, str]], sandbox: Sandbox) -> list[Row]:
+    """Load as many files at once as there are decoders."""
+    with ThreadPoolExecutor(MAX_DECODERS) as pool:
+        return list(pool.map(partial(attempt, sandbox=sandbox), *zip(*files, strict=True)))
 
 
 @contextmanager
@@ -92,7 +93,7 @@ def children_watched() -> Generator[Peak]:
         while not over.wait(0.005):
             for child in psutil.Process().children():
                 with suppress(OSError, StopIteration):
-                    if b"fusion import child" not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+                    if SERVE_COMMAND.encode() not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
                         continue
                     lines = Path(f"/proc/{child.pid}/status").read_text("ascii").splitlines()
                     kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
@@ -131,7 +132,7 @@ def main() -> int:
     options = parser.parse_args()
     rows, peak = decode_corpus(options.folder, options.mutants, options.seed)
     print(table(rows, peak))
-    failed = [row for row in rows if row.outcome in _NO_ANSWER or row.seconds > SECONDS]
+    failed = [row for row in rows if row.outcome in _NO_ANSWER or row.seconds > MAX_SECONDS]
     for row in failed:
         print(f"{row.name}: {row.outcome}, {row.seconds:.1f} s, {row.said}")
     return bool(failed)

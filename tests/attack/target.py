@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from fusion.io.image import load, save_preview
+from fusion.io.sandbox import SERVE_COMMAND
 from tests.attack.load import uploaded
 from tests.server import ROOT, Running
 
@@ -43,7 +44,7 @@ def process_of(page: Running) -> psutil.Process:
 def is_decoder(process: psutil.Process) -> bool:
     """Whether it is one of `fusion.io.sandbox`; as long as it only begins, it is a copy of its parent."""
     command = " ".join(process.cmdline())
-    return "fusion import child" in command or "app.py" in command
+    return SERVE_COMMAND in command or "app.py" in command
 
 
 def figure(page: Running, name: str) -> float:

@@ -26,15 +26,15 @@ from fusion.benchmark.statistics import holm, interval, mean_ranks, summarise, w
 from fusion.cli import main
 from fusion.errors import ImageError
 from fusion.io.image import save
+from fusion.io.results_folder import RECORDS
 from fusion.metrics import BENCHMARK
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse
-from fusion.runtime.workers import OURS
 from fusion.training.datasets import find_pairs
 from tests.shared_session import load
 
 ROOT = Path(__file__).resolve().parents[2]
-VARYING = ("times.csv", "times.html", "environment.json", OURS)
+VARYING = ("times.csv", "times.html", "environment.json", RECORDS)
 """What a run may write differently: its records hold times."""
 
 
@@ -133,7 +133,7 @@ def test_killed_and_finished_it_is_the_same_bytes(pairs: Path, report: Path, tmp
     out = tmp_path / "out"
     run = subprocess.Popen([sys.executable, "-m", "fusion", *command(pairs, out)], cwd=ROOT, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
-    while not (records := [*(out / OURS).rglob("*.json")]):
+    while not (records := [*(out / RECORDS).rglob("*.json")]):
         assert run.poll() is None
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -249,7 +249,7 @@ def test_how_pictures_from_elsewhere_are_found(files: list[str], found: str, tmp
         (["set"], "Give a folder of pairs"),
         (["set", "-o", "out", "--update"], "or --check"),
         (["nowhere", "-o", "out"], "is not a folder"),
-        (["set", "-o", "set"], "holds files that were not made here"),
+        (["set", "-o", "set"], "holds files that this program did not make"),
         (["set", "-o", "out", "--fused", "theirs"], "NAME=DIR"),
         (["set", "-o", "out", "--fused", "A=nowhere"], "nowhere is not a folder"),
         (["set", "-o", "out", "--fused", "../x=theirs"], "cannot be a method's name"),

@@ -401,7 +401,7 @@ def test_messages_go_to_stderr_and_nothing_is_a_traceback(pair: list[str], tmp_p
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0
     json.loads(done.stdout)
-    assert "The first picture was the brighter one" in done.stderr
+    assert "The first picture is brighter than the second" in done.stderr
     assert "Traceback" not in done.stderr
 
 

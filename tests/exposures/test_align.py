@@ -1,4 +1,4 @@
-"""Registration: shakes that are known come back, and what cannot be told is left alone and said."""
+"""Registration: known movements are found, and exposures whose movement is uncertain are not changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def shaken(
     scale: float = 1,
     tilt: tuple[float, float] = (0, 0),
 ) -> Motion:
-    """A movement in pixels, in degrees about the middle, and in scale from side to side."""
+    """The movement by some pixels, degrees about the middle, scale and perspective."""
     height, width, _ = light.shape
     cosine, sine = scale * math.cos(math.radians(turn)), scale * math.sin(math.radians(turn))
     centred = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
@@ -55,7 +55,7 @@ def pair_of(light: Radiance, true: Motion, stops: float = 3) -> ExposurePair:
 
 
 def unchanged(pair: ExposurePair) -> bool:
-    """Whether registration hands on the very tensors."""
+    """Whether registration returns the very same tensors."""
     after = registered(pair).pair
     return all(one is other for one, other in zip(after.frames, pair.frames, strict=True))
 
@@ -92,7 +92,7 @@ def test_pictures_larger_than_the_copies(light: Radiance) -> None:
 
 
 def test_the_movement_is_taken_back(light: Radiance) -> None:
-    """What was the brighter photograph of a moved camera is that of the still one, up to its rim."""
+    """The warped photograph of a moved camera is the photograph of the still one, up to its border."""
     true = shaken(light, 9.4, -6.7)
     pair = pair_of(light, true)
     after = registered(pair).pair
@@ -108,7 +108,7 @@ def test_the_movement_is_taken_back(light: Radiance) -> None:
 
 
 def place_of(part: Photo, whole: Photo) -> tuple[int, int]:
-    """Row and column of what was cut out of a photograph; fails unless it was not touched otherwise."""
+    """The row and column of a part of a photograph. Fails if its values have changed."""
     height, width = part.shape[1:]
     for top in range(whole.shape[1] - height + 1):
         for left in range(whole.shape[2] - width + 1):
@@ -119,7 +119,7 @@ def place_of(part: Photo, whole: Photo) -> tuple[int, int]:
 
 
 def test_nothing_black_comes_in(light: Radiance) -> None:
-    """Of a scene that is nowhere dark."""
+    """No pixel of a scene without dark areas becomes black."""
     bright = np.maximum(light, 0.05)
     pair = pair_of(bright, shaken(bright, -15, 12, turn=-2, tilt=(0.02, 0.02)), 2)
     after = registered(pair).pair
@@ -150,7 +150,7 @@ def test_a_small_movement_is_told_in_tenths(light: Radiance) -> None:
 def test_notes_of_the_files_stay(light: Radiance) -> None:
     under, over = photographs(light, 3, shaken(light, 5, 5), np.random.default_rng(0))
     first, second = registered(as_pair(over, under)).pair.notes
-    assert first.startswith("The first picture was the brighter one")
+    assert first.startswith("The first picture is brighter than the second")
     assert second.startswith("Aligned: ")
 
 
@@ -257,7 +257,7 @@ def test_too_little_in_common(light: Radiance, monkeypatch: pytest.MonkeyPatch) 
 
 
 def stack_of(light: Radiance, *movements: tuple[float, Motion]) -> ExposurePair:
-    """Exposures of a scene, by stops, each by a camera that has moved."""
+    """Exposures of a scene, each given by its stops and by the movement of the camera."""
     rng = np.random.default_rng(0)
     return as_pair(*(photographs(light, 2 * stops, true, rng)[1] for stops, true in movements))
 
@@ -276,7 +276,7 @@ def test_three_align_to_the_middle_one(light: Radiance) -> None:
 
 
 def test_a_chain_of_steps(light: Radiance) -> None:
-    """Of four, the brightest is found by way of the next darker one."""
+    """The brightest of four exposures is registered by way of the next darker one."""
     movements = [shaken(light, 8, 0), shaken(light), shaken(light, 5, 5, turn=3), shaken(light, -30, 20, turn=-3)]
     pair = stack_of(light, *zip((-2.0, -0.5, 1.0, 2.5), movements, strict=True))
     done = registered(pair)

@@ -1,4 +1,4 @@
-"""Which pictures of a folder are taken together: by name, by camera data, by folder."""
+"""Which pictures of a folder make a bracket: by name, by camera data, by folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from PIL.TiffImagePlugin import IFDRational
 
 from fusion.errors import DatasetError
 from fusion.exposures.brackets import find_brackets, shown
-from fusion.runtime.workers import OURS
+from fusion.io.results_folder import RECORDS
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
 
 
 def picture(file: Path, exif: Mapping[int, object] | None = None, size: tuple[int, int] = (32, 24)) -> None:
-    """A small picture with these camera data."""
+    """Write a small picture with these camera data."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = Image.Exif()
     own = {Base.Make, Base.Model, Base.Orientation}
@@ -33,7 +33,7 @@ def picture(file: Path, exif: Mapping[int, object] | None = None, size: tuple[in
 
 
 def shot(at: float, seconds: float, **other: object) -> dict[int, object]:
-    """Camera data of a shot `at` seconds after noon."""
+    """The camera data of a shot `at` seconds after noon."""
     time = NOON + timedelta(seconds=at)
     values = {
         "Make": "Maker",
@@ -110,7 +110,7 @@ def test_what_is_ambiguous_is_skipped_with_the_reason(tmp_path: Path) -> None:
     assert "the same exposure" in why["two/x_A.png"]
     assert "neither its name" in why["half/y_A.jpg"]
     assert "11 exposures" in why["many/x_+5.jpg"]
-    assert "that same/X-1.jpg is of" in why["same/x_A.jpg"]
+    assert "as the scene of same/X-1.jpg" in why["same/x_A.jpg"]
     assert list(found(tmp_path)) == ["same/X"]
 
 
@@ -128,7 +128,7 @@ def test_a_folder_of_two_to_nine_pictures_of_one_size(tmp_path: Path) -> None:
     picture(tmp_path / "broken" / "1.png")
     (tmp_path / "broken" / "2.png").write_bytes(b"no picture")
     assert {name: len(files) for name, files in found(tmp_path).items()} == {"broken": 2, "nine": 9}
-    assert reasons(tmp_path)["sizes/1.png"] == "the pictures of its folder differ in size."
+    assert reasons(tmp_path)["sizes/1.png"] == "the pictures in its folder differ in size."
     assert len(reasons(tmp_path)) == 10 + 1 + 2 + 3
 
 
@@ -246,7 +246,7 @@ def test_damaged_camera_data_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_neither_results_nor_pipes_are_looked_into(tmp_path: Path) -> None:
-    touch(tmp_path, ["sky_A.jpg", "sky_B.jpg", "out/a.png", "out/b.png", f"out/{OURS}/a.json", ".hidden/A.jpg"])
+    touch(tmp_path, ["sky_A.jpg", "sky_B.jpg", "out/a.png", "out/b.png", f"out/{RECORDS}/a.json", ".hidden/A.jpg"])
     os.mkfifo(tmp_path / "sky_over.jpg")
     assert found(tmp_path) == {"sky": ["sky_A.jpg", "sky_B.jpg"]}
     assert reasons(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""Movements of the scene: found where they were made, taken out there, and nothing changed elsewhere."""
+"""Ghosts are found where something was moved, and removed there; nothing else changes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Box: TypeAlias = tuple[EllipsisType, slice, slice]
 
 BOX = (..., slice(60, 130), slice(80, 150))
-"""Rows and columns where the thing stands in the under-exposed photograph."""
+"""The rows and columns of the object in the under-exposed photograph."""
 LATER = (..., slice(60, 130), slice(230, 300))
-"""And in the over-exposed one."""
+"""The rows and columns of the object in the over-exposed photograph."""
 
 
 @pytest.fixture(scope="module")
 def still() -> ExposurePair:
-    """A scene of smooth light with fine structure, twice exposed."""
+    """Two exposures of a scene of smooth light with fine structure."""
     rng = np.random.default_rng(4)
     y, x = np.mgrid[0:260, 0:400] / 260
     light = 0.3 + 0.25 * np.sin(5 * x) * np.cos(4 * y) + 0.05 * rng.random((3, 260, 400))
@@ -37,7 +37,7 @@ def still() -> ExposurePair:
 
 @pytest.fixture(scope="module")
 def moved(still: ExposurePair) -> ExposurePair:
-    """The same, with a bright thing that went from BOX to LATER between the exposures."""
+    """The same, with a bright object that moved from BOX to LATER between the exposures."""
     under, over = still.under.clone(), still.over.clone()
     under[BOX], over[LATER] = 0.42, 1.0
     return ExposurePair(under, over)
@@ -100,7 +100,7 @@ def test_of_more_exposures_what_crosses_the_scene_is_seen_once(method: str, coun
 
 
 def walk(count: int, places: Sequence[Box] | None = None) -> tuple[list[torch.Tensor], Sequence[Box]]:
-    """Exposures of a scene of smooth light, a stop apart, and where a dark thing stands in each."""
+    """Exposures of a scene of smooth light, a stop apart, and the place of a dark object in each."""
     rng = np.random.default_rng(4)
     y, x = np.mgrid[0:260, 0:400] / 260
     light = 0.4 + 0.1 * np.sin(5 * x) * np.cos(4 * y) + 0.03 * rng.random((3, 260, 400))

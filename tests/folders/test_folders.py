@@ -1,4 +1,4 @@
-"""A folder of brackets: what is made again and what is not, after kills, failures and changes."""
+"""A folder of brackets: which results are made again after kills, failures and changes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from fusion.benchmark.measure import measure_files
 from fusion.cli import main
 from fusion.exposures.brackets import Bracket, find_brackets
 from fusion.folders import run as folder_module
-from fusion.folders.run import Done, Failed, Maker, Outcome, Run, fuse_folder
+from fusion.folders.results import BracketResult, FailedBracket, FolderRun, FusedBracket
+from fusion.folders.run import BracketFuser, fuse_folder
 from fusion.io.image import save
+from fusion.io.results_folder import RECORDS
 from fusion.metrics import METRICS
 from fusion.pipeline import fuse
 from fusion.runtime import weights
-from fusion.runtime.workers import OURS
 from fusion.settings import DEFAULTS, Settings
 from fusion.training.datasets import find_pairs
 from tests.shared_session import load
@@ -39,16 +40,16 @@ from tests.shared_session import load
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make(bracket: Bracket, run: Run) -> Outcome:
-    """What a process of its own would make."""
-    maker = Maker(run)
-    with maker.session:
-        return maker(bracket)
+def make(bracket: Bracket, run: FolderRun) -> BracketResult:
+    """Fuse a bracket with a session of its own."""
+    fuser = BracketFuser(run)
+    with fuser.session:
+        return fuser(bracket)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run that nothing disturbs makes of `dataset`."""
+    """The results of a run over `dataset` that nothing disturbs."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     assert main(["fuse-folder", str(dataset), "-o", str(out), "-m", "mertens"]) == 0
     return out
@@ -76,7 +77,8 @@ def until(happened: Callable[[], object], seconds: float = 120) -> None:
 
 def test_a_folder_in_one_line(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
     scenes = sorted(path.name for path in dataset.iterdir())
-    assert {*tree(undisturbed)} == {"report.html", *(f"{s}.png" for s in scenes), *(f"{OURS}/{s}.json" for s in scenes)}
+    records = {f"{RECORDS}/{scene}.json" for scene in scenes}
+    assert {*tree(undisturbed)} == {"report.html", *(f"{scene}.png" for scene in scenes), *records}
     save(fuse(dataset / "scene0" / "0_A.png", dataset / "scene0" / "0_B.png", method="mertens"), tmp_path / "0.png")
     assert (undisturbed / "scene0.png").read_bytes() == (tmp_path / "0.png").read_bytes()
 
@@ -84,7 +86,7 @@ def test_a_folder_in_one_line(dataset: Path, undisturbed: Path, tmp_path: Path) 
 def test_the_number_of_processes_changes_nothing(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network, whose sums come out differently by the number of threads."""
+    """The sums of a network depend on the number of threads, so every process uses one."""
     pairs = tmp_path / "pairs"
     for scene in ("scene0", "scene1", "scene2"):
         shutil.copytree(dataset / scene, pairs / scene)
@@ -122,8 +124,8 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
     bracket = first(tmp_path / "in")
 
     def made(method: str = "mertens", settings: Settings = DEFAULTS) -> bool:
-        outcome = make(bracket, Run(tmp_path / "in", tmp_path / "out", method, settings))
-        assert isinstance(outcome, Done)
+        outcome = make(bracket, FolderRun(tmp_path / "in", tmp_path / "out", method, settings))
+        assert isinstance(outcome, FusedBracket)
         return not outcome.kept
 
     source, result = tmp_path / "in" / bracket.files[0], tmp_path / "out" / "scene0.png"
@@ -135,7 +137,7 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
         damage()
         assert made()
         assert result.read_bytes() == whole
-    record = tmp_path / "out" / OURS / "scene0.json"
+    record = tmp_path / "out" / RECORDS / "scene0.json"
     record.write_text("{}")
     assert made()
     for settings in (Settings(bits=16), Settings(mode="exact"), Settings(memory_mb=4000)):
@@ -159,14 +161,15 @@ def test_other_weights_make_other_results(
     manifest = tmp_path / "weights"
     shutil.copytree(weights.default_folder(), manifest)
     monkeypatch.setenv("FUSION_WEIGHTS", str(manifest))
-    maker = Maker(Run(dataset, tmp_path / "out", method))  # its networks stay loaded, whatever the manifest says later
-    assert isinstance(maker(first(dataset)), Done)
+    # Its networks stay loaded, whatever the manifest says later.
+    fuser = BracketFuser(FolderRun(dataset, tmp_path / "out", method))
+    assert isinstance(fuser(first(dataset)), FusedBracket)
     text = (manifest / "MANIFEST.toml").read_text(encoding="utf-8")
     hash_ = weights.entries()[other]["sha256"]
     (manifest / "MANIFEST.toml").write_text(text.replace(hash_, "0" * 64), encoding="utf-8")
-    again = maker(first(dataset))
-    maker.session.close()
-    assert isinstance(again, Done)
+    again = fuser(first(dataset))
+    fuser.session.close()
+    assert isinstance(again, FusedBracket)
     assert again.kept != made
 
 
@@ -183,7 +186,7 @@ def test_a_bad_scene_stops_nothing_and_leaves_nothing_old(
     assert "not a JPEG, PNG" in told["failed"][0]["reason"]
     assert [row["kept"] for row in told["done"]] == [True] * 5
     before, after = tree(undisturbed), tree(tmp_path / "out")
-    assert before.keys() - after.keys() == {"scene2.png", f"{OURS}/scene2.json"}
+    assert before.keys() - after.keys() == {"scene2.png", f"{RECORDS}/scene2.json"}
     assert "not a JPEG, PNG" in after["report.html"].decode()
     shutil.copy(dataset / "scene2" / "2_B.png", tmp_path / "in" / "scene2")
     assert main(run) == 0
@@ -193,22 +196,22 @@ def test_a_bad_scene_stops_nothing_and_leaves_nothing_old(
 def test_a_missing_file_and_a_full_disk_are_failures_of_one_scene(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(dataset, tmp_path / "out", "mertens")
+    run = FolderRun(dataset, tmp_path / "out", "mertens")
     gone = make(Bracket("gone", (Path("a.png"), Path("b.png")), "name"), run)
-    assert gone == Failed(gone.bracket, "A file cannot be read or written (No such file or directory).")
+    assert gone == FailedBracket(gone.bracket, "A file cannot be read or written (No such file or directory).")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("fusion.io.image.write_atomically", full)
     failed = make(first(dataset), run)
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, FailedBracket)
     assert "has room" in failed.reason
     assert tree(tmp_path) == {}
 
 
 def killed_and_resumed(folder: Path, out: Path, expected: dict[str, bytes], kills: int, *options: str) -> list[int]:
-    """Kill a run at random moments, and let it finish. Returns how many results there were at each kill.
+    """Kill a run at random moments, then let it finish. Returns how many results there were at each kill.
 
     Whatever is there under its final name at any moment must be what the undisturbed run wrote.
     """
@@ -245,7 +248,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -
         save(picture * 0.6 + 0.4, scene / "over.png")
     assert start(pairs, expected).wait() == 0
     out = tmp_path / "out"
-    (out / OURS).mkdir(parents=True)
+    (out / RECORDS).mkdir(parents=True)
     (out / f".{'0' * 32}.part").write_bytes(b"half")
     counts = killed_and_resumed(pairs, out, tree(expected), kills=6)
     assert counts == sorted(counts)
@@ -253,7 +256,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -
 
 
 def workers(of: int, name: str) -> list[psutil.Process]:
-    """The processes below one whose command line holds `name`."""
+    """The descendants of a process whose command line contains `name`."""
     found: list[psutil.Process] = []
     for process in psutil.Process(of).children(recursive=True):
         with suppress(psutil.Error):  # gone meanwhile
@@ -283,7 +286,7 @@ def test_a_scene_that_ends_its_process_twice_has_failed(dataset: Path, tmp_path:
     before = {process.pid for process in workers(os.getpid(), "spawn_main")}
     with ThreadPoolExecutor(1) as thread:
         one = [first(dataset)]
-        outcomes = thread.submit(fuse_folder, one, Run(dataset, tmp_path / "out", "mertens"))
+        outcomes = thread.submit(fuse_folder, one, FolderRun(dataset, tmp_path / "out", "mertens"))
         killed: set[int] = set()
         while not outcomes.done() and len(killed) < 2:
             for process in workers(os.getpid(), "spawn_main"):
@@ -291,21 +294,21 @@ def test_a_scene_that_ends_its_process_twice_has_failed(dataset: Path, tmp_path:
                     process.send_signal(signal.SIGKILL)
                     killed.add(process.pid)
             time.sleep(0.01)
-    assert [type(outcome) for outcome in outcomes.result()] == [Failed]
+    assert [type(outcome) for outcome in outcomes.result()] == [FailedBracket]
     assert "ended twice" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_ray_gives_the_same_bytes_though_a_worker_is_killed(dataset: Path, undisturbed: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray.data", exc_type=ImportError)
     run = start(dataset, tmp_path / "out", "--engine", "ray", "--jobs", "2")
-    until(lambda: len(workers(run.pid, "ray::Map(_make_row)")) == 2)
-    workers(run.pid, "ray::Map(_make_row)")[0].kill()
+    until(lambda: len(workers(run.pid, "ray::Map(_fuse_row)")) == 2)
+    workers(run.pid, "ray::Map(_fuse_row)")[0].kill()
     assert run.wait() == 0
     assert tree(tmp_path / "out") == tree(undisturbed)
 
 
 class Page(HTMLParser):
-    """What a browser would fetch, where its links lead, and what it would show."""
+    """The tags of a page, the addresses that it loads or links to, and the text that it shows."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -368,8 +371,8 @@ def test_names_are_text_in_the_report(dataset: Path, tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["nowhere", "-o", "out"], "is not a folder"),
-        (["empty", "-o", "out"], "no pairs or brackets"),
-        (["in", "-o", "in"], "holds files that were not made here"),
+        (["empty", "-o", "out"], "There are no pairs or brackets"),
+        (["in", "-o", "in"], "holds files that this program did not make"),
         (["in", "-o", "in/scene0/0_A.png"], "holds files|cannot be written"),
         (["in", "-o", "out", "-m", "nonsense"], "There is no method called nonsense"),
         (["in", "-o", "out", "--jobs", "0"], "greater than or equal to 1"),

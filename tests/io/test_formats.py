@@ -1,4 +1,4 @@
-"""Formats of phones and cameras, read and written: the values that come out, and what stays behind."""
+"""Formats of phones and cameras: which values are read and written, and which metadata are dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from fusion.benchmark.experiments.dng import negative
 from fusion.errors import ImageError
 from fusion.io.decode import decode
-from fusion.io.image import Origin, Picture, as_pair, save, to_uint8
+from fusion.io.image import LoadedPhoto, Metadata, as_pair, save, to_uint8
 from tests.io.test_image import Put, put, refusal_of
 from tests.pictures import ADOBE, colours, encoded
 from tests.shared_session import load, load_pair
@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 EXTENSIONS = pytest.mark.parametrize("extension", ["png", "tif", "tiff"])
 
 
-def pixels_of(picture: Picture, bits: int) -> NDArray[Any]:
+def pixels_of(picture: LoadedPhoto, bits: int) -> NDArray[Any]:
     return (picture.photo * ((1 << bits) - 1)).round().permute(1, 2, 0).numpy().astype(np.uint16)
 
 
@@ -36,7 +36,7 @@ def pixels_of(picture: Picture, bits: int) -> NDArray[Any]:
 
 
 def grid() -> NDArray[np.uint16]:
-    """What `golden/grid-*.heic` hold, 48 x 64, without loss: greys to the left, patches of colour to the right."""
+    """The lossless contents of `golden/grid-*.heic`, 48 x 64: greys on the left, patches of colour on the right."""
     greys = np.linspace(0, 65535, 48 * 32).reshape(48, 32).round()
     patches = np.random.default_rng(3).integers(0, 256, (6, 4, 3)) * 257
     return np.concatenate((np.repeat(greys[..., None], 3, 2), patches.repeat(8, 0).repeat(8, 1)), 1).astype(np.uint16)
@@ -140,14 +140,14 @@ def test_exposures_are_ordered_by_brightness() -> None:
     dark, middle, light, bright = shades(0.1, 0.3, 0.6, 1.0)
     stack = as_pair(light, dark, bright, middle)
     assert all(map(torch.equal, stack.frames, (dark, middle, light, bright)))
-    assert stack.notes == ("Metrics are measured against the darkest and the brightest of the 4 exposures.",)
+    assert stack.notes == ("Metrics compare the result with the darkest and the brightest of the 4 exposures.",)
     assert len(as_pair(dark, bright).between) == 0
 
 
 @pytest.mark.parametrize(
     ("levels", "sentence"),
     [
-        ((0.5,), "1 pictures were given; choose two to nine exposures of one scene."),
+        ((0.5,), "1 picture was given; choose two to nine exposures of one scene."),
         ((*np.linspace(0.1, 1, 10),), "10 pictures were given; choose two to nine exposures of one scene."),
         ((0.5, 1.0, 0.5), "The first and the third picture are identical; "),
         ((0.2, 0.5, 0.501), "The second and the third picture are equally bright; "),
@@ -221,7 +221,7 @@ def test_names_keep_their_letters(tmp_path: Path, extension: str) -> None:
     source.write_bytes(encoded(Image.fromarray(colours()), "JPEG", exif=said.tobytes()))
     picture = load(source)
     path = tmp_path / f"result.{extension}"
-    save(picture.photo, path, origin=picture.origin)
+    save(picture.photo, path, metadata=picture.metadata)
     kept = exif_of(path)
     assert [kept[tag].encode("latin-1").decode() for tag in (315, 33432)] == ["Jörg Müller", "© 2024 渚"]
 
@@ -231,18 +231,18 @@ def test_nothing_of_the_source_is_written_unless_asked_for(tmp_path: Path, exten
     source = tmp_path / "source.jpg"
     source.write_bytes(encoded(Image.fromarray(colours()), "JPEG", exif=camera_data(), comment=CANARY.encode()))
     picture = load(source)
-    assert CANARY.encode() in picture.origin.exif
+    assert CANARY.encode() in picture.metadata.exif
     path = tmp_path / f"result.{extension}"
     save(picture.photo, path)
     assert not {271, 0x8769, 0x8825} & set(exif_of(path))
-    save(picture.photo, path, origin=picture.origin)
+    save(picture.photo, path, metadata=picture.metadata)
     assert exif_of(path)[271] == "Maker"
     assert CANARY.encode() not in path.read_bytes()
     assert 274 not in exif_of(path) or exif_of(path)[274] == 1
     assert not exif_of(path).get_ifd(0x8825)
     if extension != "tif":
         assert exif_of(path).get_ifd(0x8769)[33434] == 0.25
-        save(picture.photo, path, origin=picture.origin, place=True)
+        save(picture.photo, path, metadata=picture.metadata, keep_location=True)
         assert exif_of(path).get_ifd(0x8825)[2] == (52, 31, 12)
 
 
@@ -250,7 +250,7 @@ def test_unreadable_camera_data_are_left_out(tmp_path: Path) -> None:
     save(
         torch.zeros(3, 20, 20),
         tmp_path / "a.png",
-        origin=Origin(exif=b"Exif\0\0II*\0\xff\xff\xff\xff", profile=b"no profile"),
+        metadata=Metadata(exif=b"Exif\0\0II*\0\xff\xff\xff\xff", profile=b"no profile"),
     )
     assert not exif_of(tmp_path / "a.png")
 
@@ -261,7 +261,7 @@ def test_a_profile_is_left_and_taken_again(tmp_path: Path, put: Put, extension: 
     smooth = cv2.GaussianBlur(colours(), (0, 0), 3)
     picture = load(put(encoded(Image.fromarray(smooth), "PNG", icc_profile=ADOBE)))
     path = tmp_path / f"result.{extension}"
-    save(picture.photo, path, bits=bits, origin=picture.origin)
+    save(picture.photo, path, bits=bits, metadata=picture.metadata)
     if bits == 8:
         with Image.open(path) as image:
             assert image.info["icc_profile"] == ADOBE
@@ -271,7 +271,7 @@ def test_a_profile_is_left_and_taken_again(tmp_path: Path, put: Put, extension: 
 
 def test_grey_profiles_are_not_written(tmp_path: Path) -> None:
     """A fused picture has colours; a profile of greys would lose them."""
-    save(torch.rand(3, 20, 20), tmp_path / "a.png", origin=Origin(profile=grey_profile()))
+    save(torch.rand(3, 20, 20), tmp_path / "a.png", metadata=Metadata(profile=grey_profile()))
     with Image.open(tmp_path / "a.png") as image:
         assert "icc_profile" not in image.info
 

@@ -1,4 +1,4 @@
-"""Files to photographs and back: exact values, orientation, profiles, and a sentence for every refusal."""
+"""Reading and saving of photographs: exact values, orientation, profiles, and a sentence for every refusal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FOREIGN = (
 
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Write bytes under a new name that says nothing of their kind."""
+    """Write bytes to a new file whose name does not tell their format."""
     count = iter(range(1000))
 
     def write(data: bytes) -> Path:
@@ -192,7 +192,7 @@ def test_orientation(put: Put, kind: str, orientation: int) -> None:
     lossy = kind in ("JPEG", "AVIF")
     assert np.abs(picture.photo.permute(1, 2, 0).numpy() - expected).max() < (0.02 if lossy else 1e-6)
     assert picture.bits == (16 if dtype is np.uint16 else 8)
-    upright = () if orientation == 1 else ("The picture was turned upright, as its camera data say.",)
+    upright = () if orientation == 1 else ("The picture was rotated upright, as its Exif orientation says.",)
     assert picture.notes == upright
 
 
@@ -251,7 +251,7 @@ def test_pair_is_ordered_by_brightness(put: Put) -> None:
     dark, bright = put(shade(50)), put(shade(200))
     pair, swapped = load_pair(dark, bright), load_pair(str(bright), str(dark))
     assert pair.notes == ()
-    assert swapped.notes == ("The first picture was the brighter one, so it is used as the over-exposed one.",)
+    assert swapped.notes == ("The first picture is brighter than the second, so it was used as the over-exposed one.",)
     for each in (pair, swapped):
         assert torch.equal(each.under, torch.full((3, 20, 20), 50 / 255))
         assert torch.equal(each.over, torch.full((3, 20, 20), 200 / 255))
@@ -310,8 +310,8 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\
 TOO_LARGE = "The picture is too large ({}); make it smaller first: at most 50 megapixels, and 12000 pixels a side."
 SEVERAL = "The picture holds several frames or pages; save one of them as a picture of its own."
 RADIANCE = (
-    "The picture holds floating point beyond 0 to 1, so it is radiance rather than an exposure; "
-    "save it with 16 bits, as it is to be seen."
+    "The picture holds floating-point values outside 0 to 1, so it is radiance rather than an exposure; "
+    "export it with 16 bits for display."
 )
 UNUSUAL = "The picture is neither grey, RGB nor CMYK of 8 or 16 bits; save it as one of these first."
 
@@ -341,7 +341,7 @@ UNUSUAL = "The picture is neither grey, RGB nor CMYK of 8 or 16 bits; save it as
         (encoded(Image.new("LAB", (20, 20)), "TIFF"), UNUSUAL),
         (
             tiff16(colours(np.uint16), planar=True),
-            "The picture stores its colours apart, with 16 bits each; save it again as PNG.",
+            "The picture stores its colour channels separately, with 16 bits each; save it again as PNG.",
         ),
         (b"\xff\xd8\xff\xe0 and nothing of the kind", DAMAGED),
         (b"II*\0" + bytes(100), DAMAGED),

@@ -1,4 +1,4 @@
-"""Decoding in bounded processes: hostile files, and children that hang, die, lie or are killed."""
+"""Decoding in limited processes: hostile files, and decoders that hang, die, lie or are killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,11 @@ from tests.pictures import colours, encoded, many_scans
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="most bounds are Linux's")
 ROOT = Path(__file__).resolve().parents[2]
 MB = 1_000_000
+ONE_SANDBOX = (
+    "from functools import partial; from fusion.io import image, sandbox; "
+    "load = partial(image.load, sandbox=sandbox.Sandbox())"
+)
+"""The beginning of programs of their own, which keep their decoders from one file to the next."""
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A picture that takes a while."""
+    """A picture that takes long to decode."""
     path = tmp_path / "large.jpg"
     path.write_bytes(many_scans(90, np.zeros((4000, 4000, 3), np.uint8)))
     return path
@@ -47,7 +52,7 @@ def large(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Sandbox]:
-    """A sandbox without children, to begin with; `load` uses it."""
+    """A sandbox that has not started any decoder yet, for `load` to use."""
     with sandbox.Sandbox() as pool:
         monkeypatch.setitem(globals(), "load", partial(image.load, sandbox=pool))
         monkeypatch.setitem(globals(), "load_pair", partial(image.load_pair, sandbox=pool))
@@ -55,9 +60,11 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Sandbox]:
 
 
 def served(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Children run this instead, with `child` and what it does."""
+    """Let decoders run this code instead, in which `os`, `json`, `time` and `sandbox` are imported."""
     entry = "import sys; sys.path[:] = sys.argv[1:]; import os, json, time; from fusion.io import sandbox; "
-    monkeypatch.setattr(sandbox, "SERVE", entry + code)
+    if "sandbox.serve()" not in code:  # which says so itself
+        entry += "os.write(1, sandbox.READY); "
+    monkeypatch.setattr(sandbox, "SERVE_COMMAND", entry + code)
 
 
 def refused(path: Path) -> ImageError:
@@ -66,46 +73,60 @@ def refused(path: Path) -> ImageError:
     return refusal.value
 
 
+def until(happened: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def decoding_seconds() -> float:
+    """Processor time of all decoders."""
+    return sum(one.cpu_times().user for one in children())
+
+
 def children() -> list[psutil.Process]:
-    """Of this process, but for the one that `multiprocessing` starts once and never ends."""
+    """The child processes of this one, without the one that `multiprocessing` starts once and never ends."""
     return [one for one in psutil.Process().children() if "multiprocessing" not in " ".join(one.cmdline())]
 
 
 # Hostile files
 
 
-def test_mutants_are_pictures_or_refusals(tmp_path: Path) -> None:
+def test_mutants_are_pictures_or_refusals(tmp_path: Path, pool: sandbox.Sandbox) -> None:
     with children_watched() as peak:
-        rows = attempt_all(written(mutants(2400, seed=1), tmp_path))
+        rows = attempt_all(written(mutants(2400, seed=1), tmp_path), pool)
     known = {DECODED, *(code.value for code in Refusal)} - {Refusal.CRASHED.value, Refusal.TOO_SLOW.value}
     assert [row for row in rows if row.outcome not in known] == []
     assert sum(row.outcome == DECODED for row in rows) > 100
     seconds = sorted(row.seconds for row in rows)
-    assert seconds[int(len(rows) * 0.99)] < 0.5
+    usual = seconds[len(rows) // 2]  # a few milliseconds, and more while other programs keep the machine busy
+    assert seconds[int(len(rows) * 0.99)] < max(0.5, 100 * usual)
     assert seconds[-1] < 10
-    assert peak.resident < 1000 * MB
+    assert 0 < peak.resident < 1000 * MB
 
 
-def test_bombs_are_refused_before_their_pixels(tmp_path: Path) -> None:
+def test_bombs_are_refused_before_their_pixels(tmp_path: Path, picture: Path, pool: sandbox.Sandbox) -> None:
     made = bombs()
     assert len(made) == 28
     load_everything = written(((name, data) for name, (data, _) in made.items()), tmp_path)
     with children_watched() as peak:
-        rows = [attempt(*file) for file in load_everything]
+        load(picture)  # starts the decoder, whose time is not that of a file
+        rows = [attempt(*file, pool) for file in load_everything]
     assert {row.name: row.outcome for row in rows} == {name: outcome for name, (_, outcome) in made.items()}
     assert max(row.seconds for row in rows) < 1
-    assert peak.resident < 300 * MB
+    assert 0 < peak.resident < 300 * MB
 
 
 def test_50_megapixels_of_16_bits_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "SECONDS", 60)  # it is the memory that is looked at, and the machine may be busy
+    monkeypatch.setattr(sandbox, "MAX_SECONDS", 60)  # this test is about memory, and the machine may be busy
     path = tmp_path / "large.png"
     cv2.imwrite(str(path), np.full((7071, 7071, 3), 4660, np.uint16), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     with children_watched() as peak:
         picture = load(path)
     assert (picture.bits, picture.photo.shape) == (16, (3, 7071, 7071))
     assert float(picture.photo[1, -1, -1]) == pytest.approx(4660 / 65535)
-    assert peak.resident < 1000 * MB
+    assert 0 < peak.resident < 1000 * MB
 
 
 # Children that fail
@@ -115,8 +136,9 @@ def test_a_killed_child_is_a_sentence_and_the_next_file_is_read(picture: Path, l
     expected = load(picture).photo
     for _ in range(20):  # tests.attack kills fifty
         with ThreadPoolExecutor(1) as other:
+            before = decoding_seconds()
             asked = other.submit(load, large)
-            time.sleep(0.02)
+            until(lambda before=before: decoding_seconds() > before)
             killed = time.perf_counter()
             for one in children():
                 one.kill()
@@ -124,7 +146,7 @@ def test_a_killed_child_is_a_sentence_and_the_next_file_is_read(picture: Path, l
             assert time.perf_counter() - killed < 2
         assert isinstance(error, ImageError)
         assert error.code is Refusal.CRASHED
-        assert str(error).startswith("The picture could not be decoded, since the decoder stopped; ")
+        assert str(error).startswith("The picture could not be decoded because the decoder stopped; ")
         assert torch.equal(load(picture).photo, expected)
 
 
@@ -132,13 +154,13 @@ def test_an_idle_child_that_was_killed_is_not_noticed(picture: Path) -> None:
     load(picture)
     for one in children():
         one.kill()
-        psutil.wait_procs([one], 5)
+        assert psutil.wait_procs([one], 30)[1] == []
     assert load(picture).bits == 8
 
 
 def test_a_child_that_hangs_is_killed(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served(monkeypatch, "time.sleep(60)")
-    monkeypatch.setattr(sandbox, "SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "MAX_SECONDS", 0.5)
     start = time.perf_counter()
     assert refused(picture).code is Refusal.TOO_SLOW
     assert time.perf_counter() - start < 3
@@ -146,12 +168,14 @@ def test_a_child_that_hangs_is_killed(picture: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_processor_s_time_is_bounded(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MAX_SECONDS", 120)  # the parent's clock must not be what ends it
     served(
-        monkeypatch, "sandbox.SECONDS = 0; sandbox.decode = lambda *_: [None for _ in iter(int, 1)]; sandbox.serve()"
+        monkeypatch,
+        "sandbox.MAX_SECONDS = 0; sandbox.decode = lambda *_: [None for _ in iter(int, 1)]; sandbox.serve()",
     )
     start = time.perf_counter()
     assert refused(picture).code is Refusal.TOO_SLOW
-    assert time.perf_counter() - start < 9
+    assert time.perf_counter() - start < 100
 
 
 @pytest.mark.parametrize(
@@ -166,7 +190,7 @@ def test_the_processor_s_time_is_bounded(picture: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_what_a_child_may_not(picture: Path, monkeypatch: pytest.MonkeyPatch, deed: str, code: Refusal) -> None:
-    """An error of the system's is what a damaged file gives; a deed that is done would be no answer at all: a crash."""
+    """The system refuses, which is reported like a damaged file; a deed that succeeds would end as a crash."""
     monkeypatch.setenv("SECRET", "canary")
     served(
         monkeypatch,
@@ -225,11 +249,11 @@ def test_there_are_never_more_than_so_many(picture: Path) -> None:
         for answer in [threads.submit(load, picture) for _ in range(40)]:
             answer.result()
             counts.append(len(children()))
-    assert max(counts) <= sandbox.CHILDREN
+    assert max(counts) <= sandbox.MAX_DECODERS
 
 
 def test_children_are_used_again_and_replaced_in_time(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "FILES", 3)
+    monkeypatch.setattr(sandbox, "FILES_PER_DECODER", 3)
     seen: list[int] = []
     for _ in range(6):
         load(picture)
@@ -242,7 +266,7 @@ def test_a_fork_has_children_of_its_own(picture: Path) -> None:
     load(picture)
     (own,) = children()
     code = (
-        "import os, psutil, sys; from fusion.io.image import load; load(sys.argv[1]); "
+        f"import os, psutil, sys; {ONE_SANDBOX}; load(sys.argv[1]); "
         "(own,) = psutil.Process().children(); pid = os.fork(); load(sys.argv[1]); "
         "mine = {one.pid for one in psutil.Process().children()}; "
         "os._exit(own.pid in mine or len(mine) != 1) if pid == 0 else None; "
@@ -255,7 +279,7 @@ def test_a_fork_has_children_of_its_own(picture: Path) -> None:
 
 def test_children_end_with_their_parent(picture: Path) -> None:
     code = (
-        "import psutil, sys, time; from fusion.io.image import load; load(sys.argv[1]); "
+        f"import psutil, sys, time; {ONE_SANDBOX}; load(sys.argv[1]); "
         "print(*(one.pid for one in psutil.Process().children()), flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
@@ -264,7 +288,7 @@ def test_children_end_with_their_parent(picture: Path) -> None:
         assert parent.stdout
         (own,) = (psutil.Process(int(pid)) for pid in parent.stdout.readline().split())
         parent.send_signal(signal.SIGKILL)
-    gone, _ = psutil.wait_procs([own], 3)
+    gone, _ = psutil.wait_procs([own], 30)
     assert gone == [own] or own.status() == psutil.STATUS_ZOMBIE
 
 

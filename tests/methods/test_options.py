@@ -13,8 +13,9 @@ import fusion
 from fusion import cli
 from fusion.errors import FusionError
 from fusion.exposures.brackets import find_brackets
-from fusion.folders import run
-from fusion.folders.run import Done, Maker, Settings, fuse_folder
+from fusion.folders.report import report_page
+from fusion.folders.results import FolderRun, FusedBracket
+from fusion.folders.run import BracketFuser, fuse_folder
 from fusion.io.image import ExposurePair, save
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Option
@@ -26,6 +27,7 @@ from fusion.page.gallery import Finished, Run, follow, weighed
 from fusion.page.presets import PRESETS
 from fusion.page.texts import ENGLISH
 from fusion.pipeline import by_method, compare, fuse_pair
+from fusion.settings import Settings
 from tests.shared_session import SESSION, load, load_pair, weight_maps
 
 Pair = tuple[Path, Path]
@@ -106,19 +108,19 @@ def test_the_command_line_takes_options(pair: Pair, tmp_path: Path, capsys: pyte
 def test_a_folder_is_made_again_with_other_options(dataset: Path, tmp_path: Path) -> None:
     (bracket,), _ = find_brackets(dataset / "scene0")
 
-    def made(**options: float) -> Done:
+    def made(**options: float) -> FusedBracket:
         settings = Settings(options={"mertens": options})
-        outcome = Maker(run.Run(dataset / "scene0", tmp_path, "mertens", settings))(bracket)
-        assert isinstance(outcome, Done)
+        outcome = BracketFuser(FolderRun(dataset / "scene0", tmp_path, "mertens", settings))(bracket)
+        assert isinstance(outcome, FusedBracket)
         return outcome
 
     assert not made().kept
     assert made(contrast=1).kept  # its default
     assert not made(contrast=2).kept
-    chosen = run.Run(dataset, tmp_path, "mertens", Settings(options={"mertens": {"contrast": 2}}))
-    assert "contrast 2" in run.report([made(contrast=2)], [], chosen)
+    chosen = FolderRun(dataset, tmp_path, "mertens", Settings(options={"mertens": {"contrast": 2}}))
+    assert "contrast 2" in report_page([made(contrast=2)], [], chosen)
     with pytest.raises(FusionError, match="has no option called colour"):
-        fuse_folder([bracket], run.Run(dataset, tmp_path, "mertens", Settings(options={"mertens": {"colour": 1}})))
+        fuse_folder([bracket], FolderRun(dataset, tmp_path, "mertens", Settings(options={"mertens": {"colour": 1}})))
 
 
 # Weight maps.

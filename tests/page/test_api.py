@@ -141,7 +141,7 @@ def test_alignment_and_ghosts_are_the_programs_choice(page: Server, tmp_path: Pa
 
 def test_what_was_changed_on_the_way_in_is_said(page: Server, files: list[dict[str, Any]]) -> None:
     made = page.ask("fuse", files=files[::-1], method="mertens")
-    assert made["notes"] == ["The first picture was the brighter one, so it is used as the over-exposed one."]
+    assert made["notes"] == ["The first picture is brighter than the second, so it was used as the over-exposed one."]
 
 
 def test_methods(page: Server) -> None:

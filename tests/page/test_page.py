@@ -326,7 +326,7 @@ def test_downloads(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> 
 def test_a_swapped_pair_is_put_right_and_said(open_page: Open, pair: tuple[Path, Path]) -> None:
     page = open_page()
     fuse(page, pair[1], pair[0])
-    expect(page.locator(".status")).to_contain_text("The first picture was the brighter one")
+    expect(page.locator(".status")).to_contain_text("The first picture is brighter than the second")
     means = page.evaluate(
         """() => ["under", "over"].map(name => {
             const canvas = document.createElement("canvas").getContext("2d");

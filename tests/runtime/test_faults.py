@@ -1,4 +1,4 @@
-"""What breaks around the program: weights, the disk, the clock, the network, a library. Processes of their own."""
+"""What may break around the program: weights, the disk, the clock, the network, a library."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ sys.addaudithook(watch)
 
 @pytest.fixture(scope="module")
 def adverse(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Surroundings for a process: a read-only program, no home, no network, a broken mamba_ssm, a clock that turns."""
+    """An environment with a read-only program, no home, no network, a broken mamba_ssm, and a clock that runs back."""
     folder = tmp_path_factory.mktemp("adverse")
     (folder / "sitecustomize.py").write_text(ADVERSE)
     for name in ("mamba_ssm", "causal_conv1d"):
@@ -139,7 +139,7 @@ def _of_another(folder: Path, name: str) -> None:
 
 
 def _vouch(folder: Path, name: str) -> None:
-    """The manifest says that the file is what it should be."""
+    """Write the file's hash into the manifest, so that only its contents are wrong."""
     import hashlib
 
     known = weights.entries(folder)[name]["sha256"]
@@ -161,7 +161,7 @@ DAMAGE: dict[str, tuple[Callable[[Path, str], None], str]] = {
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's weights, six of them useless."""
+    """A copy of the repository's weights in which six files are damaged."""
     folder = tmp_path_factory.mktemp("damaged")
     for path in weights.default_folder().iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
@@ -194,7 +194,7 @@ def _processor_seconds() -> float:
 
 @pytest.fixture(scope="module")
 def page(adverse: dict[str, str], damaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Everything is broken at once."""
+    """A page for which all of this is broken at once."""
     with pytest.MonkeyPatch.context() as patch:
         for key, value in adverse.items():
             patch.setenv(key, value)
@@ -226,7 +226,7 @@ def test_the_page_greys_what_cannot_run_and_the_rest_works(
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    """No file may grow beyond 4 KB: what the process writes ends there, as on a full disk."""
+    """No file of the process may grow beyond 4 KB, so that writing fails as on a full disk."""
     command = [sys.executable, "-m", "fusion", "fuse", *map(str, pair), "-m", "mertens", "-o", f"{tmp_path}/out.png"]
     done = subprocess.run(
         command,

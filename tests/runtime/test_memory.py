@@ -1,4 +1,4 @@
-"""How much memory networks may use, that they keep to it, and what is done where it runs out all the same."""
+"""How much memory networks may use, that they do not use more, and what happens if it runs out nevertheless."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ PAIR = SCENE / 3, (1 + SCENE) / 2
 
 
 class Faults:
-    """The next `count` attempts of any method run out of memory."""
+    """Lets the next `count` attempts of any method run out of memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self.attempts, self.error = 0, 0, MemoryError
@@ -140,7 +140,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """A GPU that is none: tensors that go there stay where they are, until as many as are asked for find no room."""
+    """A simulated GPU: tensors moved to it stay on the CPU, and as many moves as a test asks for run out of memory."""
     left = [0]
     move, to = Tensor.to, torch.nn.Module.to
 
@@ -165,7 +165,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def test_a_hundred_times_out_of_memory(faults: Faults) -> None:
-    """Up to three times it is tried with less, and there is a picture with a note; after that, a sentence."""
+    """A method is tried again up to three times with less memory; if that helps, a note says so, else a sentence."""
     draw = Random(0)
     answered = 0
     for number in range(100):
@@ -198,7 +198,7 @@ def test_nothing_is_said_where_there_is_enough(faults: Faults) -> None:
 @pytest.mark.parametrize("name", ["deepfuse", "pyramef"])
 @pytest.mark.parametrize("mode", ["exact", "auto"])
 def test_a_full_gpu_changes_no_picture(gpu: Callable[[int], None], name: str, mode: Mode) -> None:
-    """Smaller tiles, or else the CPU: both give what the GPU would have given."""
+    """Smaller tiles, or else the CPU, give the same picture as the GPU would have given."""
     expected = fusion.fuse(*PAIR, name, align=False, device="cuda", mode=mode)
     scene = pipeline.Scene(ExposurePair(*PAIR))
     for times, sentence in ((1, "less at once" if name == "deepfuse" else "processor"), (3, "processor")):
@@ -274,15 +274,15 @@ def test_a_full_memory_is_no_defect_of_a_folder(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from fusion.exposures.brackets import find_brackets
-    from fusion.folders.run import Failed as FailedScene
-    from fusion.folders.run import Maker, Run
+    from fusion.folders.results import FailedBracket, FolderRun
+    from fusion.folders.run import BracketFuser
 
     def exhausted(*_: object, **__: object) -> None:
         torch.empty(1 << 60)
 
     monkeypatch.setattr("fusion.pipeline.registered", exhausted)
     (bracket, *_), _ = find_brackets(dataset)
-    outcome = Maker(Run(dataset, tmp_path, "mertens"))(bracket)
-    assert isinstance(outcome, FailedScene)
-    assert outcome.reason.startswith("There was not enough memory")
+    result = BracketFuser(FolderRun(dataset, tmp_path, "mertens"))(bracket)
+    assert isinstance(result, FailedBracket)
+    assert result.reason.startswith("There was not enough memory")
     assert caplog.text == ""

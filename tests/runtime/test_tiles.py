@@ -5,20 +5,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion.runtime.tiles import extend, in_tiles, mirror, tiles
+from fusion.runtime.tiles import extend, in_tiles, mirror, tile_grid
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (64, 64), (72, 200), (512, 520), (16, 1000)])
 def test_tiles_cover_every_pixel_once(height: int, width: int) -> None:
     seen = torch.zeros(height, width)
-    for tile in tiles(height, width, 64, 24):
+    for tile in tile_grid(height, width, 64, 24):
         seen[tile.rows, tile.columns] += 1
     assert bool((seen == 1).all())
 
 
 @pytest.mark.parametrize(("height", "width"), [(100, 90), (32, 32), (7, 200)])
 def test_each_tile_is_read_with_its_surroundings(height: int, width: int) -> None:
-    """A function that sees three pixels around, here their mean, gives the same in tiles as on the whole."""
+    """The mean over three pixels on every side is the same in tiles as on the whole picture."""
     picture = torch.rand(1, 1, height, width)
 
     def mean(part: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def test_each_tile_is_read_with_its_surroundings(height: int, width: int) -> Non
 
 
 def test_every_tile_lies_on_the_grid() -> None:
-    """A function that means 8 x 8 squares: only tiles on that grid give what the whole gives."""
+    """The means of 8 x 8 squares are the same as on the whole picture only if tiles lie on that grid."""
     picture = torch.rand(2, 1, 83, 130)
 
     def squares(part: Tensor) -> Tensor:

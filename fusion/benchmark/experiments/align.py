@@ -91,7 +91,7 @@ def photograph(light: Radiance, stops: float, rng: np.random.Generator) -> Photo
 def error(found: Motion, true: Motion, size: tuple[int, int]) -> float:
     """The mean error in pixels over a picture of `size`, height and width."""
     places = np.mgrid[0 : size[1] : 9j, 0 : size[0] : 9j].reshape(2, -1).T
-    return float(np.mean(np.hypot(*(found.of(places) - true.of(places)).T)))
+    return float(np.mean(np.hypot(*(found.apply(places) - true.apply(places)).T)))
 
 
 def aligned(light: Radiance, rng: np.random.Generator) -> ShakeResult:
