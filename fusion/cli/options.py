@@ -175,7 +175,7 @@ def settings(
         memory_mb=memory_mb,
         bits=bits,
         quality=quality,
-        keep_metadata=keep_metadata,
+        keep_metadata=keep_metadata or keep_location,
         keep_location=keep_location,
     )
 
