@@ -44,7 +44,6 @@ from fusion.methods.base import Options
 from fusion.metrics import BENCHMARK, METRICS
 from fusion.page import benchmark, bundle, examples, job_queue, server, texts, uploads, views
 from fusion.page.api import Api
-from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow, weighed
 from fusion.page.job_queue import Line, Place, Presses
 from fusion.page.presets import PRESETS, Preset
@@ -52,7 +51,7 @@ from fusion.page.texts import Texts
 from fusion.pipeline import Event, Session, by_method, default_device, method_named
 from fusion.settings import Settings
 
-PARTS = Path(__file__).parent / "fusion" / "page" / "static"
+PARTS = Path(texts.__file__).parent / "static"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
 TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
 """The methods a visitor starts with: the best ones, the namesake, and the classic."""
@@ -310,7 +309,7 @@ def _values(options: Mapping[str, Options]) -> list[float]:
 
 def take_example(event: gr.SelectData) -> tuple[str, str, None]:
     """Both slots filled with the pair that was pressed, and no other files."""
-    example = EXAMPLES[event.index]
+    example = examples.shipped()[event.index]
     return str(example.under), str(example.over), None
 
 
@@ -613,7 +612,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
-    parser.add_argument("--report", metavar="DIR", help="a benchmark's report to show (default: docs/benchmark)")
+    parser.add_argument("--report", metavar="DIR", help="a benchmark's report to show")
     options = parser.parse_args()
     if options.report:
         os.environ[benchmark.REPORT] = options.report

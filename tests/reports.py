@@ -9,13 +9,13 @@ from statistics import fmean
 import numpy as np
 
 from fusion.benchmark import results
-from fusion.benchmark.results import Dataset, Entrant, Facts, Mean, Scores, Summary, picture
+from fusion.benchmark.results import Dataset, Mean, MethodResult, MetricInfo, Scores, Summary, picture
 from fusion.io.image import save, save_preview
 
 HOSTILE = "<img src=x onerror=alert(1)>&'\" #%41 {{ 1 }}"
 SCENES = ("attic", "bridge", "cellar", HOSTILE)
 FACTS = (
-    Facts(
+    MetricInfo(
         name="mef_ssim",
         title="MEF-SSIM",
         better="higher",
@@ -26,10 +26,10 @@ FACTS = (
         high=1,
         mefb="MEF_SSIM",
     ),
-    Facts("ce", "CE", "lower", "Bulanon 2009", "Cross entropy", "It likes grey", low=0, mefb="Cross_entropy"),
-    Facts("te", "TE", "neither", "Cvejic 2006", "Tsallis entropy", "It depends on the size"),
+    MetricInfo("ce", "CE", "lower", "Bulanon 2009", "Cross entropy", "It likes grey", low=0, mefb="Cross_entropy"),
+    MetricInfo("te", "TE", "neither", "Cvejic 2006", "Tsallis entropy", "It depends on the size"),
 )
-REFERENCE = (Facts("reference_psnr", "PSNR", "higher", "Common", "Likeness to the reference", "Shifts cost much"),)
+REFERENCE = (MetricInfo("reference_psnr", "PSNR", "higher", "Common", "Likeness to the reference", "Shifts cost much"),)
 METHODS = ("mertens", "meflut", "theirs")
 
 
@@ -53,7 +53,7 @@ def write(report: Path) -> Summary:
             picture(report, kind, scene).parent.mkdir(parents=True, exist_ok=True)
             save_preview(np.full((80, 96, 3), 90, np.uint8), picture(report, kind, scene))
     entrants = [
-        Entrant(
+        MethodResult(
             name=method,
             title=method.capitalize(),
             paper=f"Someone, {method}, 2020",
@@ -73,7 +73,9 @@ def write(report: Path) -> Summary:
         )
         for index, method in enumerate(METHODS)
     ]
-    printed = Entrant("published-dem", "DEM", "MEFB", "published", 100, means={"mef_ssim": Mean(9.5), "ce": Mean(3.1)})
+    printed = MethodResult(
+        "published-dem", "DEM", "MEFB", "published", 100, means={"mef_ssim": Mean(9.5), "ce": Mean(3.1)}
+    )
     summary = Summary(
         Dataset("made-up", SCENES, SCENES, "0" * 64), FACTS, REFERENCE, (*entrants, printed), code_sha256="1" * 64
     )

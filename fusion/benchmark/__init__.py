@@ -1,1 +1,1 @@
-"""What fusion methods are worth: any number of them over a folder of pairs, as a report to read and to cite."""
+"""The benchmark: fusion methods measured over a folder of pairs, and a report to read and to cite."""

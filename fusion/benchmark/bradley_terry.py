@@ -1,11 +1,11 @@
-"""Bradley and Terry's model of pairwise choices: how often each thing would be chosen over another, with intervals.
+"""The Bradley–Terry model of pairwise choices: the strength of each item, with intervals.
 
     P(i is chosen over j) = s_i / (s_i + s_j)
 
-Sources: Bradley, Terry, Biometrika 1952; Hunter, Annals of Statistics 2004. A draw counts as half a choice of each. As
-in the page's blind vote, each thing has to begin with drawn once with an average one of strength 1: a finite estimate
-then exists for any choices, also for the bootstrap's, in which some thing may win always. The logarithms of the
-strengths are found by Newton's method, since the likelihood is concave in them.
+Sources: Bradley and Terry, Biometrika 1952; Hunter, Annals of Statistics 2004. A draw counts as half a choice for each
+item. Each item starts with one draw against an average item of strength 1, as in the page's blind vote. So a finite
+estimate exists for any set of choices, even for a bootstrap sample in which an item always wins. The likelihood is
+concave in the logarithms of the strengths, which are found by Newton's method.
 """
 
 from __future__ import annotations
@@ -16,30 +16,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STEPS = 100
-_SETTLED = 1e-9  # of a strength's logarithm
+_CONVERGED = 1e-9  # the largest step of a strength's logarithm
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Of N things, in the order given."""
+    """Estimates for N items, in the given order."""
 
     strengths: NDArray[np.float64]
-    """(N,), above 0; 1 is average."""
+    """(N,): above 0; 1 is average."""
     low: NDArray[np.float64]
     """(N,): the lower ends of the 95 % intervals."""
     high: NDArray[np.float64]
+    """(N,): the upper ends."""
 
 
 def strengths(won: NDArray[np.float64], draws: float = 1) -> NDArray[np.float64]:
-    """Of each thing, (..., N), from `won` (..., N, N): how often the row was chosen over the column.
+    """The strength of each item, (..., N), from `won` (..., N, N).
 
-    `draws` is how often each has drawn with an average one to begin with. At 0 this is the maximum of the likelihood,
-    which exists only where every thing was chosen, by way of others at least, over every other (Hunter's assumption
-    1); strengths then have a geometric mean of 1.
+    `won` holds how often the row's item was chosen over the column's.
+
+    `draws` is how many draws against an average item each starts with. With 0, this is the maximum-likelihood estimate,
+    which exists only where every item was chosen over every other, at least through a chain of others (Hunter's
+    assumption 1); the strengths then have a geometric mean of 1.
+
+    >>> first, second = strengths(np.array([[0, 30], [10, 0]]), draws=0)
+    >>> round(float(first / second), 6)
+    3.0
     """
     points, met = won.sum(-1) + draws / 2, won + won.swapaxes(-1, -2)
     here = np.eye(won.shape[-1])
-    anchor = 0 if draws else 1 / won.shape[-1]  # without draws, nothing else holds the mean of the logarithms
+    anchor = 0 if draws else 1 / won.shape[-1]  # without draws, the mean of the logarithms is free
     logs = np.zeros(points.shape)
     for _ in range(_STEPS):
         over = 1 / (1 + np.exp(logs[..., None, :] - logs[..., :, None]))
@@ -48,17 +55,18 @@ def strengths(won: NDArray[np.float64], draws: float = 1) -> NDArray[np.float64]
         bend = met * over * (1 - over)
         own = bend.sum(-1) + draws * over_average * (1 - over_average)
         step = np.linalg.solve(here * own[..., None] - bend + anchor, slope[..., None])[..., 0]
-        step /= np.maximum(1, np.abs(step).max(-1, keepdims=True))  # or it might leap over the maximum and beyond
+        step /= np.maximum(1, np.abs(step).max(-1, keepdims=True))  # a longer step might overshoot the maximum
         logs += step
-        if np.abs(step).max() < _SETTLED:
+        if np.abs(step).max() < _CONVERGED:
             break
     return np.exp(logs)
 
 
 def fit(won: NDArray[np.float64], *, samples: int = 1000, seed: int = 3407) -> Fit:
-    """Strengths, and percentile bootstrap intervals, from `won` (U, N, N): the choices of each of U units.
+    """Strengths with percentile bootstrap intervals, from `won` (U, N, N): the choices of each of U units.
 
-    A unit, which is drawn whole, is a participant, or a single vote. The same seed gives the same intervals.
+    The bootstrap resamples whole units; a unit is a participant or a single vote. The same seed gives the same
+    intervals.
     """
     units = len(won)
     drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), samples)
@@ -68,7 +76,11 @@ def fit(won: NDArray[np.float64], *, samples: int = 1000, seed: int = 3407) -> F
 
 
 def groups(won: NDArray[np.float64]) -> list[list[int]]:
-    """Which of N things are linked by choices, from `won` (N, N). Between two groups, nothing can be said."""
+    """The groups of items that choices link, from `won` (N, N). Items of different groups cannot be compared.
+
+    >>> groups(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]]))
+    [[0, 1], [2]]
+    """
     from scipy.sparse.csgraph import connected_components
 
     count, of = connected_components(won, directed=False)

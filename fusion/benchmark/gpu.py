@@ -1,4 +1,4 @@
-"""What a GPU makes of the methods: the same pictures as the CPU, in what time, with how much memory."""
+"""The methods on a GPU: whether the pictures equal the CPU's, and how much time and memory they take."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _EXACT = Settings(mode="exact")
 
 @dataclass(frozen=True)
 class GpuRow:
-    """One method at one size, every network at the size that its exact mode sees."""
+    """One method at one picture size, in exact mode."""
 
     method: str
     device: str
     scan: str
     megapixels: float
     seconds: float
-    """Median, warm and synchronised, the pair's way to the GPU and the picture's way back included."""
+    """Median of several warm runs, including both copies between the CPU and the GPU."""
     peak_mb: float
-    """Of memory allocated on the GPU."""
+    """Peak memory that PyTorch allocated on the GPU."""
     largest_difference: float
-    """To the CPU's picture, in levels of 0 to 255."""
+    """Largest difference from the CPU's picture, in 8-bit levels."""
 
 
 def gpu_rows(methods: Sequence[str], megapixels: Sequence[float] = MEGAPIXELS) -> Iterator[GpuRow]:
-    """Every method at every size. Raises `FusionError` where PyTorch sees no CUDA device."""
+    """Measure every method at every size, one row at a time. Raises `FusionError` where there is no CUDA device."""
     if not torch.cuda.is_available():
-        raise FusionError("PyTorch sees no CUDA device here, so there is nothing to check.")
+        raise FusionError("PyTorch finds no CUDA device on this computer, so there is nothing to check.")
     device, scan = torch.cuda.get_device_name(), execution("cuda")
     for size in megapixels:
         scene = Scene(as_pair(*exposures(size)))

@@ -1,4 +1,4 @@
-"""The means as LaTeX, in booktabs' style: the best of a column bold, the second best underlined."""
+"""The means as LaTeX tables in the style of booktabs: the best in a column is bold, the second best underlined."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from fusion.benchmark.published import LOSSY, SCENES
-from fusion.benchmark.results import Entrant, Facts, Summary
+from fusion.benchmark.results import MethodResult, MetricInfo, Summary
 
 COLUMNS = 5
-"""Metrics side by side; more go into a further table."""
+"""How many metrics a table has; further metrics go into further tables."""
 
 _ARROWS = {"higher": r"~$\uparrow$", "lower": r"~$\downarrow$", "neither": ""}
 _SPECIAL = {**{letter: f"\\{letter}" for letter in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -18,7 +18,7 @@ _NOT_ASCII = {"Δ": r"$\Delta$", "α": r"$\alpha$", "β": r"$\beta$", "²": "$^2
 
 
 def table(summary: Summary) -> str:
-    """A document that compiles alone; between its first and last line is what belongs into a paper."""
+    """A LaTeX document that compiles on its own. Leave out its first and last line to include it in a paper."""
     dataset = summary.dataset
     told = f"over {len(dataset.scenes)} scenes of {dataset.name}"
     referenced = f"against the references of {len(dataset.referenced)} scenes of {dataset.name}"
@@ -31,12 +31,12 @@ def table(summary: Summary) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tables(summary: Summary, metrics: Sequence[Facts], what: str) -> list[str]:
+def _tables(summary: Summary, metrics: Sequence[MetricInfo], what: str) -> list[str]:
     blocks = [metrics[i : i + COLUMNS] for i in range(0, len(metrics), COLUMNS)]
     return [line for block in blocks for line in _table(summary, block, what)]
 
 
-def _table(summary: Summary, metrics: Sequence[Facts], what: str) -> list[str]:
+def _table(summary: Summary, metrics: Sequence[MetricInfo], what: str) -> list[str]:
     measured = [one for one in summary.methods if one.kind != "published"]
     printed = [
         one
@@ -61,14 +61,14 @@ def _table(summary: Summary, metrics: Sequence[Facts], what: str) -> list[str]:
     ]
 
 
-def _title(metric: Facts) -> str:
-    """Its letters above or below the line where they stand: Q^AB/F, Q_NCIE."""
+def _title(metric: MetricInfo) -> str:
+    """The metric's title, with superscripts and subscripts set as such: Q^AB/F, Q_NCIE."""
     if letters := re.fullmatch(r"(\w)([_^])([\w/]+)", metric.title):
         return rf"${letters[1]}{letters[2]}{{\mathrm{{{letters[3]}}}}}$"
     return escaped(metric.title)
 
 
-def _rows(methods: Sequence[Entrant], metrics: Sequence[Facts]) -> list[str]:
+def _rows(methods: Sequence[MethodResult], metrics: Sequence[MetricInfo]) -> list[str]:
     marked = {metric.name: _marked(methods, metric) for metric in metrics}
     return [
         " & ".join([escaped(one.title), *(marked[metric.name].get(one.name, "--") for metric in metrics)]) + r" \\"
@@ -76,8 +76,8 @@ def _rows(methods: Sequence[Entrant], metrics: Sequence[Facts]) -> list[str]:
     ]
 
 
-def _marked(methods: Sequence[Entrant], metric: Facts) -> dict[str, str]:
-    """A column's cells, by method. Means that print alike are marked alike."""
+def _marked(methods: Sequence[MethodResult], metric: MetricInfo) -> dict[str, str]:
+    """The cells of a column by method. Means that look equal when printed get the same mark."""
     means = {one.name: one.means[metric.name].mean for one in methods if metric.name in one.means}
     cells = {name: _number(mean) for name, mean in means.items()}
     if metric.better == "neither":
@@ -88,11 +88,15 @@ def _marked(methods: Sequence[Entrant], metric: Facts) -> dict[str, str]:
 
 
 def _number(value: float) -> str:
-    """Four digits behind the point, fewer where many stand before it."""
+    """The number with four decimals, or fewer where it is large."""
     return f"{value:.{4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0}f}"
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX shows it. What its fonts may lack becomes a question mark."""
+    r"""Text with LaTeX's special characters escaped. Letters that LaTeX's fonts may lack become question marks.
+
+    >>> print(escaped("50 % of x_1"))
+    50 \% of x\_1
+    """
     text = re.sub(r"[\\&%$#_{}~^]", lambda found: _SPECIAL[found[0]], text)
     return "".join(letter if letter.isascii() else _NOT_ASCII.get(letter, "?") for letter in text)

@@ -1,9 +1,9 @@
-"""What MEFB printed: the means of 21 methods over its 100 scenes, in `mefb_published.csv`.
+"""The means that MEFB published for 21 methods over its 100 scenes; they stand in `mefb_published.csv`.
 
 Source: Zhang, "Benchmarking and comparing multi-exposure image fusion algorithms", Information Fusion 2021, and the
-repository xingchenzhang/MEFB, whose `output/evaluation_metrics` holds them in full precision. Its program writes a
-result under its source's extension before it is measured, so that those of `LOSSY` scenes went through a JPEG. Its
-scenes' names are those of its `util/configImgs.m`.
+repository github.com/xingchenzhang/MEFB, whose folder `output/evaluation_metrics` holds them in full precision. MEFB's
+program saves each result under its source's extension before it measures the result, so the results of `LOSSY` scenes
+were saved as JPEG. The scenes' names are those of its `util/configImgs.m`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fusion.benchmark.results import Entrant, Facts, Mean
+from fusion.benchmark.results import Mean, MethodResult, MetricInfo
 
 PAPER = "Zhang, Benchmarking and comparing multi-exposure image fusion algorithms, Information Fusion 2021"
 _NAMES = """
@@ -26,24 +26,28 @@ _NAMES = """
     sevenelevennight sky tree treyratcliff villa window2 windowtrim willydesk archsequence
 """
 SCENES = frozenset(_NAMES.split())
-"""In lower case: copies of the benchmark differ in that."""
+"""MEFB's scenes in lower case: copies of the benchmark differ in upper and lower case."""
 LOSSY = 53
-"""Scenes whose sources, and so results, are JPEG files."""
+"""The number of scenes whose sources, and therefore results, are JPEG files."""
 
 _FILE = Path(__file__).with_name("mefb_published.csv")
 
 
 def comparable(scenes: Iterable[str]) -> bool:
-    """Whether all scenes are MEFB's, by their names."""
+    """Whether all scenes are MEFB's, judged by their names.
+
+    >>> comparable(["Church", "tower"]), comparable(["Church", "kitchen"])
+    (True, False)
+    """
     return {scene.casefold() for scene in scenes} <= SCENES
 
 
-def rows(metrics: Sequence[Facts]) -> list[Entrant]:
-    """The methods, with the means of those metrics that MEFB has."""
+def rows(metrics: Sequence[MetricInfo]) -> list[MethodResult]:
+    """MEFB's methods with their published means, for those of `metrics` that MEFB has too."""
     with _FILE.open(encoding="utf-8", newline="") as stream:
         table = list(csv.DictReader(stream))
     return [
-        Entrant(
+        MethodResult(
             name=row["method"],
             title=row["method"],
             paper=PAPER,

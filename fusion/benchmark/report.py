@@ -1,6 +1,6 @@
-"""A report as pages: `index.html`, `scenes/<scene>.html` and, since it differs from run to run, `times.html`.
+"""The report's pages: `index.html`, `scenes/<scene>.html` and `times.html`, which differs from run to run.
 
-They need nothing but the report's own files, no network and no server, and are the same bytes for the same report.
+The pages need only the report's own files, without a network or a server. The same report gives the same bytes.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from urllib.parse import quote
 
 from fusion.benchmark import published, results
 from fusion.benchmark.parts import rendered
-from fusion.benchmark.results import Entrant, Facts, Mean, Scores, Summary, picture
+from fusion.benchmark.results import Mean, MethodResult, MetricInfo, Scores, Summary, picture
 from fusion.exposures.brackets import shown
 from fusion.io.files import write_atomically
 
 INDEX, SCENES, TIMES = "index.html", "scenes", "times.html"
 MAIN = ("mef_ssim", "ssim", "qabf", "vif", "nmi", "entropy")
-"""The columns that are shown first, beside those against a reference."""
+"""The metrics that are shown first, together with those against a reference."""
 CHANCE = 0.05
-"""A method counts as different from the best where its scores would be that far off by chance less often."""
+"""The significance level: with a smaller p value, a method counts as different from the best."""
 _WORST = 8
-"""How many of the worst cases are listed for each metric."""
+"""The number of worst cases that are listed for each metric."""
 
 
 @dataclass(frozen=True)
-class Behind:
-    """How far a method stays behind the best one in a scene."""
+class Shortfall:
+    """By how much a method's score for a scene is worse than the best method's."""
 
     scene: str
-    method: Entrant
+    method: MethodResult
     value: float
-    best: Entrant
+    best: MethodResult
     best_value: float
 
     @property
     def gap(self) -> float:
-        """In the metric's unit."""
+        """The difference of both scores, in the metric's unit."""
         return abs(self.best_value - self.value)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One method's line in a plot; places are from 0, the axis's left end, to 1."""
+    """One method's row in a plot. Positions go from 0, at the left end of the axis, to 1."""
 
-    method: Entrant
+    method: MethodResult
     mean: Mean
     at: float
     low: float
@@ -60,8 +60,11 @@ class Bar:
     best: bool
 
 
-class View:
-    """What the templates ask of a report."""
+class ReportView:
+    """Everything that the templates read from a report.
+
+    Raises `DatasetError` where `summary.json` or `scores.csv` is missing or damaged.
+    """
 
     def __init__(self, report: Path) -> None:
         self.report = report
@@ -69,32 +72,32 @@ class View:
         self.scores: Scores = results.load_scores(report)
 
     @cached_property
-    def measured(self) -> list[Entrant]:
-        """The methods but for what was published, the best mean rank first."""
+    def measured(self) -> list[MethodResult]:
+        """The methods except for published ones, the best mean rank first."""
         methods = [one for one in self.summary.methods if one.kind != "published"]
         return sorted(methods, key=lambda one: (one.mean_rank is None, one.mean_rank, one.name))
 
     @cached_property
-    def published(self) -> list[Entrant]:
-        """What others printed, by name."""
+    def published(self) -> list[MethodResult]:
+        """The published methods, sorted by name."""
         return sorted((one for one in self.summary.methods if one.kind == "published"), key=lambda one: one.name)
 
     @cached_property
-    def metrics(self) -> list[Facts]:
-        """Those that some method has a mean of; the main ones first, then in the summary's order."""
+    def metrics(self) -> list[MetricInfo]:
+        """The metrics that some method has a mean of: first the main ones, then the others in the summary's order."""
         present = {name for method in self.summary.methods for name in method.means}
         order = {name: place for place, name in enumerate(MAIN)}
         metrics = [one for one in self.summary.all_metrics if one.name in present]
         return sorted(metrics, key=lambda one: order.get(one.name, len(order)))
 
     @cached_property
-    def directed(self) -> list[Facts]:
-        """The metrics of which one can be better."""
+    def directed(self) -> list[MetricInfo]:
+        """The metrics with a direction, by which a method can be better than another."""
         return [one for one in self.metrics if one.better != "neither"]
 
     @cached_property
     def families(self) -> dict[str, list[str]]:
-        """The metrics' names by what they are for; a metric may be in several."""
+        """The groups of metrics that a reader can choose: names by group; a metric may be in several groups."""
         against = [one.name for one in self.summary.reference_metrics]
         families = {
             "Main": [one.name for one in self.metrics if one.name in (*MAIN, *against)],
@@ -105,7 +108,7 @@ class View:
         return {name: metrics for name, metrics in families.items() if metrics or name == "Main"}
 
     @cached_property
-    def best(self) -> dict[str, Entrant]:
+    def best(self) -> dict[str, MethodResult]:
         """The method with the best mean, by the name of each metric that has a direction."""
         return {
             one.name: _best(one, {method.name: method.means[one.name].mean for method in having}, having)
@@ -113,52 +116,52 @@ class View:
             if (having := [method for method in self.measured if one.name in method.means])
         }
 
-    def like_best(self, method: Entrant, metric: Facts) -> bool:
-        """Whether a method that is not the best cannot be told from it."""
+    def like_best(self, method: MethodResult, metric: MetricInfo) -> bool:
+        """Whether a method that is not the best does not differ significantly from the best."""
         chance = method.p_against_best.get(metric.name)
         return chance is not None and chance >= CHANCE
 
     @cached_property
-    def failures(self) -> list[tuple[Entrant, str, str]]:
-        """Method, scene and reason."""
+    def failures(self) -> list[tuple[MethodResult, str, str]]:
+        """Every failure as method, scene and reason."""
         return [(one, scene, why) for one in self.measured for scene, why in one.failures.items()]
 
-    def scored(self, scene: str, metric: Facts) -> dict[str, float]:
-        """A scene's values by the methods' names."""
+    def scored(self, scene: str, metric: MetricInfo) -> dict[str, float]:
+        """A metric's values for a scene, by the methods' names."""
         return {
             one.name: values[metric.name]
             for one in self.measured
             if metric.name in (values := self.scores.get(one.name, {}).get(scene, {}))
         }
 
-    def best_in(self, scene: str, metric: Facts) -> Entrant | None:
-        """The method with a scene's best value, where there are several to choose from."""
+    def best_in(self, scene: str, metric: MetricInfo) -> MethodResult | None:
+        """The method with the best value for a scene; None for a single method and for a metric without direction."""
         values = self.scored(scene, metric)
         return _best(metric, values, self.measured) if len(values) > 1 and metric.better != "neither" else None
 
-    def behind(self, scene: str, metric: Facts) -> list[Behind]:
-        """The methods other than the scene's best one."""
+    def behind(self, scene: str, metric: MetricInfo) -> list[Shortfall]:
+        """The shortfalls of all methods but the best for a scene."""
         values = self.scored(scene, metric)
         best = self.best_in(scene, metric)
         if best is None:
             return []
         return [
-            Behind(scene, one, values[one.name], best, values[best.name])
+            Shortfall(scene, one, values[one.name], best, values[best.name])
             for one in self.measured
             if one.name in values and one is not best
         ]
 
     @cached_property
-    def worst(self) -> dict[str, list[Behind]]:
-        """By the metric's name: where methods fall farthest behind the best one, the worst first."""
+    def worst(self) -> dict[str, list[Shortfall]]:
+        """The largest shortfalls of any method in any scene by the metric's name, the worst first."""
         return {
             one.name: _farthest(case for scene in self.summary.dataset.scenes for case in self.behind(scene, one))
             for one in self.directed
         }
 
     @cached_property
-    def scenes(self) -> list[tuple[str, Behind | None]]:
-        """Scenes and their worst case by the first metric with a direction; the worst first."""
+    def scenes(self) -> list[tuple[str, Shortfall | None]]:
+        """The scenes with their largest shortfall by the first metric that has a direction, the worst scene first."""
         metric = self.directed[0] if self.directed else None
         cases = {
             scene: next(iter(_farthest(self.behind(scene, metric))), None) if metric else None
@@ -166,8 +169,8 @@ class View:
         }
         return sorted(cases.items(), key=lambda item: (-item[1].gap if item[1] else 0.0, item[0]))
 
-    def bars(self, metric: Facts) -> tuple[list[Bar], float, float]:
-        """A metric's plot: the methods, the best first, and the ends of the axis."""
+    def bars(self, metric: MetricInfo) -> tuple[list[Bar], float, float]:
+        """A metric's plot: the methods' bars, the best first, and the values at both ends of the axis."""
         having = [one for one in self.measured if metric.name in one.means]
         having.sort(key=lambda one: one.means[metric.name].mean, reverse=metric.better != "lower")
         ends = {one.name: _ends(one.means[metric.name]) for one in having}
@@ -185,35 +188,35 @@ class View:
         ]
         return bars, left, right
 
-    def pictures(self, scene: str) -> list[tuple[str, Entrant | None, str]]:
-        """A scene's pictures: title, method where it is one's, and address."""
-        files: list[tuple[str, Entrant | None, Path]] = [
+    def pictures(self, scene: str) -> list[tuple[str, MethodResult | None, str]]:
+        """A scene's pictures, each as title, method and link; previews of photographs have no method."""
+        files: list[tuple[str, MethodResult | None, Path]] = [
             (kind.capitalize(), None, picture(self.report, kind, scene)) for kind in results.PREVIEWS
         ]
         files += [(one.title, one, picture(self.report, one.name, scene)) for one in self.measured]
         return [(title, method, self.address(file)) for title, method, file in files if file.is_file()]
 
     def preview(self, kind: str, scene: str) -> str | None:
-        """The address of a photograph's preview, if it is there."""
+        """A link to a photograph's preview, if there is one."""
         file = picture(self.report, kind, scene)
         return self.address(file) if file.is_file() else None
 
     def page(self, scene: str) -> Path:
-        """Where a scene's page is."""
+        """The path of a scene's page."""
         return self.report / SCENES / f"{scene}.html"
 
     def address(self, file: Path) -> str:
-        """A file of the report as a link from its index."""
+        """A link to a file of the report from its index page."""
         return quote(os.fsencode(file.relative_to(self.report).as_posix()))
 
     @cached_property
     def sha256(self) -> str:
-        """Of the summary: it stands for the whole report."""
+        """The hash of `summary.json`, which identifies the report."""
         return hashlib.sha256((self.report / results.SUMMARY).read_bytes()).hexdigest()
 
     @cached_property
     def bibtex(self) -> str:
-        """An entry that names this very report."""
+        """A BibTeX entry for this very report."""
         data = self.summary.dataset
         name = re.sub(r"[^A-Za-z0-9 .-]", "-", data.name)
         what = f"{len(self.measured)} methods, {len(data.scenes)} scenes of {name}"
@@ -227,8 +230,8 @@ class View:
 
 
 def write(report: Path) -> None:
-    """Write the pages of a report that holds all but them. Raises `DatasetError` where its files are missing."""
-    view = View(report)
+    """Write the pages of a report whose other files are written. Raises `DatasetError` where these are missing."""
+    view = ReportView(report)
     _write(report / INDEX, "report.html", view)
     (report / SCENES).mkdir(exist_ok=True)
     order = [scene for scene, _ in view.scenes]
@@ -238,7 +241,7 @@ def write(report: Path) -> None:
         _write(report / TIMES, "times.html", view, times=_times(report), environment=_environment(report))
 
 
-def _write(path: Path, template: str, view: View, **values: Any) -> None:
+def _write(path: Path, template: str, view: ReportView, **values: Any) -> None:
     page = rendered(
         template, view=view, shown=shown, number=number, limits=limits, arrow=_ARROWS, lossy=published.LOSSY, **values
     )
@@ -249,23 +252,31 @@ _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
 def number(value: float) -> str:
-    """Four decimals where values are small, as metrics near 1 need them; none where they are in thousands."""
+    """A value with four decimals where it is small, as metrics near 1 need them, and with fewer where it is large.
+
+    >>> number(0.98765), number(12.345), number(4321.0)
+    ('0.9877', '12.35', '4321')
+    """
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def limits(metric: Facts) -> str:
-    """A metric's range in words."""
+def limits(metric: MetricInfo) -> str:
+    """A metric's range in words.
+
+    >>> limits(MetricInfo("ssim", "SSIM", "higher", "", "", "", low=-1, high=1))
+    '-1 to 1'
+    """
     if metric.low is None:
         return "any value" if metric.high is None else f"up to {metric.high:.4g}"
     return f"from {metric.low:.4g}" if metric.high is None else f"{metric.low:.4g} to {metric.high:.4g}"
 
 
-def _best(metric: Facts, values: Mapping[str, float], methods: Iterable[Entrant]) -> Entrant:
+def _best(metric: MetricInfo, values: Mapping[str, float], methods: Iterable[MethodResult]) -> MethodResult:
     sign = -1 if metric.better == "lower" else 1
     return max((one for one in methods if one.name in values), key=lambda one: sign * values[one.name])
 
 
-def _farthest(cases: Iterable[Behind]) -> list[Behind]:
+def _farthest(cases: Iterable[Shortfall]) -> list[Shortfall]:
     return sorted(cases, key=lambda case: (-case.gap, case.scene, case.method.name))[:_WORST]
 
 
@@ -277,7 +288,7 @@ def _ends(mean: Mean) -> tuple[float, float]:
 
 
 def _times(report: Path) -> dict[str, dict[str, float | None]]:
-    """Seconds and megabytes of each method, by its name."""
+    """Statistics of each method's time and memory, by the method's name."""
     spent: dict[str, dict[str, float | None]] = {}
     for method, scenes in results.load_times(report).items():
         seconds = [time.seconds for time in scenes.values()]
@@ -292,7 +303,7 @@ def _times(report: Path) -> dict[str, dict[str, float | None]]:
 
 
 def _environment(report: Path) -> list[tuple[str, str]]:
-    """What is known of the machine, as names and values; names of nested ones are joined."""
+    """The facts in `environment.json` as names and values; nested names are joined by commas."""
     try:
         said = json.loads((report / results.ENVIRONMENT).read_bytes())
     except (OSError, ValueError):

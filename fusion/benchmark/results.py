@@ -1,16 +1,16 @@
-"""A benchmark's report as files.
+"""The files of a benchmark's report, and how they are read and written.
 
     summary.json                      `Summary`: what was measured, and each method's means, ranks and tests
-    scores.csv                        one row a method and scene: every metric, those against a reference as well
+    scores.csv                        one row for each method and scene, with every metric
     table.tex                         the means as a LaTeX table
-    pictures/<method>/<scene>.png     what was measured, without loss
-    pictures/<kind>/<scene>.jpg       previews of what it was made from; `<kind>` is one of `PREVIEWS`
-    index.html, scenes/<scene>.html   to look at
-    times.csv, times.html, environment.json     what differs from run to run; all else is the same bytes each time
-    .fusion/<method>/<scene>.json     records of what is finished, so that it is not made again
+    pictures/<method>/<scene>.png     the fused pictures that were measured
+    pictures/<kind>/<scene>.jpg       previews of the photographs; `<kind>` is one of `PREVIEWS`
+    index.html, scenes/<scene>.html   the report as pages
+    times.csv, times.html, environment.json     these differ from run to run; all other files have the same bytes
+    .fusion/<method>/<scene>.json     records of finished results, which are not made again
 
-A method's and a scene's names are folders' and files' names: `picture` joins them. Where a method failed on a scene, it
-has no row and no picture, but a reason in its `failures`.
+The names of methods and scenes are names of folders and files: `picture` joins them. Where a method failed on a scene,
+there is no row and no picture, but a reason in the method's `failures`.
 """
 
 from __future__ import annotations
@@ -28,52 +28,52 @@ from fusion.errors import DatasetError
 SUMMARY, SCORES, TIMES, ENVIRONMENT, TABLE = "summary.json", "scores.csv", "times.csv", "environment.json", "table.tex"
 PICTURES = "pictures"
 PREVIEWS = ("under", "over", "reference")
-"""What else has a folder under `pictures`; no method may have such a name."""
+"""Folders under `pictures` that belong to no method; no method may have such a name."""
 VERSION = 1
-"""Of the files' form."""
+"""The version of the files' format."""
 
 Kind = Literal["ours", "outside", "published"]
 Scores = dict[str, dict[str, dict[str, float]]]
-"""By method, scene and metric. A value that is not finite, or not there, is left out."""
+"""Values by method, scene and metric. A value that is missing or not finite is left out."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What there is to know of a metric."""
+class MetricInfo:
+    """What a report says of a metric."""
 
     name: str
-    """As in `scores.csv` and in the mappings below."""
+    """The name in `scores.csv` and in the mappings below."""
     title: str
     better: Literal["higher", "lower", "neither"]
     source: str
     """The paper that defines it."""
     meaning: str
-    """One line for the visitor."""
+    """What it measures, in one line."""
     caution: str
-    """What it rewards wrongly."""
+    """What it rewards wrongly, in one line."""
     low: float | None = None
     high: float | None = None
-    """The lowest and the highest value there can be; None: no bound."""
+    """The lowest and the highest possible value; None: there is no bound."""
     mefb: str | None = None
-    """What MEFB calls it in its tables."""
+    """The metric's name in MEFB's tables; None: MEFB does not have it."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The pairs."""
+    """The dataset that was measured."""
 
     name: str
-    """Its folder's."""
+    """The name of its folder."""
     scenes: tuple[str, ...]
     referenced: tuple[str, ...]
-    """Those of the scenes that have a reference."""
+    """The scenes that have a reference picture."""
     sha256: str
-    """Of the files' names and bytes."""
+    """A hash of the names and bytes of all files."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Over the scenes; `low` to `high` is the 95 % interval, None where single scores are not known or too few."""
+    """A mean over scenes. `low` to `high` is its 95 % interval; None: single scores are not known, or too few."""
 
     mean: float
     low: float | None = None
@@ -81,69 +81,75 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A method's results. Mappings are by the metrics' names, of both kinds."""
+class MethodResult:
+    """What was measured of one method. The keys of mappings are metrics' names, with and without a reference."""
 
     name: str
     title: str
     paper: str
     kind: Kind
-    """ours: fused here. outside: pictures that were given. published: means that others printed."""
+    """ours: run here. outside: an external method's pictures. published: means from a paper."""
     scenes: int
-    """How many were measured."""
+    """The number of scenes that were measured."""
     failures: dict[str, str] = field(default_factory=dict[str, str])
-    """Why, as a sentence, by scene."""
+    """The reasons, as sentences, by scene."""
     weights_sha256: dict[str, str] = field(default_factory=dict[str, str])
-    """By name; a method may use IAT's beside its own."""
+    """Hashes of weights by name; a method may use IAT's beside its own."""
     parameters: int | None = None
     gflops: float | None = None
-    """On a pair of 512 x 512 pixels."""
+    """Billions of floating-point operations on a pair of 512 × 512 pixels; see `fusion.benchmark.flops`."""
     means: dict[str, Mean] = field(default_factory=dict[str, Mean])
     ranks: dict[str, float] = field(default_factory=dict[str, float])
-    """Mean over the scenes that all measured methods have, from 1, the best; of metrics that have a direction."""
+    """Mean rank, from 1 for the best, over the scenes that all measured methods have. Only metrics with a direction."""
     mean_rank: float | None = None
-    """Over the metrics without a reference."""
+    """The mean of `ranks` over the metrics without a reference."""
     p_against_best: dict[str, float] = field(default_factory=dict[str, float])
-    """That its scores and those of the method with the best mean differ by chance: Wilcoxon's signed-rank test over
-    their common scenes, corrected for the number of methods after Holm. The best has none."""
+    """p values of Wilcoxon's signed-rank test against the method with the best mean, over their common scenes, with
+    Holm's correction for the number of methods. The best method has none."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A whole report but for the single scores."""
+    """A whole report except for the single scores."""
 
     dataset: Dataset
-    metrics: tuple[Facts, ...]
-    """Against both photographs."""
-    reference_metrics: tuple[Facts, ...]
-    """Against a reference; empty where the dataset has none."""
-    methods: tuple[Entrant, ...]
-    """In the order in which they were asked for; what others published comes last."""
+    metrics: tuple[MetricInfo, ...]
+    """Metrics that compare with both source photographs."""
+    reference_metrics: tuple[MetricInfo, ...]
+    """Metrics that compare with a reference; empty where the dataset has none."""
+    methods: tuple[MethodResult, ...]
+    """In the order of the command; published methods come last."""
     as_mefb: bool = False
-    """Scenes of JPEG files were measured after saving the result as JPEG."""
+    """Whether results of JPEG sources were saved as JPEG before they were measured."""
     mode: str = "auto"
     code_sha256: str = ""
-    """Of the package's files that read, fuse and measure."""
+    """A hash of the package's source files that read, fuse and measure."""
     version: int = VERSION
 
     @property
-    def all_metrics(self) -> tuple[Facts, ...]:
-        """Both kinds."""
+    def all_metrics(self) -> tuple[MetricInfo, ...]:
+        """The metrics with and without a reference."""
         return self.metrics + self.reference_metrics
 
 
 @dataclass(frozen=True)
 class Time:
-    """What one fusion took."""
+    """The time and the memory that one fusion took."""
 
     seconds: float
-    """Of one thread, without reading, measuring and saving."""
+    """With one thread, without reading, measuring and saving."""
     peak_mb: float | None = None
-    """The most memory it took beside the photographs and the loaded network; None where the system does not tell."""
+    """Peak memory in MB, beside the photographs and the loaded network; None where the system does not report it."""
 
 
 def picture(report: Path, method: str, scene: str) -> Path:
-    """Where a method's picture of a scene is, or one of the `PREVIEWS`."""
+    """The path of a method's picture of a scene, or of a preview where `method` is one of `PREVIEWS`.
+
+    >>> picture(Path("report"), "mertens", "church").as_posix()
+    'report/pictures/mertens/church.png'
+    >>> picture(Path("report"), "under", "church").as_posix()
+    'report/pictures/under/church.jpg'
+    """
     return report / PICTURES / method / f"{scene}.{'jpg' if method in PREVIEWS else 'png'}"
 
 
@@ -153,21 +159,21 @@ def summary_json(summary: Summary) -> bytes:
 
 
 def load_summary(report: Path) -> Summary:
-    """A report's summary. Raises `DatasetError` where there is none of this form."""
+    """A report's summary. Raises `DatasetError` where it is missing or has another format."""
     try:
         said = json.loads((report / SUMMARY).read_bytes())
         if said["version"] != VERSION:
-            raise DatasetError(f"{report / SUMMARY} is of another version; run the benchmark again.")
+            raise DatasetError(f"{report / SUMMARY} was written by another version; run the benchmark again.")
         return Summary(
             **said
             | {
                 "dataset": Dataset(
                     **said["dataset"] | {name: tuple(said["dataset"][name]) for name in ("scenes", "referenced")}
                 ),
-                "metrics": tuple(Facts(**one) for one in said["metrics"]),
-                "reference_metrics": tuple(Facts(**one) for one in said["reference_metrics"]),
+                "metrics": tuple(MetricInfo(**one) for one in said["metrics"]),
+                "reference_metrics": tuple(MetricInfo(**one) for one in said["reference_metrics"]),
                 "methods": tuple(
-                    Entrant(**one | {"means": {name: Mean(**mean) for name, mean in one["means"].items()}})
+                    MethodResult(**one | {"means": {name: Mean(**mean) for name, mean in one["means"].items()}})
                     for one in said["methods"]
                 ),
             }
@@ -177,7 +183,11 @@ def load_summary(report: Path) -> Summary:
 
 
 def scores_rows(scores: Scores, metrics: Sequence[str]) -> list[list[str]]:
-    """The rows of `scores.csv`: its header, then one for each method and scene. Values are in full precision."""
+    """The rows of `scores.csv`: a header, then a row for each method and scene. Values have full precision.
+
+    >>> scores_rows({"mertens": {"church": {"ssim": 0.5}}}, ["ssim", "vif"])
+    [['method', 'scene', 'ssim', 'vif'], ['mertens', 'church', '0.5', '']]
+    """
     return [
         ["method", "scene", *metrics],
         *(
@@ -189,7 +199,7 @@ def scores_rows(scores: Scores, metrics: Sequence[str]) -> list[list[str]]:
 
 
 def load_scores(report: Path) -> Scores:
-    """A report's scores. Raises `DatasetError` where there are none."""
+    """A report's scores. Raises `DatasetError` where `scores.csv` is missing or damaged."""
     scores: Scores = {}
     for method, scene, values in _table(report / SCORES):
         scores.setdefault(method, {})[scene] = values
@@ -197,7 +207,7 @@ def load_scores(report: Path) -> Scores:
 
 
 def load_times(report: Path) -> dict[str, dict[str, Time]]:
-    """What each fusion took, by method and scene. Raises `DatasetError` where this is not there."""
+    """What each fusion took, by method and scene. Raises `DatasetError` where `times.csv` is missing or damaged."""
     times: dict[str, dict[str, Time]] = {}
     for method, scene, values in _table(report / TIMES):
         times.setdefault(method, {})[scene] = Time(**values)
@@ -205,12 +215,16 @@ def load_times(report: Path) -> dict[str, dict[str, Time]]:
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Without infinities and NaN, which no mean and no JSON can hold."""
+    """The values without infinities and NaN, which neither a mean nor JSON can hold.
+
+    >>> finite({"psnr": float("inf"), "ssim": 0.5})
+    {'ssim': 0.5}
+    """
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _table(file: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """A method, a scene, and the columns beside them that are not empty."""
+    """For each row of a file the method, the scene, and the other columns that are not empty."""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
@@ -219,4 +233,4 @@ def _table(file: Path) -> list[tuple[str, str, dict[str, Any]]]:
             for row in rows
         ]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DatasetError(f"{file} is not there or is damaged; run the benchmark again.") from error
+        raise DatasetError(f"{file} is missing or damaged; run the benchmark again.") from error

@@ -1,8 +1,8 @@
-"""A benchmark from a folder of pairs to the files of `fusion.benchmark.results`.
+"""A whole benchmark: from a folder of pairs to the files that `fusion.benchmark.results` describes.
 
-Scenes are measured one by one, by several processes where that is asked for; `measure` keeps what is finished, and what
-is written here at the end is a function of that. So a run that was killed goes on where it was, and ends with the same
-bytes.
+Scenes are measured one by one, in several processes if asked for. Each finished result is kept as it is made
+(`fusion.benchmark.scene`), and the report is computed from the kept results at the end. So a run that was killed can be
+started again, continues where it stopped, and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from pathlib import Path
 
 import fusion
 from fusion.benchmark import latex, published, report
-from fusion.benchmark.evaluation import flops
-from fusion.benchmark.measure import Measurer, Outcome, Run, Scene, finished, weights_of
+from fusion.benchmark.flops import flops
 from fusion.benchmark.results import (
     ENVIRONMENT,
     PREVIEWS,
@@ -31,18 +30,19 @@ from fusion.benchmark.results import (
     TABLE,
     TIMES,
     Dataset,
-    Entrant,
-    Facts,
+    MethodResult,
+    MetricInfo,
     Summary,
     scores_rows,
     summary_json,
 )
-from fusion.benchmark.statistics import Statistics, summarise
+from fusion.benchmark.scene import BenchmarkRun, BenchmarkScene, SceneMeasurer, SceneResult, finished, weights_of
+from fusion.benchmark.statistics import MethodStatistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, ReferenceMetric
 from fusion.metrics.reference import REFERENCE
-from fusion.outputs import table_csv
+from fusion.outputs.tables import table_csv
 from fusion.pipeline import default_device, method_named
 from fusion.runtime.workers import in_processes, sha256, sweep, take, write
 from fusion.training.datasets import PairFiles
@@ -50,29 +50,31 @@ from fusion.training.datasets import PairFiles
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pillow", "scikit-image", "numba")
 _FACES = ("page", "cli", "benchmark")
-"""Parts of the package that decide no score, but for `measure.py`."""
+"""Parts of the package that decide no score, but for `_MEASURING`."""
+_MEASURING = ("benchmark/scene.py", "benchmark/measure.py")
 
 
 def benchmark(
     pairs: Sequence[PairFiles],
-    run: Run,
+    run: BenchmarkRun,
     name: str,
     *,
     jobs: int = 1,
     done: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Measure the methods over pairs, the dataset called `name`, and write the report into `run.out`.
+    """Measure the methods of `run` over `pairs`, write the report into `run.out`, and return its summary.
 
-    `run.code_sha256` is filled in. `done` hears each scene's name. A scene or a picture that cannot be used stops
-    nothing: it is in its methods' `failures`. Raises `DatasetError` where `run.out` holds files of others;
-    `WeightsError` and `FusionError` where a method cannot be used.
+    `name` is the dataset's name in the report. `run.code_sha256` is filled in here. `done` is called with the name of
+    each scene that is finished. A scene or a picture that cannot be used does not stop the benchmark: the reason stands
+    in `failures` of its methods. Raises `DatasetError` where `run.out` holds files that a benchmark did not write, and
+    `WeightsError` or `FusionError` where a method cannot be used.
     """
     check(run)
     scenes = [_scene(files) for files in pairs]
-    run = Run(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
+    run = BenchmarkRun(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
     take(run.out)
-    outcomes: dict[str, Outcome] = {}
-    for outcome in in_processes(partial(Measurer, run), scenes, jobs, partial(_died, run=run)):
+    outcomes: dict[str, SceneResult] = {}
+    for outcome in in_processes(partial(SceneMeasurer, run), scenes, jobs, partial(_died, run=run)):
         outcomes[outcome.scene] = outcome
         done(outcome.scene)
     sweep(run.out)  # after a process that outlived a killed run
@@ -82,8 +84,8 @@ def benchmark(
     return summary
 
 
-def check(run: Run) -> None:
-    """Raise `WeightsError` or `FusionError` where a method cannot be used, or has a name that no folder may have."""
+def check(run: BenchmarkRun) -> None:
+    """Raise `WeightsError` or `FusionError` where a method cannot be used, or its name cannot be a folder's name."""
     for name in run.methods:
         if (why := method_named(name).unavailable) is not None:
             raise WeightsError(why)
@@ -99,18 +101,20 @@ def check(run: Run) -> None:
 
 
 def code_sha256() -> str:
-    """Of those of the package's files that read, fuse and measure."""
+    """A hash of the package's source files that read, fuse and measure."""
     root = Path(fusion.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root).as_posix()
-        if name.split("/")[0] not in _FACES or name == "benchmark/measure.py":
+        if name.split("/")[0] not in _FACES or name in _MEASURING:
             digest.update(f"{name} {sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
-def summarised(name: str, scenes: Sequence[Scene], run: Run, outcomes: Sequence[Outcome]) -> Summary:
-    """The summary of all scenes' outcomes."""
+def summarised(
+    name: str, scenes: Sequence[BenchmarkScene], run: BenchmarkRun, outcomes: Sequence[SceneResult]
+) -> Summary:
+    """The report's summary: means, intervals, ranks and tests over the outcomes of all scenes."""
     referenced = tuple(scene.name for scene in scenes if scene.files.reference)
     metrics = tuple(map(_facts, BENCHMARK))
     references = tuple(map(_facts, REFERENCE)) if referenced else ()
@@ -130,27 +134,29 @@ def summarised(name: str, scenes: Sequence[Scene], run: Run, outcomes: Sequence[
     )
 
 
-def _died(scene: Scene, run: Run) -> Outcome:
+def _died(scene: BenchmarkScene, run: BenchmarkRun) -> SceneResult:
     outcome = finished(scene, run)
-    why = "The process that measured it was ended twice, perhaps for want of memory."
+    why = "The process that measured this scene was ended twice, perhaps because memory ran out."
     outcome.failures.update(dict.fromkeys(outcome.due(run), why))
     return outcome
 
 
-def _scene(files: PairFiles) -> Scene:
+def _scene(files: PairFiles) -> BenchmarkScene:
     sources = [file for file in (files.under, files.over, files.reference) if file]
     try:
-        return Scene(files, hashlib.sha256("".join(f"{f.name} {sha256(f)}\n" for f in sources).encode()).hexdigest())
+        return BenchmarkScene(
+            files, hashlib.sha256("".join(f"{f.name} {sha256(f)}\n" for f in sources).encode()).hexdigest()
+        )
     except UnicodeEncodeError as error:
         raise DatasetError(f"a file's or a folder's name is not text: {files.scene!r}; rename it.") from error
     except OSError as error:
         raise DatasetError(f"a picture of scene {files.scene} cannot be read ({error.strerror}).") from error
 
 
-def _facts(metric: Metric | ReferenceMetric) -> Facts:
+def _facts(metric: Metric | ReferenceMetric) -> MetricInfo:
     low, high = (bound if math.isfinite(bound) else None for bound in metric.bounds)
     mefb = metric.mefb if isinstance(metric, Metric) else None
-    return Facts(
+    return MetricInfo(
         metric.name,
         metric.title,
         metric.better.value,
@@ -163,7 +169,7 @@ def _facts(metric: Metric | ReferenceMetric) -> Facts:
     )
 
 
-def _scores(run: Run, outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, float]]]:
+def _scores(run: BenchmarkRun, outcomes: Sequence[SceneResult]) -> dict[str, dict[str, dict[str, float]]]:
     return {
         name: {outcome.scene: outcome.records[name].scores for outcome in outcomes if name in outcome.records}
         for name in run.names
@@ -171,10 +177,14 @@ def _scores(run: Run, outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[s
 
 
 def _entrant(
-    name: str, run: Run, outcomes: Sequence[Outcome], statistics: Statistics, metrics: Sequence[Facts]
-) -> Entrant:
+    name: str,
+    run: BenchmarkRun,
+    outcomes: Sequence[SceneResult],
+    statistics: MethodStatistics,
+    metrics: Sequence[MetricInfo],
+) -> MethodResult:
     ours = method_named(name) if name in run.methods else None
-    return Entrant(
+    return MethodResult(
         name,
         ours.title if ours else name,
         ours.paper if ours else "",
@@ -191,7 +201,7 @@ def _entrant(
     )
 
 
-def _write(summary: Summary, run: Run, outcomes: Sequence[Outcome], jobs: int) -> None:
+def _write(summary: Summary, run: BenchmarkRun, outcomes: Sequence[SceneResult], jobs: int) -> None:
     rows = scores_rows(_scores(run, outcomes), [metric.name for metric in summary.all_metrics])
     times = [
         [name, outcome.scene, f"{time.seconds:.4f}", "" if time.peak_mb is None else f"{time.peak_mb:.1f}"]
@@ -208,7 +218,7 @@ def _write(summary: Summary, run: Run, outcomes: Sequence[Outcome], jobs: int) -
 
 
 def environment(jobs: int) -> dict[str, object]:
-    """Where and when the report was made. Results that an earlier run had finished may be from elsewhere."""
+    """When and on which machine the report was made. Results that were kept from earlier runs may be from others."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),

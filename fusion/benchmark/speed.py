@@ -1,14 +1,14 @@
-"""How fast everything is: every method beside OpenCV's exposure fusion, the scan beside its reference loop, and how
-near the scan comes to the machine's own limits. Ratios are of one run on one machine; seconds alone say little.
+"""Speed: every method beside OpenCV's exposure fusion, and the selective scan beside its reference loop.
 
-Each method runs in a fresh process of its own, and so does its peer, as its users run it: plainly, with OpenCV's own
-threads and the C library's own memory. Both fuse the same pair in turn, so that a change of the machine's pace meets
-both. `opencv, memory kept` is the peer with `memory.reuse_freed_memory`, which this package's own processes use: what
-OpenCV could do if it kept its memory.
+Each method runs in a fresh process of its own. So does OpenCV's exposure fusion, the peer, with its own threads and the
+C library's allocator, as its users run it. Both fuse the same pair in turn, so that a slow moment of the machine slows
+both; the ratio of a run says more than its seconds. `opencv, memory kept` is the peer with
+`memory.reuse_freed_memory`, which this package's processes use: it shows what OpenCV could do if it kept its memory.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,24 +34,24 @@ PEER, PEER_KEPT = "opencv", "opencv, memory kept"
 MEGAPIXELS = (0.26, 1.0, 6.0, 24.0)
 _ASPECT = 1.5
 RUNS = 5
-"""Warm runs of each kind."""
+"""Warm runs of each method, and of the peer beside it."""
 
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method at one size: medians of several warm runs, and the first run of a fresh process."""
+    """One method at one picture size: medians of several warm runs, and the first run of a fresh process."""
 
     method: str
     mode: str
-    """exact; or fast, and the width and height of what the network saw."""
+    """exact; or fast, with the width and height of the copy that the network saw."""
     megapixels: float
     seconds: float
     ratio: float
-    """Ours / OpenCV's, in the same minutes."""
+    """The method's seconds over OpenCV's, which were measured in turn with it."""
     peak_mb: float
-    """The most memory that the process ever had, the pair and Python included."""
+    """Peak memory of the process in MB, including the pair and Python."""
     first_call_seconds: float
-    """Imports and the pair's loading not included; the method's loading and compiling are."""
+    """Includes loading and compiling the method, but not imports and loading the pair."""
 
 
 def method_rows(
@@ -61,16 +61,30 @@ def method_rows(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[MethodRow]:
-    """Every method at every size, one after the other, and at last the peer. `say` is told what is being timed."""
+    """Time every method at every size, and the peer at last; each row is yielded as soon as it is measured.
+
+    Before each row, `say` is called with what is timed now and about how long the rest takes.
+    """
+    due = [(name, size) for size in megapixels for name in (PEER_KEPT, *methods)]
+    start, told = time.perf_counter(), iter(range(len(due)))
+
+    def announce() -> None:
+        place = next(told)
+        name, size = due[place]
+        done, left = (sum(_expected_seconds(size) for _, size in part) for part in (due[:place], due[place:]))
+        pace = (time.perf_counter() - start) / done if done else 1.0  # of this machine, over the expected one
+        minutes = math.ceil(left * pace / 60)
+        say(f"{name} at {size:g} megapixels, {place + 1} of {len(due)}; about {minutes} min left in all ...")
+
     for size in megapixels:
         with TemporaryDirectory(prefix="fusion-speed-") as folder:
             files = _write_pair(Path(folder), size)
             with _worker(PEER, files, mode) as peer:
-                first_of_peer, all_of_peer = peer.first(), list[float]()
+                first_of_peer, all_of_peer = peer.run(), list[float]()
                 for name in (PEER_KEPT, *methods):
-                    say(f"{name} at {size:g} megapixels")
+                    announce()
                     with _worker(name, files, mode) as ours:
-                        first = ours.first()
+                        first = ours.run()
                         times = [(ours.run(), peer.run()) for _ in range(RUNS)]
                         seconds, peers = (median(column) for column in zip(*times, strict=True))
                         all_of_peer += [theirs for _, theirs in times]
@@ -80,8 +94,20 @@ def method_rows(
                 yield MethodRow(PEER, way, size, median(all_of_peer), 1.0, peak, first_of_peer)
 
 
+def _expected_seconds(megapixels: float) -> float:
+    """About what one row takes on two CPU cores: starting the process, and six runs of the method and of the peer."""
+    return 5 + 1.5 * megapixels
+
+
 def exposures(megapixels: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Two random pictures (H, W, 3) of one scene with coarse and fine structure; no method's time depends on more."""
+    """Two random exposures (H, W, 3) of one scene with coarse and fine structure, 3 : 2, 8 bits.
+
+    No method's time depends on what the pictures show.
+
+    >>> under, over = exposures(0.01)
+    >>> under.shape, bool(under.mean() < over.mean())
+    ((82, 123, 3), True)
+    """
     import cv2
     import numpy as np
 
@@ -105,19 +131,17 @@ def _write_pair(folder: Path, megapixels: float) -> tuple[Path, Path]:
 
 
 @dataclass(frozen=True)
-class _Worker:
-    """A process that fuses whenever it is told to."""
+class _TimedProcess:
+    """A process that fuses the pair each time it is asked to, and measures itself."""
 
     pipe: Connection
 
-    def first(self) -> float:
-        """Seconds of the first call, once the process is ready."""
+    def run(self) -> float:
+        """Seconds of one fusion; the first call of a process loads and compiles the method as well."""
         return self._ask("run")
 
-    run = first
-
     def told(self) -> tuple[str, float]:
-        """How the method ran, and the process's peak of memory in MB."""
+        """How the method ran (`MethodRow.mode`), and the process's peak memory in MB."""
         return self._ask("tell")
 
     def _ask(self, question: str) -> Any:
@@ -129,21 +153,21 @@ class _Worker:
 
 
 @contextmanager
-def _worker(name: str, files: tuple[Path, Path], mode: Mode) -> Generator[_Worker]:
+def _worker(name: str, files: tuple[Path, Path], mode: Mode) -> Generator[_TimedProcess]:
     fresh = multiprocessing.get_context("spawn")
     ours, theirs = fresh.Pipe()
     process = fresh.Process(target=_serve, args=(theirs, name, files, mode), daemon=True)
     process.start()
     theirs.close()
     try:
-        yield _Worker(ours)
+        yield _TimedProcess(ours)
     finally:
         ours.close()
         process.join()
 
 
 def _serve(pipe: Connection, name: str, files: tuple[Path, Path], mode: Mode) -> None:
-    """Answer until the pipe closes."""
+    """Answer questions until the pipe closes."""
     fuse, way = _peer(files, kept=name == PEER_KEPT) if name in (PEER, PEER_KEPT) else _ours(name, files, mode)
     while True:
         try:
@@ -192,7 +216,7 @@ def _ours(name: str, files: tuple[Path, Path], mode: Mode) -> tuple[Callable[[],
 
 
 def draw(rows: Sequence[MethodRow], path: Path) -> None:
-    """Seconds over megapixels, both logarithmic, a line for each method."""
+    """Write a plot of seconds over megapixels, both logarithmic, with a line for each method."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -211,29 +235,29 @@ SCAN_SHAPES = {
     "windows": (4096, 64, 64, 8),
     "raster": (1, 64, 65_536, 16),
 }
-"""Batch, channels, tokens, states: MambaMEF's windows at 0.26 megapixels, and one scan over as many pixels / 4."""
+"""Batch, channels, tokens, states: MambaMEF's windows of 0.26 megapixels, and one scan over a quarter as many."""
 
 
 @dataclass(frozen=True)
 class ScanRow:
-    """One shape: medians in seconds, and the share of the machine's limit that is reached."""
+    """The scan on one shape of input: median seconds, and how near it comes to the machine's limits."""
 
     shape: str
     execution: str
     backward: bool
-    """Forward and backward, or forward alone."""
+    """Whether the backward pass is included."""
     seconds: float
     reference_seconds: float
     ratio: float
-    """Reference / ours: how many times faster."""
+    """How many times faster than the reference."""
     exp_share: float
-    """States a second, over the exponentials a second that the same polynomial reaches alone: 1 is the limit."""
+    """States computed per second over exponentials computed per second when nothing else is done; 1 is the limit."""
     bytes_share: float
-    """Bytes that must be read and written once a second, over those of a copy."""
+    """Bytes moved per second over those of a plain copy; 1 is the limit."""
 
 
 def scan_rows() -> Iterator[ScanRow]:
-    """The scan against the token-by-token loop on this machine's CPU. Takes about two minutes."""
+    """Time the scan beside the token-by-token loop on the CPU. It takes about two minutes."""
     import torch
 
     from fusion.blocks.selective_scan import execution, reference, selective_scan
@@ -259,7 +283,7 @@ def scan_rows() -> Iterator[ScanRow]:
                     result.sum().backward()
                 return time.perf_counter() - start
 
-            timed(selective_scan)  # compiles, where that has not been done
+            timed(selective_scan)  # compiles it, if needed
             times = [(timed(selective_scan), timed(reference)) for _ in range(runs)]
             ours, theirs = (median(column) for column in zip(*times, strict=True))
             batch, channels, length, states = shape
@@ -279,7 +303,7 @@ def scan_rows() -> Iterator[ScanRow]:
 
 
 def scan_inputs(batch: int, channels: int, length: int, states: int) -> tuple[Tensor, ...]:
-    """Random arguments of a scan: u, raw delta, A, B, C, D, bias of delta."""
+    """Random arguments of a scan: u, delta before softplus, A, B, C, D, bias of delta."""
     import torch
 
     rng = torch.Generator().manual_seed(0)
@@ -294,7 +318,7 @@ def scan_inputs(batch: int, channels: int, length: int, states: int) -> tuple[Te
 
 
 def exponentials_a_second() -> float:
-    """The scan's own exponential of float32, nothing else, in registers, on all threads."""
+    """How many float32 exponentials per second the scan's own polynomial reaches on all threads, without memory."""
     import numpy as np
     import torch
 
@@ -305,7 +329,7 @@ def exponentials_a_second() -> float:
 
 
 def copied_bytes_a_second() -> float:
-    """Read and written together, in memory that no cache holds."""
+    """Bytes read and written per second by a copy that is too large for any cache."""
     import torch
 
     x = torch.zeros(1 << 26)
@@ -314,7 +338,7 @@ def copied_bytes_a_second() -> float:
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of many runs: a limit is what was reached once."""
+    """Seconds of the fastest of 50 runs, since a limit is what can be reached."""
     times: list[float] = []
     for _ in range(50):
         start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Means with their intervals, ranks, and tests against the best: what single scores say of methods.
+"""What single scores say of methods: means with intervals, ranks, and tests against the best method.
 
-Scenes are what varies: another benchmark would have others. So intervals come from scenes drawn anew, and two methods
-are compared scene by scene.
+The scenes are the sample: another benchmark would have others. So intervals come from resampling the scenes (the
+bootstrap), and two methods are compared scene by scene.
 """
 
 from __future__ import annotations
@@ -13,30 +13,39 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusion.benchmark.results import Facts, Mean, Scores
+from fusion.benchmark.results import Mean, MetricInfo, Scores
 
 RESAMPLES = 9999
+"""How often the bootstrap draws the scenes."""
 LEVEL = 0.95
+"""The confidence level of intervals."""
 _SEED = 0
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Of one method; by metric, as in `results.Entrant`."""
+class MethodStatistics:
+    """One method's statistics by metric; the fields mean what they do in `results.MethodResult`."""
 
     means: dict[str, Mean] = field(default_factory=dict[str, Mean])
     ranks: dict[str, float] = field(default_factory=dict[str, float])
     p_against_best: dict[str, float] = field(default_factory=dict[str, float])
 
-    def mean_rank(self, metrics: Sequence[Facts]) -> float | None:
-        """Over those of the metrics that have ranks; None where none has."""
+    def mean_rank(self, metrics: Sequence[MetricInfo]) -> float | None:
+        """The mean of the ranks over the given metrics; None where none of them has a rank."""
         ranks = [self.ranks[metric.name] for metric in metrics if metric.name in self.ranks]
         return fmean(ranks) if ranks else None
 
 
-def summarise(scores: Scores, metrics: Sequence[Facts]) -> dict[str, Statistics]:
-    """The statistics of every method in `scores`."""
-    statistics = {method: Statistics() for method in scores}
+def summarise(scores: Scores, metrics: Sequence[MetricInfo]) -> dict[str, MethodStatistics]:
+    """The statistics of every method in `scores`, by the method's name.
+
+    >>> ssim = MetricInfo("ssim", "SSIM", "higher", "", "", "")
+    >>> scores: Scores = {"a": {"church": {"ssim": 0.9}}, "b": {"church": {"ssim": 0.5}}}
+    >>> found = summarise(scores, [ssim])
+    >>> found["a"].ranks, found["b"].means["ssim"].mean
+    ({'ssim': 1.0}, 0.5)
+    """
+    statistics = {method: MethodStatistics() for method in scores}
     for metric in metrics:
         columns = {
             method: column
@@ -63,9 +72,12 @@ def summarise(scores: Scores, metrics: Sequence[Facts]) -> dict[str, Statistics]
 
 
 def interval(values: ArrayLike) -> tuple[float, float] | None:
-    """Where the mean of values (n,) lies in 95 % of resamples, by the percentile bootstrap; None for fewer than two.
+    """The 95 % interval of the mean of values (n,) by the percentile bootstrap; None for fewer than two values.
 
-    The same values give the same interval.
+    The same values always give the same interval.
+
+    >>> interval([3.0, 3.0]), interval([3.0])
+    ((3.0, 3.0), None)
     """
     from scipy.stats import bootstrap
 
@@ -85,7 +97,11 @@ def _paired(first: Mapping[str, float], second: Mapping[str, float]) -> float:
 
 
 def wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Two-sided p of the signed-rank test on pairs (n,), (n,); 1 where no pair differs."""
+    """The two-sided p value of Wilcoxon's signed-rank test on paired values (n,), (n,); 1 where no pair differs.
+
+    >>> wilcoxon(np.arange(1.0, 6.0), np.zeros(5))
+    0.0625
+    """
     from scipy.stats import wilcoxon
 
     differences = first - second
@@ -93,7 +109,11 @@ def wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in their order; Holm, Scandinavian Journal of Statistics 1979."""
+    """p values with Holm's correction for multiple tests (Scandinavian Journal of Statistics 1979), in their order.
+
+    >>> holm([0.03, 0.01])
+    [0.03, 0.02]
+    """
     values = np.array(ps)
     order = np.argsort(values)
     corrected = np.empty_like(values)
@@ -102,7 +122,13 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def mean_ranks(costs: Sequence[NDArray[np.float64]]) -> list[float]:
-    """Of each method (n,), its mean rank over n scenes, 1 for the lowest cost; equal costs share their ranks' mean."""
+    """The mean rank of each method over n scenes, from its costs (n,). The lowest cost has rank 1.
+
+    Equal costs share the mean of their ranks.
+
+    >>> mean_ranks([np.array([0.1, 0.2]), np.array([0.3, 0.2])])
+    [1.25, 1.75]
+    """
     from scipy.stats import rankdata
 
     return [float(rank) for rank in rankdata(np.stack(costs), axis=0).mean(axis=1)]

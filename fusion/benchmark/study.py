@@ -1,14 +1,14 @@
-"""A blind study of a report's pictures: a page for participants, and what their votes say.
+"""A blind study of a report's pictures: a page for participants, and a ranking from their votes.
 
-    STUDY/key.json                  which picture is whose; not for participants
-    STUDY/page/index.html           the page: two pictures at a time, without names; opens from the disk as well
-    STUDY/page/pictures/<name>.png  under random names, written anew so that nothing in a file tells them apart
+    STUDY/key.json                  which method made which picture; participants must not see it
+    STUDY/page/index.html           the page, which shows two pictures at a time, without names; it opens from the disk
+    STUDY/page/pictures/<name>.png  the pictures under random names, saved anew so that no file tells its method
 
-The page offers a participant's votes as a file and sends nothing. `ranking` reads such files:
+The page sends nothing: it offers a participant's votes as a file to download. `ranking` reads these files:
 
     {"study": "...", "participant": "...", "votes": [{"left": name, "right": name, "chosen": "left", "seconds": 2.5}]}
 
-where `chosen` is left, right or neither.
+`chosen` is left, right or neither.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ from fusion.exposures.brackets import shown
 
 KEY, PAGE = "key.json", "page"
 PARTICIPANTS = 10
-"""From this many on, the bootstrap draws participants; a few of them say nothing about people."""
+"""With this many participants or more, the bootstrap resamples participants; with fewer, it resamples votes."""
 
 _POINTS = {"left": 1.0, "neither": 0.5, "right": 0.0}
 
 
 @dataclass(frozen=True)
 class Vote:
-    """One comparison."""
+    """One comparison of two pictures."""
 
     one: str
-    """The method that was on the left."""
+    """The method of the left picture."""
     other: str
+    """The method of the right picture."""
     points: float
-    """1, 0.5 or 0, as the left one won, drew or lost."""
+    """1 where the left picture was chosen, 0 where the right one was, 0.5 for neither."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """What a method is worth to the participants."""
+    """A method's place in the ranking."""
 
     method: str
     share: float
-    """How often it would be chosen over an average one, 0 to 1; `low` to `high` is the 95 % interval."""
+    """The chance to be chosen over an average method, 0 to 1; `low` to `high` is the 95 % interval."""
     low: float
     high: float
     chosen: int
@@ -62,10 +63,11 @@ class Rank:
 
 
 def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
-    """Make a study of `report` in the new or empty folder `out`; how many pictures there are.
+    """Make a study of `report` in the new or empty folder `out`, and return its number of pictures.
 
-    Each participant is asked for `comparisons` votes, or fewer where there are fewer pairs. Raises `DatasetError` where
-    there is no report, where no scene has two pictures, and where `out` holds something: votes may refer to it.
+    Each participant is asked for `comparisons` votes, or for fewer where there are fewer pairs. Raises `DatasetError`
+    where there is no report, where no scene has two pictures, and where `out` is not empty, since earlier votes may
+    refer to what is in it.
     """
     from fusion.io.image import load, save
     from fusion.io.sandbox import Sandbox
@@ -83,7 +85,7 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
     scenes = [scene for scene in summary.dataset.scenes if sum((scene, method) in files for method in methods) > 1]
     if not scenes:
         raise DatasetError(f"{report} has no scene with the pictures of two methods; a study takes two.")
-    # Where a method stands in the page's lists, and in which order scenes do, would tell who it is.
+    # The order of the methods and of the scenes in the page's lists would reveal the methods.
     chance = secrets.SystemRandom()
     chance.shuffle(methods)
     chance.shuffle(scenes)
@@ -91,7 +93,9 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
     folder = out / PAGE / "pictures"
     folder.mkdir(parents=True)
     with Sandbox() as sandbox:
-        for place, name in sorted(names.items(), key=lambda item: item[1]):  # in an order that tells nothing, either
+        for place, name in sorted(
+            names.items(), key=lambda item: item[1]
+        ):  # their order reveals nothing
             save(load(files[place], "A picture of the report", sandbox=sandbox).photo, folder / f"{name}.png")
     pairs = sum(n * (n - 1) // 2 for n in (sum((scene, method) in names for method in methods) for scene in scenes))
     study = secrets.token_hex(8)
@@ -107,11 +111,11 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
 
 
 def ranking(study: Path, files: Sequence[Path], *, seed: int = 3407) -> tuple[list[Rank], list[str]]:
-    """The methods from best to worst by the votes in `files`, and sentences on what the figures do not say.
+    """The methods from best to worst by the votes in `files`, and sentences on how far the figures can be trusted.
 
-    Intervals are the bootstrap's, over participants where there are at least `PARTICIPANTS`, else over votes. Raises
-    `DatasetError` for a folder without a key, and for files that are damaged, from another study, or a second one of
-    the same participant.
+    Intervals come from the bootstrap, over participants where there are at least `PARTICIPANTS`, else over votes.
+    Raises `DatasetError` where the folder `study` has no key, where a file is damaged or from another study, where a
+    participant has two files, and where there is no vote at all.
     """
     ballots = read(study, files)
     votes = [vote for ballot in ballots for vote in ballot]
@@ -137,7 +141,7 @@ def ranking(study: Path, files: Sequence[Path], *, seed: int = 3407) -> tuple[li
 
 
 def read(study: Path, files: Sequence[Path]) -> list[list[Vote]]:
-    """The votes in each file, with the methods' names. Raises as `ranking` does."""
+    """The votes in each file, with the methods' names. Raises `DatasetError` as `ranking` does."""
     try:
         key = json.loads((study / KEY).read_bytes())
     except (OSError, ValueError) as error:
@@ -154,7 +158,7 @@ def read(study: Path, files: Sequence[Path]) -> list[list[Vote]]:
 
 
 def _ballot(file: Path, key: dict[str, Any]) -> tuple[str, list[Vote]]:
-    """Participant and votes of a file, which may hold anything."""
+    """The participant and the votes of a file, whose content is not trusted."""
     not_votes = DatasetError(f"{file} is not a file of votes as the study's page gives them; leave it out.")
     try:
         said = json.loads(file.read_bytes())
@@ -173,7 +177,7 @@ def _ballot(file: Path, key: dict[str, Any]) -> tuple[str, list[Vote]]:
 
 
 def _won(votes: Sequence[Vote], methods: Sequence[str]) -> NDArray[np.float64]:
-    """(N, N): how often the row's method was chosen over the column's; a draw is half for each."""
+    """How often the row's method was chosen over the column's, (N, N); a draw counts half for each."""
     won = np.zeros((len(methods), len(methods)))
     for vote in votes:
         one, other = methods.index(vote.one), methods.index(vote.other)

@@ -7,6 +7,7 @@ What takes long to load is imported inside the commands, so that `--help` and a 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.main import get_command
 
-from fusion.cli import benchmark, folders, fuse, training
+from fusion.cli import benchmark, docs, folders, fuse, training
 from fusion.cli.output import say
 from fusion.errors import FusionError, ImageError, NotEnoughMemoryError, WeightsError
 from fusion.runtime import memory
@@ -33,6 +34,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     benchmark.speed,
     benchmark.study,
     benchmark.check_gpu,
+    docs.docs,
 )
 """Every command, in the order in which `--help` lists them. A command returns its exit code."""
 
@@ -44,6 +46,8 @@ _STOPPED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, from `sys.argv` where no `arguments` are given, and return the exit code of the process."""
+    # Before PyTorch is loaded: its idle threads otherwise spin for milliseconds, in the way of the scan's own.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     given = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
@@ -55,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FusionError as error:
         say(str(error))
         return 1 if isinstance(error, (ImageError, NotEnoughMemoryError, WeightsError)) else 2
+    except ModuleNotFoundError as error:  # a package of an extra, such as mambamef[training]
+        say(f"This needs the package {error.name}, which is not installed: pip install {error.name}.")
+        return 2
     except OSError as error:
         if error.filename is None:
             raise

@@ -15,10 +15,11 @@ from fusion.cli.output import GrowingTable, Row, print_json, print_rows, progres
 from fusion.errors import FusionError
 
 if TYPE_CHECKING:
+    from fusion.benchmark.gpu import GpuRow
     from fusion.benchmark.results import Summary
     from fusion.benchmark.speed import MethodRow, ScanRow
 
-_TimedRow = TypeVar("_TimedRow", "MethodRow", "ScanRow")
+_TimedRow = TypeVar("_TimedRow", "MethodRow", "ScanRow", "GpuRow")
 
 
 class Pictures(NamedTuple):
@@ -29,10 +30,10 @@ class Pictures(NamedTuple):
 
 
 def pictures(text: str) -> Pictures:
-    """Read `NAME=DIR`. Raises `ValueError` for anything else."""
+    """Read `NAME=DIR`. Raises `typer.BadParameter` for anything else."""
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
-        raise ValueError("give the method's name and the folder of its pictures: NAME=DIR")
+        raise typer.BadParameter("give the method's name and the folder of its pictures: NAME=DIR")
     return Pictures(name, Path(folder))
 
 
@@ -42,7 +43,8 @@ def benchmark(
         typer.Argument(
             parser=file_name,
             metavar="DATASET",
-            help="Read the exposures SCENE/*_A.* and SCENE/*_B.* below this folder, and SCENE/*_GT.* as references.",
+            help="Read the scenes of this folder. Each is a folder with under.*, over.* and perhaps reference.*, "
+            "or with *_A.*, *_B.* and perhaps *_GT.*.",
         ),
     ] = None,
     *,
@@ -84,25 +86,27 @@ def benchmark(
     ] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="Keep the scores that --check measures, for later checks."),
+        typer.Option("--update", help="Keep the scores that --check measures and that have changed, for later checks."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Measure methods over a folder of scenes, and write a report with pictures, tables and statistics.
 
+    MEFB is at github.com/xingchenzhang/MEFB, and SICE at github.com/csjcai/SICE.
+
     Example: python -m fusion benchmark scenes -m mertens,pyramef -o report
     """
     if check:
-        return _check(jobs, update=update, as_json=as_json)
+        return _check(methods, jobs, update=update, as_json=as_json)
     if update or not dataset or not out:
         raise FusionError("Give a folder of pairs and one for the report: DATASET -o REPORT; or --check [--update].")
 
-    from fusion.benchmark.measure import Outside, Run
     from fusion.benchmark.run import benchmark
+    from fusion.benchmark.scene import BenchmarkRun, ExternalMethod
     from fusion.training.datasets import find_pairs
 
-    outside = tuple(Outside(name, folder) for name, folder in fused or ())
-    run = Run(out, tuple(chosen(methods)), outside, mode, as_mefb)
+    outside = tuple(ExternalMethod(name, folder) for name, folder in fused or ())
+    run = BenchmarkRun(out, tuple(chosen(methods)), outside, mode, as_mefb)
     pairs = find_pairs(dataset)
     with progress("benchmark", len(pairs)) as move:
         summary = benchmark(pairs, run, dataset.resolve().name, jobs=jobs, done=lambda _: move(advance=1))
@@ -147,10 +151,7 @@ def speed(
         if as_json:
             print_json({"scan": [asdict(row) for row in scans]})
         return 0
-    names = chosen(methods)
-    say(_duration(len(names), megapixels))
-    timed = method_rows(names, megapixels, mode, say=lambda what: say(f"{what} ..."))
-    rows = _printed(timed, as_json=as_json)
+    rows = _printed(method_rows(chosen(methods), megapixels, mode, say=say), as_json=as_json)
     if out:
         draw(rows, out)
     if as_json:
@@ -216,22 +217,30 @@ def check_gpu(
     """
     from fusion.benchmark.gpu import gpu_rows
 
-    rows = [asdict(row) for row in gpu_rows(chosen(methods), megapixels)]
-    print_rows(rows, as_json=as_json)
+    rows = _printed(gpu_rows(chosen(methods), megapixels), as_json=as_json)
+    if as_json:
+        print_json([asdict(row) for row in rows])
     # One level of 8 bits: less is rounding, more is a defect.
-    return 1 if any(row["largest_difference"] > 1 for row in rows) else 0
+    return 1 if any(row.largest_difference > 1 for row in rows) else 0
 
 
-def _check(jobs: int, *, update: bool, as_json: bool) -> int:
-    """Compare the scores on the examples with those that were kept, or keep them anew."""
-    from fusion.benchmark import gate
+def _check(methods: str | None, jobs: int, *, update: bool, as_json: bool) -> int:
+    """Compare the scores on the examples with those that were kept, or keep those that changed."""
+    from fusion.benchmark import regression
+    from fusion.methods import METHODS
 
-    with progress("benchmark --check", len(gate.SCENES)) as move:
-        scores = gate.measured(jobs, lambda _: move(advance=1))
+    if update and methods:
+        raise FusionError("Leave out -m with --check --update, which keeps the scores of all methods.")
+    names = chosen(methods) if methods else [method.name for method in METHODS]
+    if not update:  # before half a minute is spent on measuring
+        regression.check_names(regression.baseline())
+    with progress("benchmark --check", len(regression.scenes())) as move:
+        scores = regression.measured(names, jobs, lambda _: move(advance=1))
     if update:
-        gate.keep(scores)
+        say(f"{regression.update(scores)} values changed by more than {regression.TOLERANCE} and were written.")
         return 0
-    drops = gate.drops(gate.kept(), scores)
+    before = {name: rows for name, rows in regression.baseline().items() if name in names}
+    drops = regression.drops(before, scores)
     print_rows([asdict(drop) for drop in drops], as_json=as_json)
     return 1 if drops else 0
 
@@ -264,14 +273,6 @@ def _printed(rows: Iterable[_TimedRow], *, as_json: bool) -> list[_TimedRow]:
             table.add(asdict(row))
         kept.append(row)
     return kept
-
-
-def _duration(methods: int, megapixels: Sequence[float]) -> str:
-    """How long timing the methods takes, as a sentence."""
-    # Fitted to a run of all methods on two cores: a row starts a process, and fuses six pairs in turn with OpenCV.
-    minutes = max(1, round((methods + 1) * sum(5 + 1.2 * size for size in megapixels) / 60))
-    rows, unit = (methods + 2) * len(megapixels), "minute" if minutes == 1 else "minutes"
-    return f"{rows} rows are measured, which takes about {minutes} {unit} on two processor cores."
 
 
 def _make_study(report: Path, out: Path, comparisons: int, *, as_json: bool) -> int:

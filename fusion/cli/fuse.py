@@ -41,7 +41,7 @@ def methods(*, as_json: AsJson = False) -> int:
     Example: python -m fusion methods
     """
     from fusion.methods import METHODS
-    from fusion.outputs import method_row
+    from fusion.outputs.tables import method_row
 
     print_rows([method_row(method) for method in METHODS], as_json=as_json)
     return 0
@@ -104,7 +104,7 @@ def fuse(
     Example: python -m fusion fuse dark.jpg bright.jpg -o fused.png
     """
     from fusion.io.image import save
-    from fusion.outputs import draw_weights
+    from fusion.outputs.drawings import draw_weights
     from fusion.pipeline import Session, method_named
 
     if (reason := method_named(method).unavailable) is not None:
@@ -173,7 +173,8 @@ def compare(
     """
     from fusion.io.image import save
     from fusion.metrics import METRICS
-    from fusion.outputs import contact_sheet, metrics_csv
+    from fusion.outputs.drawings import contact_sheet
+    from fusion.outputs.tables import metrics_csv
     from fusion.pipeline import Failed, Loaded, Scored
     from fusion.pipeline import compare as compared
 
@@ -229,7 +230,7 @@ def metrics(
 
     Example: python -m fusion metrics dark.jpg bright.jpg fused.png --metric mef_ssim
     """
-    from fusion.benchmark.evaluation import measure
+    from fusion.benchmark.measure import measure_files
     from fusion.metrics import BENCHMARK
 
     known = {one.name: one for one in BENCHMARK}
@@ -237,7 +238,7 @@ def metrics(
         if name not in known:
             raise FusionError(f"There is no metric called {name}; choose from {', '.join(known)}.")
     wanted = [known[name] for name in dict.fromkeys(metric or known)]
-    scores = measure(under, over, fused, wanted)
+    scores = measure_files(under, over, fused, wanted)
     if as_json:
         print_json(scores)
     else:

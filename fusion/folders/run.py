@@ -221,7 +221,7 @@ def _ray(brackets: Sequence[Bracket], run: Run, jobs: int | None) -> Iterator[Ou
     try:
         ray, data = import_module("ray"), import_module("ray.data")
     except ImportError as error:
-        raise FusionError("--engine ray needs Ray: pip install -r requirements-ray.txt.") from error
+        raise FusionError("--engine ray needs Ray: pip install 'ray[data]'.") from error
     address = os.environ.get("RAY_ADDRESS")
     alone: dict[str, Any] = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     ray.init(address or "local", log_to_driver=False, logging_level="error", **alone)

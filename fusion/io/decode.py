@@ -452,7 +452,7 @@ def _develop(data: bytes, name: str) -> Decoded:
         import rawpy
     except ImportError as error:
         raise ImageError(
-            f"{name} is a camera RAW file, which needs the package rawpy here (requirements-raw.txt); "
+            f"{name} is a camera RAW file, which needs the package rawpy here (pip install rawpy); "
             "save it as TIFF or JPEG first.",
             Refusal.UNSUPPORTED,
         ) from error

@@ -16,7 +16,7 @@ from gradio import Error, FileData
 from gradio.processing_utils import save_base64_to_cache
 from gradio_client.utils import is_file_obj_with_meta
 
-from fusion.benchmark.evaluation import measure
+from fusion.benchmark.measure import measure_files
 from fusion.errors import FusionError, ImageError
 from fusion.exposures.ghosts import Handling
 from fusion.io.files import new_folder
@@ -26,7 +26,7 @@ from fusion.methods import METHODS
 from fusion.methods.base import Method, Mode
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS
-from fusion.outputs import Row, method_row
+from fusion.outputs.tables import Row, method_row
 from fusion.page.job_queue import Place
 from fusion.pipeline import Event, Failed, Fused, Loaded, Scored
 from fusion.settings import Settings
@@ -166,7 +166,7 @@ class Api:
 
         def measured() -> Generator[dict[str, float], None, None]:
             with self._paths([under, over, fused]) as (first, second, third):
-                yield measure(first, second, third, METRICS, limit=SCORED_PIXELS, sandbox=self.sandbox)
+                yield measure_files(first, second, third, METRICS, limit=SCORED_PIXELS, sandbox=self.sandbox)
 
         with _refusals():
             return next(self._followed(measured, 1), {})

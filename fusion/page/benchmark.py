@@ -15,12 +15,13 @@ from fusion.page.views import titled
 
 REPORT = "MAMBAMEF_REPORT"
 """The environment variable that names a report's folder."""
-_SHIPPED = Path(__file__).resolve().parents[2] / "docs" / "benchmark"
 
 
 def report() -> Path | None:
-    """The report's folder, which is served as a whole: the one that is named, else the shipped one, if it is there."""
-    folder = Path(os.environ.get(REPORT) or _SHIPPED).resolve()
+    """The folder of the report that the page shows, which is served as a whole; None where none is named or there."""
+    if not (named := os.environ.get(REPORT)):
+        return None
+    folder = Path(named).resolve()
     return folder if (folder / "index.html").is_file() else None
 
 

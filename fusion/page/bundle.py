@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fusion.io.files import write_atomically
 from fusion.metrics import METRICS
-from fusion.outputs import metrics_csv, settings
+from fusion.outputs.provenance import provenance
+from fusion.outputs.tables import metrics_csv
 from fusion.page.gallery import Run
 from fusion.pipeline import default_device
 
@@ -25,7 +26,7 @@ def write_zip(run: Run) -> Path:
     """All pictures as PNG, metrics.csv and settings.json. PNG does not shrink further, so nothing is compressed."""
     path = run.folder / "mambamef.zip"
     names = [one.method.name for one in run.scored]
-    made_with = settings(names, [metric.name for metric in METRICS], default_device())
+    made_with = provenance(names, [metric.name for metric in METRICS], default_device())
     # Under another name first: a visitor who was given the same run may be downloading it.
     part = run.folder / f"{uuid.uuid4().hex}.part"
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:

@@ -15,8 +15,8 @@ from fusion.methods.base import Options
 from fusion.page import views
 from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import by_method
+from fusion.runtime.package_data import data_folder
 
-FOLDER = Path(__file__).resolve().parents[2] / "examples"
 _THUMBNAIL_SIDE = 320
 
 
@@ -29,9 +29,10 @@ class Example:
     over: Path
 
 
-EXAMPLES: tuple[Example, ...] = tuple(
-    Example(path.parent.name, path, path.with_name("over.png")) for path in sorted(FOLDER.glob("*/under.png"))
-)
+def shipped() -> list[Example]:
+    """The pairs that come with the page, in the order of their names."""
+    files = sorted(data_folder("examples").glob("*/under.png"))
+    return [Example(file.parent.name, file, file.with_name("over.png")) for file in files]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def linked(query: Mapping[str, str], methods: Collection[str], text: Texts = ENG
     """What `?example=desk&methods=pyramef,mertens&mertens.sigma=0.3` asks for, out of the `methods` that there are."""
     wanted = [name for name in query.get("methods", "").split(",") if name]
     known = tuple(name for name in methods if name in wanted)
-    example = next((example for example in EXAMPLES if example.name == query.get("example")), None)
+    example = next((example for example in shipped() if example.name == query.get("example")), None)
     try:
         options = by_method((name, float(value)) for name, value in query.items() if "." in name)
     except (FusionError, ValueError):
@@ -65,7 +66,7 @@ def linked(query: Mapping[str, str], methods: Collection[str], text: Texts = ENG
 
 def name_of(files: Sequence[str]) -> str:
     """The name of the example that these files hold, under any name of theirs; empty if they hold none."""
-    for example in EXAMPLES:
+    for example in shipped():
         pair = example.under, example.over
         if len(files) == len(pair) and all(map(_alike, pair, files)):
             return example.name
@@ -88,9 +89,9 @@ def cards(folder: Path, sandbox: Sandbox, linked: Example | None = None, text: T
             _thumbnail(e.under, folder, sandbox),
             _thumbnail(e.over, folder, sandbox),
             text,
-            linked=e is linked,
+            linked=e == linked,
         )
-        for e in EXAMPLES
+        for e in shipped()
     ]
 
 

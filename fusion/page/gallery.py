@@ -19,7 +19,7 @@ from fusion.exposures.ghosts import overlay
 from fusion.io.files import new_folder
 from fusion.io.image import ExposurePair, Photo, load, save, save_preview, to_uint8
 from fusion.methods.base import Method
-from fusion.outputs import draw_weights
+from fusion.outputs.drawings import draw_weights
 from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Scored, Session
 from fusion.settings import DEFAULTS, Settings
 

@@ -1,7 +1,9 @@
-"""Trained weights: `weights/<name>.safetensors`, each known by its entry in `weights/MANIFEST.toml`.
+"""Trained weights: `<name>.safetensors`, each with an entry in `MANIFEST.toml`, in one folder.
 
 Loading is strict: the file's sha256 must be the manifest's, every tensor must fit the network, and every value must be
 finite. A bit that flipped on disk loads without complaint as safetensors; only the hash sees it.
+
+Every function takes the folder as its last argument and uses `default_folder()` where it is None.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusion.errors import WeightsError
 from fusion.io.files import write_atomically
+from fusion.runtime.package_data import data_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,13 +28,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]  # installed there alone
 
-FOLDER = Path(os.environ.get("FUSION_WEIGHTS") or Path(__file__).resolve().parents[2] / "weights")
-"""Another folder may be named, to try weights without shipping them."""
 _MANIFEST = "MANIFEST.toml"
 
 
-def entries(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
-    """The manifest: for each name sha256, parameters, recipe, data, steps, commit, licence and more."""
+def default_folder() -> Path:
+    """The folder that the environment variable FUSION_WEIGHTS names, to try other weights; else the shipped one."""
+    return Path(os.environ.get("FUSION_WEIGHTS") or data_folder("weights"))
+
+
+def entries(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The manifest: for each name sha256, parameters, recipe, data, steps, commit, licence and more.
+
+    Raises `WeightsError` where it cannot be read.
+    """
+    folder = folder or default_folder()
     try:
         return tomllib.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -40,8 +50,9 @@ def entries(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
         raise WeightsError(f"weights/{_MANIFEST} cannot be read; fetch it again from the repository.") from error
 
 
-def missing(name: str, folder: Path = FOLDER) -> str | None:
+def missing(name: str, folder: Path | None = None) -> str | None:
     """Why there are no weights of this name, as a sentence; None where file and hash are right."""
+    folder = folder or default_folder()
     try:
         entry = entries(folder).get(name)
     except WeightsError as error:
@@ -56,8 +67,9 @@ def missing(name: str, folder: Path = FOLDER) -> str | None:
     return None
 
 
-def unusable(name: str, build: Callable[[], nn.Module], folder: Path = FOLDER) -> str | None:
-    """Why the network that `build` gives cannot have its weights, as a sentence; None if it can. They are loaded."""
+def unusable(name: str, build: Callable[[], nn.Module], folder: Path | None = None) -> str | None:
+    """Why the network that `build` returns cannot load its weights, as a sentence; None if it can. They are loaded."""
+    folder = folder or default_folder()
     if (reason := missing(name, folder)) is not None:
         return reason
     import torch
@@ -71,7 +83,7 @@ def unusable(name: str, build: Callable[[], nn.Module], folder: Path = FOLDER) -
     return None
 
 
-def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
+def load(name: str, network: nn.Module, folder: Path | None = None) -> None:
     """Fill `network` with the weights called `name`.
 
     Raises `WeightsError` if they are missing, damaged, of another network or not finite.
@@ -79,6 +91,7 @@ def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    folder = folder or default_folder()
     if (reason := missing(name, folder)) is not None:
         raise WeightsError(reason)
     try:
@@ -89,10 +102,11 @@ def load(name: str, network: nn.Module, folder: Path = FOLDER) -> None:
         raise WeightsError(f"weights/{name}.safetensors holds values that are not finite; fetch it again.")
 
 
-def ship(name: str, network: nn.Module, facts: dict[str, str | int | float], folder: Path = FOLDER) -> None:
+def ship(name: str, network: nn.Module, facts: dict[str, str | int | float], folder: Path | None = None) -> None:
     """Write the network's weights and its manifest entry: sha256, parameters, then `facts`."""
     from safetensors.torch import save
 
+    folder = folder or default_folder()
     folder.mkdir(exist_ok=True)
     blob = save({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()})
     entry: dict[str, str | int | float] = {

@@ -1,4 +1,8 @@
-"""Folders of exposure pairs, `<scene>/*_A.*` (under) and `<scene>/*_B.*` (over), and random crops of them."""
+"""Folders of exposure pairs, and random crops of them.
+
+Each scene has a folder, and its files are `under.*` and `over.*`, with `reference.*` where there is one, or `*_A.*`,
+`*_B.*` and `*_GT.*` in MEFB's way. Upper and lower case are the same.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,13 @@ from fusion.io.sandbox import Sandbox
 
 Pixels = NDArray[np.uint8]
 
+LAYOUT = "<scene>/under.* and over.*, or <scene>/*_A.* and *_B.*"
+ORIGINS = (
+    "MEFB is at github.com/xingchenzhang/MEFB (Zhang, Information Fusion 2021), "
+    "SICE at github.com/csjcai/SICE (Cai, Gu and Zhang, TIP 2018)."
+)
+"""Where the datasets that papers use come from."""
+
 
 @dataclass(frozen=True)
 class PairFiles:
@@ -27,28 +38,44 @@ class PairFiles:
     under: Path
     over: Path
     reference: Path | None = None
-    """`*_GT.*`, where the dataset says what a good fusion looks like."""
+    """A picture of what a good fusion looks like, where the dataset has one."""
 
 
 def find_pairs(folder: Path) -> list[PairFiles]:
-    """Every scene below `folder`, by name. Raises `DatasetError` if there is none, or a scene is not one pair."""
+    """The pair of every scene in `folder`, sorted by name.
+
+    A scene's files are named as at the top of this file; folders without any such file are left out. MEFB is at
+    github.com/xingchenzhang/MEFB, SICE at github.com/csjcai/SICE. Raises `DatasetError` where there is no scene, and
+    where a scene is not exactly one pair.
+
+    >>> [pair.scene for pair in find_pairs(Path("examples"))][:3]
+    ['candleglass', 'courtyard', 'desk']
+    """
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder. Give a folder of <scene>/*_A.* and <scene>/*_B.* pictures.")
+        raise DatasetError(f"{folder} is not a folder. Give a folder of pairs: {LAYOUT}.")
     pairs: list[PairFiles] = []
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = sorted(file for file in scene.iterdir() if not file.name.startswith("."))  # as macOS leaves beside each
-        under, over, reference = ([f for f in files if f.stem.upper().endswith(end)] for end in ("_A", "_B", "_GT"))
+        under, over, reference = ([f for f in files if _is(f, *names)] for names in _NAMES)
         if not under and not over:
             continue
         if len(under) != 1 or len(over) != 1:
             raise DatasetError(
-                f"scene {scene.name} has {len(under)} pictures called *_A and {len(over)} called *_B; "
+                f"scene {scene.name} has {len(under)} pictures called under or *_A and {len(over)} called over or *_B; "
                 "it needs one each."
             )
         pairs.append(PairFiles(scene.name, under[0], over[0], reference[0] if reference else None))
     if not pairs:
-        raise DatasetError(f"no <scene>/*_A.* and <scene>/*_B.* pictures were found in {folder}.")
+        raise DatasetError(f"no pairs were found in {folder}; they must be called {LAYOUT}. {ORIGINS}")
     return pairs
+
+
+_NAMES = (("under", "_A"), ("over", "_B"), ("reference", "_GT"))
+"""For each picture of a scene its whole name, or the end of its name."""
+
+
+def _is(file: Path, name: str, end: str) -> bool:
+    return file.stem.lower() == name or file.stem.upper().endswith(end)
 
 
 def split(pairs: Sequence[PairFiles], every: int = 40) -> tuple[list[PairFiles], list[PairFiles]]:

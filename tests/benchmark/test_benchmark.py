@@ -1,4 +1,4 @@
-"""A benchmark's report: the same bytes however it came about, others' pictures, failures, statistics, and the gate."""
+"""A benchmark's report: equal bytes after a kill, external pictures, failures, statistics, the regression check."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import pytest
 import torch
 from scipy import stats
 
-from fusion.benchmark import gate, latex, measure, published
-from fusion.benchmark.evaluation import measure as measure_files
-from fusion.benchmark.measure import Outside, Run, Scene
-from fusion.benchmark.results import Facts, Mean, Summary, load_scores, load_summary, load_times, picture
+from fusion.benchmark import latex, published, regression
+from fusion.benchmark.measure import measure_files
+from fusion.benchmark.results import Mean, MetricInfo, Scores, Summary, load_scores, load_summary, load_times, picture
+from fusion.benchmark.scene import BenchmarkRun, BenchmarkScene, ExternalMethod, SceneMeasurer, finished
 from fusion.benchmark.statistics import holm, interval, mean_ranks, summarise, wilcoxon
 from fusion.cli import main
-from fusion.errors import DatasetError, ImageError
+from fusion.errors import ImageError
 from fusion.io.image import save
 from fusion.metrics import BENCHMARK
 from fusion.metrics.reference import REFERENCE
@@ -75,8 +75,8 @@ def tree(out: Path) -> dict[str, bytes]:
     return {str(name): path.read_bytes() for name, path in names.items() if name.parts[0] not in VARYING}
 
 
-def scene(folder: Path, name: str) -> Scene:
-    return Scene(next(pair for pair in find_pairs(folder) if pair.scene == name), "")
+def scene(folder: Path, name: str) -> BenchmarkScene:
+    return BenchmarkScene(next(pair for pair in find_pairs(folder) if pair.scene == name), "")
 
 
 def test_a_report_holds_what_the_library_gives(pairs: Path, report: Path, tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
     """In this process: starting others takes longer than the work."""
     one = scene(pairs / "set", "scene2")
     shutil.copytree(pairs / "theirs", tmp_path / "theirs")
-    run = Run(tmp_path / "out", ("mertens",), (Outside("Theirs", tmp_path / "theirs"),))
+    run = BenchmarkRun(tmp_path / "out", ("mertens",), (ExternalMethod("Theirs", tmp_path / "theirs"),))
 
-    def made(run: Run = run, one: Scene = one) -> list[str]:
-        due = measure.finished(one, run).due(run)
-        assert measure.Measurer(run)(one).failures == {}
+    def made(run: BenchmarkRun = run, one: BenchmarkScene = one) -> list[str]:
+        due = finished(one, run).due(run)
+        assert SceneMeasurer(run)(one).failures == {}
         return due
 
     assert made() == ["mertens", "Theirs"]
@@ -199,11 +199,11 @@ def test_as_mefb_results_of_jpegs_go_through_a_jpeg(pairs: Path, tmp_path: Path)
     shutil.copytree(pairs / "theirs", tmp_path / "theirs")
     given = Image.open(tmp_path / "theirs" / "Scene2_Theirs.png")
     given.save(tmp_path / "once.jpg", quality=75)
-    run = Run(tmp_path / "out", (), (Outside("Theirs", tmp_path / "theirs"),), as_mefb=True)
+    run = BenchmarkRun(tmp_path / "out", (), (ExternalMethod("Theirs", tmp_path / "theirs"),), as_mefb=True)
     lossy = np.asarray(Image.open(tmp_path / "once.jpg"), int)
 
     def kept(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        assert measure.Measurer(run)(scene(pairs / "set", name)).failures == {}
+        assert SceneMeasurer(run)(scene(pairs / "set", name)).failures == {}
         return np.asarray(Image.open(picture(run.out, "Theirs", name)), int)
 
     # The sources are smooth, so decoders differ in how they spread the colours of four pixels, by a level or two.
@@ -234,7 +234,7 @@ def test_how_pictures_from_elsewhere_are_found(files: list[str], found: str, tmp
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    outside = Outside("DEM", tmp_path)
+    outside = ExternalMethod("DEM", tmp_path)
     if (tmp_path / found).exists():
         assert outside.find("Church") == tmp_path / found
     else:
@@ -272,9 +272,9 @@ def test_wrong_use(
     assert tree(pairs) == before
 
 
-UP = Facts("up", "Q^AB/F", "higher", "", "", "", mefb="Qabf")
-DOWN = Facts("down", "50 % & more_", "lower", "", "", "")
-EITHER = Facts("either", "Either", "neither", "", "", "")
+UP = MetricInfo("up", "Q^AB/F", "higher", "", "", "", mefb="Qabf")
+DOWN = MetricInfo("down", "50 % & more_", "lower", "", "", "")
+EITHER = MetricInfo("either", "Either", "neither", "", "", "")
 
 
 def table(**columns: list[float]) -> dict[str, dict[str, dict[str, float]]]:
@@ -376,20 +376,20 @@ def test_latex_is_well_formed(report: Path) -> None:
 
 
 def test_the_shipped_weights_are_as_good_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    """The gate. Where a change is wanted: python -m fusion benchmark --check --update."""
+    """The regression check. Where a change is wanted: python -m fusion benchmark --check --update."""
     assert main(["benchmark", "--check", "--jobs", "2"]) == 0, capsys.readouterr().out
 
 
 def test_a_drop_beyond_the_interval_is_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = gate.kept()
+    before = regression.baseline()
 
     def changed(by: list[float]) -> list[tuple[str, str]]:
         now = json.loads(json.dumps(before))
         for row, change in zip(now["pyramef"].values(), by, strict=True):
             row["vif"] += change
-        monkeypatch.setattr(gate, "measured", lambda *_: now)  # pyright: ignore[reportUnknownLambdaType]
+        monkeypatch.setattr(regression, "measured", lambda *_: now)  # pyright: ignore[reportUnknownLambdaType]
         code = main(["benchmark", "--check", "--json"])
         drops = json.loads(capsys.readouterr().out)
         assert code == (1 if drops else 0)
@@ -401,5 +401,44 @@ def test_a_drop_beyond_the_interval_is_found(
     assert changed([0.01] * 8) == []
     assert changed([-0.001] * 8) == [("pyramef", "vif")]
     assert changed([-0.02, -0.01] * 4) == [("pyramef", "vif")]
-    with pytest.raises(DatasetError, match="other methods or examples"):
-        gate.drops(before, {name: rows for name, rows in before.items() if name != "meflut"})
+
+
+def test_names_are_compared_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = regression.baseline()
+    before["old-method"] = before.pop("meflut")
+    monkeypatch.setattr(regression, "BASELINE", tmp_path / "baseline.json")
+    regression.BASELINE.write_text(json.dumps(before))
+    monkeypatch.setattr(regression, "measured", lambda *_: pytest.fail("it measured"))  # pyright: ignore[reportUnknownLambdaType]
+    assert main(["benchmark", "--check"]) == 2
+    assert "lacks mef_ssim of meflut on candleglass" in capsys.readouterr().err
+
+
+def test_an_update_writes_only_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rounding of another computer changes nothing; a change, a new method and a removed one do."""
+    shipped = regression.BASELINE.read_bytes()
+    monkeypatch.setattr(regression, "BASELINE", tmp_path / "baseline.json")
+    regression.BASELINE.write_bytes(shipped)
+
+    def updated(scores: Scores) -> str:
+        monkeypatch.setattr(regression, "measured", lambda *_: scores)  # pyright: ignore[reportUnknownLambdaType]
+        assert main(["benchmark", "--check", "--update"]) == 0
+        return capsys.readouterr().err
+
+    noisy = regression.baseline()
+    for rows in noisy.values():
+        for row in rows.values():
+            row["vif"] += 1e-6
+    assert updated(noisy).startswith("0 values")
+    assert regression.BASELINE.read_bytes() == shipped
+    noisy["pyramef"]["desk"]["vif"] += 0.01
+    noisy["new-method"] = noisy.pop("meflut")
+    count = sum(map(len, noisy["new-method"].values()))
+    assert updated(noisy).startswith(f"{1 + 2 * count} values")
+    now, before = regression.baseline(), json.loads(shipped)
+    assert now["pyramef"]["desk"] == before["pyramef"]["desk"] | {"vif": noisy["pyramef"]["desk"]["vif"]}
+    assert now["pyramef"]["room"] == before["pyramef"]["room"]
+    assert list(now) == list(noisy)

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from fusion.benchmark import report as written
 from fusion.benchmark import results
-from fusion.benchmark.results import Facts
+from fusion.benchmark.results import MetricInfo
 from fusion.errors import DatasetError
 from tests import reports
 from tests.visitor import findings, needs_chromium
@@ -95,7 +95,7 @@ def test_the_same_report_gives_the_same_bytes_but_for_its_times(report: Path, tm
 
 
 def test_the_view_finds_best_worst_and_what_is_like_the_best(report: Path) -> None:
-    view = written.View(report)
+    view = written.ReportView(report)
     assert [one.name for one in view.measured] == list(reports.METHODS)
     assert [one.name for one in view.published] == ["published-dem"]
     better, lower, neither = reports.FACTS
@@ -119,7 +119,7 @@ def test_the_view_finds_best_worst_and_what_is_like_the_best(report: Path) -> No
 
 
 def test_bars_lie_where_their_figures_are(report: Path) -> None:
-    view = written.View(report)
+    view = written.ReportView(report)
     bars, left, right = view.bars(reports.FACTS[1])
     assert [bar.method.name for bar in bars] == ["theirs", "meflut", "mertens"]
     for bar in bars:
@@ -130,14 +130,14 @@ def test_bars_lie_where_their_figures_are(report: Path) -> None:
 
 
 def test_a_citation_names_the_report(report: Path, tmp_path: Path) -> None:
-    view = written.View(report)
+    view = written.ReportView(report)
     assert view.bibtex.startswith(f"@misc{{exposure-fusion-benchmark-{view.sha256[:8]},\n")
     assert "doi" not in view.bibtex.lower()
     shutil.copytree(report, tmp_path / "odd")
     summary = json.loads((report / results.SUMMARY).read_text())
     summary["dataset"]["name"] = "a}b\\input{x}%"
     (tmp_path / "odd" / results.SUMMARY).write_text(json.dumps(summary))
-    assert "scenes of a-b-input-x--" in written.View(tmp_path / "odd").bibtex
+    assert "scenes of a-b-input-x--" in written.ReportView(tmp_path / "odd").bibtex
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_citation_names_the_report(report: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_range_in_words(low: float | None, high: float | None, words: str) -> None:
-    assert written.limits(Facts("m", "M", "higher", "", "", "", low, high)) == words
+    assert written.limits(MetricInfo("m", "M", "higher", "", "", "", low, high)) == words
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from fusion.cli import main
 from fusion.io.image import save
 from fusion.metrics import BENCHMARK
 from fusion.pipeline import fuse
-from fusion.runtime import memory, weights
+from fusion.runtime import memory
 from fusion.training.loop import trainable
 from tests.shared_session import load, load_pair
 
@@ -121,7 +121,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
     """LightFuse-like counts are easy to get wrong by 2: a 3 x 3 convolution of 1 to 4 channels on 512 x 512."""
     from torch import nn
 
-    from fusion.benchmark.evaluation import FLOPS_SIDE, flops
+    from fusion.benchmark.flops import FLOPS_SIDE, flops
     from fusion.methods.base import Method, Planes
 
     class Tiny(nn.Module):
@@ -422,6 +422,6 @@ def test_without_a_gpu_there_is_nothing_to_check(capsys: pytest.CaptureFixture[s
 
 
 def test_an_untrained_method_says_so(pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.unusable, "__defaults__", (tmp_path,))
+    monkeypatch.setenv("FUSION_WEIGHTS", str(tmp_path))
     assert main(["fuse", *pair, "-m", "mambamef", "-o", str(tmp_path / "a.png")]) == 1
     assert not (tmp_path / "a.png").exists()

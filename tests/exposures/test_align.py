@@ -16,6 +16,7 @@ from fusion.exposures import align
 from fusion.exposures.align import Motion, motion, registered
 from fusion.io.image import ExposurePair, Photo, as_pair
 from fusion.training.camera import Radiance
+from fusion.training.datasets import PairFiles
 from tests.shared_session import load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -24,7 +25,7 @@ REFUSED = "The exposures could not be aligned with certainty, so they are fused 
 
 
 def scene(name: str) -> Radiance:
-    return light_of([EXAMPLES / name / "under.png", EXAMPLES / name / "over.png"])
+    return light_of(PairFiles(name, EXAMPLES / name / "under.png", EXAMPLES / name / "over.png"))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ import psutil
 import pytest
 import torch
 
-from fusion.benchmark.evaluation import measure
+from fusion.benchmark.measure import measure_files
 from fusion.cli import main
 from fusion.exposures.brackets import Bracket, find_brackets
 from fusion.folders import run as folder_module
@@ -157,15 +157,15 @@ def test_other_weights_make_other_results(
     method: str, other: str, made: bool, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = tmp_path / "weights"
-    shutil.copytree(weights.FOLDER, manifest)
-    monkeypatch.setattr(weights.entries, "__defaults__", (manifest,))
-    monkeypatch.setattr(weights.missing, "__defaults__", (manifest,))
-    run = Run(dataset, tmp_path / "out", method)
-    assert isinstance(make(first(dataset), run), Done)
+    shutil.copytree(weights.default_folder(), manifest)
+    monkeypatch.setenv("FUSION_WEIGHTS", str(manifest))
+    maker = Maker(Run(dataset, tmp_path / "out", method))  # its networks stay loaded, whatever the manifest says later
+    assert isinstance(maker(first(dataset)), Done)
     text = (manifest / "MANIFEST.toml").read_text(encoding="utf-8")
     hash_ = weights.entries()[other]["sha256"]
     (manifest / "MANIFEST.toml").write_text(text.replace(hash_, "0" * 64), encoding="utf-8")
-    again = make(first(dataset), run)
+    again = maker(first(dataset))
+    maker.session.close()
     assert isinstance(again, Done)
     assert again.kept != made
 
@@ -332,7 +332,7 @@ def test_the_report_stands_alone_and_tells_the_means(dataset: Path, undisturbed:
     assert "http:" not in text
     assert "https:" not in text
     pairs = [(pair.under, pair.over, undisturbed / f"{pair.scene}.png") for pair in find_pairs(dataset)]
-    scores = [measure(*files, METRICS[:2]) for files in pairs]
+    scores = [measure_files(*files, METRICS[:2]) for files in pairs]
     row = text.split('<tr class="mean">')[1].split("</tr>")[0]
     means = [fmean(one[metric.name] for one in scores) for metric in METRICS[:2]]
     assert re.findall(r"<td>(.*?)</td>", row)[:2] == [f"{mean:.4f}" for mean in means]

@@ -20,7 +20,7 @@ from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Method, Option
 from fusion.methods.mertens import exposure_fusion
 from fusion.methods.pyramef import PyraMEF
-from fusion.outputs import draw_weights
+from fusion.outputs.drawings import draw_weights
 from fusion.page import examples, views
 from fusion.page.gallery import Finished, Run, follow, weighed
 from fusion.page.presets import PRESETS

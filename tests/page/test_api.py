@@ -20,7 +20,7 @@ from gradio import Error
 import fusion
 from fusion.io.image import save, save_preview
 from fusion.methods import METHODS
-from fusion.outputs import method_row
+from fusion.outputs.tables import method_row
 from fusion.page.api import Api, Given
 from fusion.pipeline import Event, Failed, Fused, Scored, compare
 from fusion.settings import Settings

@@ -258,7 +258,7 @@ def test_every_word_of_gradios_components_is_translated() -> None:
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_examples_and_states_have_names(language: str) -> None:
     text = LANGUAGES[language]
-    assert {example.name for example in examples.EXAMPLES} <= set(text["examples"])
+    assert {example.name for example in examples.shipped()} <= set(text["examples"])
     tiles = Tile("under"), Tile("moved", share=0.021), Tile("over-iat"), Tile("mertens", "Mertens")
     run = Run(Path(), (method_named("mertens"),), tiles, (2000, 3000))
     stopped = views.sheet(run.ended(Stage.STOPPED), [], text)["tiles"]

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 
 import app
 from fusion.io.image import ExposurePair, save, to_uint8
-from fusion.outputs import draw_weights
+from fusion.outputs.drawings import draw_weights
 from fusion.page import examples
 from fusion.page.gallery import Run, follow
 from fusion.pipeline import compare, method_named
@@ -605,7 +605,7 @@ def test_a_link_is_read(query: dict[str, str], example: str | None, methods: tup
 
 
 def test_an_example_is_known_under_any_name(tmp_path: Path) -> None:
-    desk = next(example for example in examples.EXAMPLES if example.name == "desk")
+    desk = next(example for example in examples.shipped() if example.name == "desk")
     copies = tmp_path / "a.png", tmp_path / "b.png"
     for copy, original in zip(copies, (desk.under, desk.over), strict=True):
         copy.write_bytes(original.read_bytes())

@@ -163,7 +163,7 @@ DAMAGE: dict[str, tuple[Callable[[Path, str], None], str]] = {
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository's weights, six of them useless."""
     folder = tmp_path_factory.mktemp("damaged")
-    for path in weights.FOLDER.iterdir():
+    for path in weights.default_folder().iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     for name, (damage, _) in DAMAGE.items():
         damage(folder, name)

@@ -105,7 +105,7 @@ def test_unknown_names_say_how_to_train(tmp_path: Path) -> None:
 
 
 def test_the_manifest_tells_what_ships() -> None:
-    files = {path.stem for path in weights.FOLDER.glob("*.safetensors")}
+    files = {path.stem for path in weights.default_folder().glob("*.safetensors")}
     assert files == set(weights.entries())
     trainable = {method.name: method.parameters for method in METHODS if method.recipe} | {"iat": 89_060}
     for name, entry in weights.entries().items():

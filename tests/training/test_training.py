@@ -115,8 +115,7 @@ def test_shipped_weights_can_be_trained_further() -> None:
 
 
 def test_the_best_network_ships(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
-    monkeypatch.setattr(weights.ship, "__defaults__", (tmp_path / "weights",))
+    monkeypatch.setenv("FUSION_WEIGHTS", str(tmp_path / "weights"))
     subject = trainee("iat", crop=32, batch=2)
     train(subject, dataset, tmp_path / "run", steps=2)
     loop.ship(trainee("iat"), tmp_path / "run", {"data": "made up"})

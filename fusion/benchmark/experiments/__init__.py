@@ -1,1 +1,5 @@
-"""The experiments whose tables the documentation shows."""
+"""The experiments that print the tables of the documentation.
+
+python -m fusion.benchmark.experiments             lists them
+python -m fusion.benchmark.experiments.NAME        runs one; --help says what it takes
+"""

@@ -1,20 +1,21 @@
-"""How brackets of more than two exposures are fused, at once and two by two.
+"""How well brackets of more than two exposures are fused, all at once and two by two.
 
-    python -m fusion.benchmark.experiments.brackets FOLDER > docs/brackets.md
+    python -m fusion.benchmark.experiments.brackets MAPS > docs/brackets.md
 
-FOLDER holds HDR radiance maps, those of `fusion.benchmark.experiments.reference`, whose views and camera these are.
+MAPS is a folder with the HDR radiance maps that `fusion.benchmark.experiments.reference` names; the views and the
+camera are the same as there.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from tqdm import tqdm
 
-from fusion.benchmark.experiments.reference import MAPS
+from fusion.benchmark.experiments.command import Maps, run
+from fusion.benchmark.experiments.reference import MAPS, MapNames, find_maps
 from fusion.io.colour import luma
 from fusion.io.image import ExposurePair, Photo, as_pair, to_uint8
 from fusion.methods import METHODS
@@ -24,26 +25,29 @@ from fusion.pipeline import fuse_pair, halves
 from fusion.training.camera import Noise, as_photo, expose, view
 from fusion.training.radiance import Options, read_map, render
 
+DURATION = "This takes minutes for each map; a bar shows the time left, and the table is printed at the end."
+
 COUNTS = 3, 5, 9
 OPTIONS = Options(count=1, gap=(4.0, 8.0))
-"""Stops between the darkest and the brightest exposure."""
+"""One view of each map, with 4 to 8 stops between the darkest and the brightest exposure."""
 SSIM = next(one.measure for one in REFERENCE if one.name == "reference_ssim")
-TOLD = f"""One view of each of {len(MAPS)} HDR radiance maps, none of which was trained on: of 768 pixels at most, its
-darkest and its brightest exposure {OPTIONS.gap[0]:.0f} to {OPTIONS.gap[1]:.0f} stops apart, the others at equal
-distances between, with a sensor's noise. Methods that take any number of exposures fuse them at once, and, for
-comparison, two by two like the others: the darker half, the brighter half, and then both. MEF-SSIM is of all exposures,
-as Ma, Zeng and Wang (TIP 2015) define it; SSIM is against a dense burst's picture, which is a convention, not the truth
-([fusion/training/camera.py](../fusion/training/camera.py)). Printed by `python -m
-fusion.benchmark.experiments.brackets FOLDER`, of the maps that
-[fusion/benchmark/experiments/reference.py](../fusion/benchmark/experiments/reference.py) names."""
+TEXT = f"""One view of each HDR radiance map is photographed in 3, 5 and 9 exposures. No network was trained on these
+maps. The longest side is 768 pixels, the darkest and the brightest exposure are {OPTIONS.gap[0]:.0f} to
+{OPTIONS.gap[1]:.0f} stops apart with the others at equal distances between them, and the camera adds a sensor's noise.
+Methods that take any number of exposures fuse all at once and, for comparison, two by two. The other methods fuse two
+by two: the darker half, the brighter half, and then the two results. MEF-SSIM compares with all exposures, as Ma, Zeng
+and Wang (TIP 2015) define it. SSIM compares with a reference made from many exposures of the same view, which is a
+convention, not the truth ([fusion/training/camera.py](../fusion/training/camera.py)). The table is printed by
+`python -m fusion.benchmark.experiments.brackets MAPS`; the maps are named in
+[fusion/benchmark/experiments/reference.py](../fusion/benchmark/experiments/reference.py)."""
 
 
-def main(folder: Path) -> None:
+def main(maps: Maps, name: MapNames = MAPS) -> None:
     """Print the table as Markdown."""
     scores: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for name in MAPS:
-        radiance = read_map(next(folder.rglob(f"{name}.exr")))
-        made = render(radiance, f"{name}.exr", 0, OPTIONS)
+    for label, file in tqdm(find_maps(maps, name).items(), unit="map", leave=False):
+        radiance = read_map(file)
+        made = render(radiance, f"{label}.exr", 0, OPTIONS)
         shot, rng = made.shot, np.random.default_rng(0)
         seen, noise = view(radiance, shot.view, OPTIONS.side), Noise(shot.full_well, shot.read_noise)
         for count in COUNTS:
@@ -51,14 +55,14 @@ def main(folder: Path) -> None:
             frames = [as_photo(expose(seen, float(stop), shot.response, noise, rng)) for stop in stops]
             bracket = as_pair(*frames)
             for row, fused in _fused(bracket):
-                likeness = SSIM(to_uint8(fused), to_uint8(made.reference))
-                scores.setdefault((row, count), []).append((_quality(fused, bracket), likeness))
-    print(f"# Brackets\n\n{TOLD}\n")
+                similarity = SSIM(to_uint8(fused), to_uint8(made.reference))
+                scores.setdefault((row, count), []).append((_quality(fused, bracket), similarity))
+    print(f"# Brackets\n\n{TEXT}\n\nMeans over {len(name)} maps:\n")
     print("| | " + " | ".join(f"{count} exposures: MEF-SSIM ↑ | SSIM ↑" for count in COUNTS) + " |")
     print("|---" * (1 + 2 * len(COUNTS)) + "|")
     for row in dict.fromkeys(row for row, _ in scores):
         means = [map(fmean, zip(*scores[row, count], strict=True)) for count in COUNTS]
-        print(f"| {row} | " + " | ".join(f"{quality:.4f} | {likeness:.3f}" for quality, likeness in means) + " |")
+        print(f"| {row} | " + " | ".join(f"{quality:.4f} | {similarity:.3f}" for quality, similarity in means) + " |")
 
 
 def _fused(bracket: ExposurePair) -> Iterator[tuple[str, Photo]]:
@@ -71,7 +75,7 @@ def _fused(bracket: ExposurePair) -> Iterator[tuple[str, Photo]]:
 
 
 def _two_by_two(frames: Sequence[Photo], method: str) -> Photo:
-    """As `fusion.pipeline` does with a method for two."""
+    """Fuse as `fusion.pipeline` does with a method that takes two exposures."""
     if len(frames) == 1:
         return frames[0]
     dark, bright = (_two_by_two(half, method) for half in halves(frames))
@@ -83,4 +87,4 @@ def _quality(fused: Photo, bracket: ExposurePair) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(main, DURATION)

@@ -1,52 +1,57 @@
-"""How two ways to merge colour compare, on the same fused luma, over a folder of <scene>/under.*, over.* pairs.
+"""How two ways to merge colour compare on the same fused luma, over a folder of pairs.
 
     python -m fusion.benchmark.experiments.colour examples
 
-Hue error: as `fusion.metrics.colourfulness` has it, against the photograph that shows the pixel better (the brighter
-one where it is not clipped). Colourfulness: of the result, over that of the more colourful photograph.
+The hue error is that of `fusion.metrics.colourfulness`, against the photograph that shows the pixel better: the
+brighter one, or the darker one where the brighter one is clipped. Colourfulness is the result's over that of the more
+colourful photograph.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from tqdm import tqdm
 
+from fusion.benchmark.experiments.command import Dataset, run
 from fusion.io import colour
 from fusion.io.image import load_pair, to_uint8
 from fusion.methods.pyramef import carry_colour
 from fusion.metrics.base import Pixels
 from fusion.metrics.colourfulness import colourfulness, hue_error
-from fusion.pipeline import fuse
+from fusion.pipeline import fuse_pair
+from fusion.training.datasets import find_pairs
+
+DURATION = "This takes a few seconds for each pair."
 
 MERGES = {"by colourfulness (DeepFuse, eq. 2)": colour.by_colourfulness, "PyraMEF's": carry_colour}
 _CLIPPED = 250
+"""Levels of 255 from which the brighter photograph counts as clipped."""
 
 
 def better_shown(under: Pixels, over: Pixels) -> Pixels:
-    """Of every pixel, the brighter photograph's where it is not clipped."""
+    """For each pixel the brighter photograph's value, or the darker photograph's where that is clipped."""
     return np.where((over.max(-1) < _CLIPPED)[..., None], over, under)
 
 
-def main(folder: Path) -> None:
-    """Print the table: means over the scenes."""
+def main(dataset: Dataset) -> None:
+    """Print the means over the scenes."""
     errors: dict[str, list[float]] = {name: [] for name in MERGES}
-    shares: dict[str, list[float]] = {name: [] for name in MERGES}
-    for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
-        pair = load_pair(*(next(scene.glob(f"{which}.*")) for which in ("under", "over")))
-        luma = colour.luma(fuse(pair.under, pair.over, method="pyramef"))[None]
+    ratios: dict[str, list[float]] = {name: [] for name in MERGES}
+    for files in tqdm(find_pairs(dataset), unit="pair", leave=False):
+        pair = load_pair(files.under, files.over)
+        luma = colour.luma(fuse_pair(pair, "pyramef"))[None]
         under, over = to_uint8(pair.under), to_uint8(pair.over)
         most = max(colourfulness(photo) for photo in (under, over))
         for name, merge in MERGES.items():
             fused = to_uint8(merge((pair.under[None], pair.over[None]), luma)[0].clamp(0, 1))
             errors[name].append(hue_error(fused, better_shown(under, over)))
-            shares[name].append(colourfulness(fused) / most)
-    print("| merge of the chroma | hue error, degrees | colourfulness, of the sources' |")
+            ratios[name].append(colourfulness(fused) / most)
+    print("| merge of the chroma | hue error, degrees | colourfulness over the sources' |")
     for name in MERGES:
-        print(f"| {name} | {fmean(errors[name]):.2f} | {fmean(shares[name]):.3f} |")
+        print(f"| {name} | {fmean(errors[name]):.2f} | {fmean(ratios[name]):.3f} |")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(main, DURATION)

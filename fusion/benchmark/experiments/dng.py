@@ -1,4 +1,4 @@
-"""Camera RAW files made from photographs: DNG, for the table of formats and for tests."""
+"""Makes camera RAW files (DNG) from photographs, for the table of formats and for tests. This is no experiment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from fusion.io.image import Photo
 
 
 def bayer(photo: Photo) -> NDArray[np.float32]:
-    """The light behind a sensor's filters: red at the upper left of every four pixels."""
+    """The linear light behind a sensor's Bayer filters, (H, W), from a photograph (3, H, W) of even sides.
+
+    Red is at the upper left of every four pixels.
+
+    >>> bayer(torch.ones(3, 2, 2)).tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
     light = torch.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4).numpy()
     bayer = light[1].copy()
     bayer[::2, ::2], bayer[1::2, 1::2] = light[0, ::2, ::2], light[2, 1::2, 1::2]
@@ -22,7 +28,10 @@ def bayer(photo: Photo) -> NDArray[np.float32]:
 
 
 def negative(light: NDArray[np.floating[Any]]) -> bytes:
-    """A DNG of the light behind a sensor's filters (H, W), 0 to 1: 16 bits, white balanced, sRGB's primaries."""
+    """A DNG file of the light behind a sensor's filters, (H, W) from 0 to 1.
+
+    It has 16 bits, is white balanced, and has sRGB's primaries.
+    """
     to_camera = [3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570]
     tags = [
         (50706, "B", 4, (1, 4, 0, 0), True),

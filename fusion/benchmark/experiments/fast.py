@@ -1,55 +1,57 @@
-"""What fast mode costs: each method's fast result beside its exact one, over a folder of pairs.
+"""What fast mode costs in quality: each method's fast result beside its exact one, over a folder of pairs.
 
     python -m fusion.benchmark.experiments.fast DATASET
 
-Pairs of the usual collections are smaller than what the network sees in fast mode, so here it sees less: a half of each
-pair's pixels, as of a photograph of 6 megapixels, and a sixth, as of one of 18. Not in the table: methods that always
-see a small copy (`Method.largest`), and those that never do (`Method.cheap`).
+The pairs of the usual datasets are smaller than the copy that a network sees in fast mode. So here the copy is made
+smaller: it has a half of each pair's pixels, as for a photograph of 6 megapixels, and a sixth, as for one of 18. Two
+kinds of methods are left out: those that always see a small copy (`Method.largest`), and those that always work at full
+size (`Method.cheap`).
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
+from fusion.benchmark.experiments.command import Dataset, run
 from fusion.io.image import load_pair, to_uint8
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser
 from fusion.metrics import mef_ssim
 from fusion.training.datasets import find_pairs
 
-SHARES = (2, 6)
+DURATION = "This takes about three seconds for each pair and method."
+
+PARTS = (2, 6)
+"""The network sees one of so many pixels."""
 
 
-def main(dataset: Path) -> None:
-    """Print the table."""
-    methods = [method for method in METHODS if not (method.cheap or method.largest or method.unavailable)]
-    exact: dict[str, list[float]] = {method.name: [] for method in methods}
-    fast: dict[tuple[str, int], list[tuple[float, float]]] = {(m.name, share): [] for m in methods for share in SHARES}
-    for files in tqdm(find_pairs(dataset), unit="pair"):
-        pair = load_pair(files.under, files.over)
-        sources = [to_uint8(photo) for photo in (pair.under, pair.over)]
-        for method in methods:
+def main(dataset: Dataset) -> None:
+    """Print a row for each method as soon as it is measured."""
+    pairs = find_pairs(dataset)
+    print("| | MEF-SSIM, exact | " + " | ".join(f"at 1/{part} of the pixels | SSIM to exact" for part in PARTS) + " |")
+    print("|---" * (2 + 2 * len(PARTS)) + "|", flush=True)
+    for method in METHODS:
+        if method.cheap or method.largest or method.unavailable:
+            continue
+        exact: list[float] = []
+        fast: dict[int, list[tuple[float, float]]] = {part: [] for part in PARTS}
+        for files in tqdm(pairs, desc=method.name, unit="pair", leave=False):
+            pair = load_pair(files.under, files.over)
+            sources = [to_uint8(photo) for photo in (pair.under, pair.over)]
             whole = to_uint8(Fuser(method)(pair, mode="exact"))
-            exact[method.name].append(mef_ssim.METRIC.measure(whole, *sources))
-            for share in SHARES:
-                fuser = Fuser(method, fast_pixels=pair.size[0] * pair.size[1] // share)
+            exact.append(mef_ssim.METRIC.measure(whole, *sources))
+            for part in PARTS:
+                fuser = Fuser(method, fast_pixels=pair.size[0] * pair.size[1] // part)
                 carried = to_uint8(fuser(pair, mode="fast"))
-                like = structural_similarity(whole, carried, channel_axis=2)
-                fast[method.name, share].append((float(like), mef_ssim.METRIC.measure(carried, *sources)))  # pyright: ignore[reportArgumentType]
-    print("| | MEF-SSIM, exact | " + " | ".join(f"at 1/{s} of the pixels | SSIM to exact" for s in SHARES) + " |")
-    for name, scores in exact.items():
-        cells = [f"{fmean(scores):.4f}"]
-        for share in SHARES:
-            like, score = np.mean(fast[name, share], axis=0)
-            cells += [f"{score:.4f}", f"{like:.4f}"]
-        print(f"| `{name}` | " + " | ".join(cells) + " |")
+                similarity = structural_similarity(whole, carried, channel_axis=2)
+                fast[part].append((mef_ssim.METRIC.measure(carried, *sources), float(similarity)))  # pyright: ignore[reportArgumentType]
+        cells = [f"{value:.4f}" for part in PARTS for value in np.mean(fast[part], axis=0)]
+        print(f"| `{method.name}` | {fmean(exact):.4f} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(main, DURATION)

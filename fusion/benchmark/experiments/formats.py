@@ -1,64 +1,74 @@
-"""What formats hold when they come in and go out: written by one program, read by another, and compared.
+"""How exactly each file format is read and written: one program writes a picture, another reads it.
 
-    python -m fusion.benchmark.experiments.formats > docs/formats.md
+    python -m fusion.benchmark.experiments.formats examples/goldengate/under.png > docs/formats.md
 
-The picture is a part of an example, 384 x 512 pixels, smoothed a little, so that it has levels between those of 8 bits.
-What we read was written by Pillow, OpenCV, tifffile, the program heif-enc (libheif-examples) and, as the light behind a
-sensor's filters, by `fusion.benchmark.experiments.dng`; RAW needs the package rawpy. What we write is read by OpenCV.
+The upper left 384 × 512 pixels of the picture are smoothed a little, so that they have levels between those of 8 bits.
+The files that are read here were written by Pillow, OpenCV, tifffile and the program heif-enc (Debian's
+libheif-examples); the RAW file comes from `fusion.benchmark.experiments.dng` and needs the package rawpy. The files
+that are written here are read by OpenCV.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 import tifffile
 import torch
+import typer
 from numpy.typing import NDArray
 from PIL import Image
 
+from fusion.benchmark.experiments.command import run
 from fusion.benchmark.experiments.dng import bayer, negative
 from fusion.io.encode import encode
 from fusion.io.image import load
 
 Pixels: TypeAlias = NDArray[Any]
 """(H, W, 3): uint8, uint16, or float32 from 0 to 1."""
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "goldengate" / "under.png"
 
-
-TOLD = """What files hold beside what is read of them, over a part of an example: printed by `python -m
-fusion.benchmark.experiments.formats`, [which says](../fusion/benchmark/experiments/formats.py)
-who writes and who reads. Lossless HEIC passes through
-YCbCr, AVIF as well; what differs in RAW is what its filters have not seen, at edges."""
+DURATION = "This takes a few seconds."
+TEXT = """The tables compare what a file holds with what is read from it, over a part of an example. They are printed by
+`python -m fusion.benchmark.experiments.formats examples/goldengate/under.png`;
+[its file](../fusion/benchmark/experiments/formats.py) says which program writes and which reads. HEIC and AVIF store
+YCbCr, which rounds even where the coding is lossless. RAW differs at edges, where the sensor's colour filters saw only
+one of three channels."""
 
 
 class Case(NamedTuple):
-    """A file that somebody else writes."""
+    """A file that is written by another program and read here."""
 
     name: str
     writer: str
     bits: int
-    """Of each channel, that the file holds."""
+    """Bits that the file holds for each channel."""
     write: Callable[[Pixels], bytes]
-    """Of float32 from 0 to 1."""
+    """Makes the file's bytes from pixels, float32 from 0 to 1."""
 
 
-def main() -> None:
-    """Print both tables as Markdown."""
-    picture = _picture()
-    print(f"# Formats\n\n{TOLD}\n\nRead:\n")
+def main(
+    example: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture of at least 384 × 512 pixels.")],
+) -> None:
+    """Print a row for each format as soon as it is measured, as Markdown."""
+    picture = _picture(example)
+    print(f"# Formats\n\n{TEXT}\n\nRead:\n")
     print(
         "| in | written by | bits held | bits read | off by at most, levels of 255 | on average |\n"
         "|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as place:
         for case in CASES:
+            if case.writer == _HEIF_ENC and shutil.which(_HEIF_ENC) is None:
+                print(f"Left out: {case.name}, {case.bits} bits, for want of the program heif-enc.", file=sys.stderr)
+                continue
             file = Path(place) / "picture"
             file.write_bytes(case.write(picture))
             read = load(file)
@@ -79,8 +89,8 @@ def _off(one: Pixels, other: Pixels) -> str:
     return f"{off.max():.4f} | {off.mean():.4f}"
 
 
-def _picture() -> Pixels:
-    pixels = load(EXAMPLE).photo[:, :384, :512].permute(1, 2, 0).numpy()
+def _picture(example: Path) -> Pixels:
+    pixels = load(example).photo[:, :384, :512].permute(1, 2, 0).numpy()
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.5), np.float32).clip(0, 1)
 
 
@@ -107,14 +117,17 @@ def _tifffile(picture: Pixels) -> bytes:
     return data.getvalue()
 
 
+_HEIF_ENC = "heif-enc"
+
+
 def _heif(bits: int, *options: str) -> Callable[[Pixels], bytes]:
     def write(picture: Pixels) -> bytes:
         with tempfile.TemporaryDirectory() as place:
             source, made = Path(place) / "a.png", Path(place) / "a.heic"
-            # It takes the upper bits of 16.
+            # heif-enc reads the upper bits of 16.
             held = _rounded(picture, bits).astype(np.uint16) << (16 - bits) if bits > 8 else _rounded(picture, 8)
             cv2.imwrite(str(source), held[..., ::-1])
-            command = ["heif-enc", *options, "-b", str(bits), str(source), "-o", str(made)]
+            command = [_HEIF_ENC, *options, "-b", str(bits), str(source), "-o", str(made)]
             subprocess.run(command, check=True, capture_output=True)  # noqa: S603
             return made.read_bytes()
 
@@ -135,14 +148,14 @@ CASES = (
     Case("TIFF, floating point", "tifffile", 32, _tifffile),
     Case("WebP, lossless", "Pillow", 8, _pillow("WEBP", lossless=True)),
     Case("BMP", "Pillow", 8, _pillow("BMP")),
-    Case("HEIC, lossless", "heif-enc", 8, _heif(8, *LOSSLESS)),
-    Case("HEIC, lossless", "heif-enc", 10, _heif(10, *LOSSLESS)),
-    Case("HEIC, lossless", "heif-enc", 12, _heif(12, *LOSSLESS)),
-    Case("HEIC, quality 90", "heif-enc", 8, _heif(8, "-q", "90")),
+    Case("HEIC, lossless", _HEIF_ENC, 8, _heif(8, *LOSSLESS)),
+    Case("HEIC, lossless", _HEIF_ENC, 10, _heif(10, *LOSSLESS)),
+    Case("HEIC, lossless", _HEIF_ENC, 12, _heif(12, *LOSSLESS)),
+    Case("HEIC, quality 90", _HEIF_ENC, 8, _heif(8, "-q", "90")),
     Case("AVIF, quality 100", "Pillow", 8, _pillow("AVIF", quality=100, subsampling="4:4:4")),
     Case("RAW (DNG)", "this project", 16, _dng),
 )
 
 
 if __name__ == "__main__":
-    main()
+    run(main, DURATION)

@@ -1,42 +1,61 @@
-"""What each metric rewards: mean scores of pictures whose worth is known, over a folder of pairs.
+"""What each metric rewards: its mean scores for pictures of known quality, over a folder of pairs.
 
     python -m fusion.benchmark.experiments.metrics examples
+    python -m fusion.benchmark.experiments.metrics examples --metric vif
 
-The pairs are <scene>/under.*, over.* or <scene>/*_A.*, *_B.*, and *_GT.* where there is a reference; all are reduced to
-a quarter of a megapixel. Behind each score stands in how many scenes the picture was the best of them all.
+All pictures are reduced to a quarter of a megapixel. Metrics against a reference are measured where a scene has one.
+Each row also says in how many scenes the picture was the best of all.
 """
 
 from __future__ import annotations
 
-import sys
-from collections import defaultdict
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean
+from typing import Annotated
 
 import cv2
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fusion.benchmark.experiments.command import Dataset, run
+from fusion.errors import FusionError
 from fusion.io.image import Photo, load, load_pair, to_uint8
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Better, Metric, Pixels, ReferenceMetric, scored_size
 from fusion.metrics.grey import grey
 from fusion.metrics.reference import REFERENCE
-from fusion.pipeline import fuse
+from fusion.pipeline import fuse_pair
+from fusion.training.datasets import PairFiles, find_pairs
+
+DURATION = "This takes about a second for each pair and metric; each metric's table is printed when it is done."
 
 _PIXELS = 250_000
 _BLUR = 1.5
+"""Standard deviation in pixels."""
 _NOISE = 5
+"""Standard deviation in levels of 255."""
 _SHARPENED = 2.0
+"""Standard deviation, in pixels, of the blur that unsharp masking subtracts."""
 
 
-def _blurred(pixels: Pixels, sigma: float) -> NDArray[np.float64]:
-    return np.asarray(cv2.GaussianBlur(pixels.astype(np.float64), (0, 0), sigma), np.float64)
+@dataclass(frozen=True, eq=False)
+class ReducedScene:
+    """A scene's sources, the pictures that are scored, and the reference where there is one, all of one size."""
 
+    under: Pixels
+    over: Pixels
+    pictures: dict[str, Pixels]
+    reference: Pixels | None
 
-def _rounded(levels: NDArray[np.floating]) -> Pixels:
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
+    @staticmethod
+    def of(files: PairFiles) -> ReducedScene:
+        """Load, fuse and reduce a scene."""
+        pair = load_pair(files.under, files.over)
+        under, over, fused = (_reduced(photo) for photo in (pair.under, pair.over, fuse_pair(pair, "mertens")))
+        reference = _reduced(load(files.reference, "The reference").photo) if files.reference else None
+        return ReducedScene(under, over, pictures(under, over, fused), reference)
 
 
 def pictures(under: Pixels, over: Pixels, fused: Pixels) -> dict[str, Pixels]:
@@ -54,8 +73,12 @@ def pictures(under: Pixels, over: Pixels, fused: Pixels) -> dict[str, Pixels]:
     }
 
 
-def _file(scene: Path, *names: str) -> Path | None:
-    return next((path for name in names for path in sorted(scene.glob(name))), None)
+def _blurred(pixels: Pixels, sigma: float) -> NDArray[np.float64]:
+    return np.asarray(cv2.GaussianBlur(pixels.astype(np.float64), (0, 0), sigma), np.float64)
+
+
+def _rounded(levels: NDArray[np.floating]) -> Pixels:
+    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
 
 
 def _reduced(photo: Photo) -> Pixels:
@@ -63,47 +86,53 @@ def _reduced(photo: Photo) -> Pixels:
     return np.asarray(cv2.resize(to_uint8(photo), (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def main(folder: Path) -> None:
-    """Print the tables."""
-    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for scene in tqdm(sorted(path for path in folder.iterdir() if path.is_dir())):
-        under_file, over_file = _file(scene, "under.*", "*_A.*"), _file(scene, "over.*", "*_B.*")
-        if not under_file or not over_file:
+def main(
+    dataset: Dataset,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric's name; may be repeated. Default: all.")] = None,
+) -> None:
+    """Print each metric's table as soon as it is measured, with the metric's caution."""
+    every = (*BENCHMARK, *REFERENCE)
+    if unknown := {*(metric or ())} - {one.name for one in every}:
+        known = ", ".join(one.name for one in every)
+        raise FusionError(f"There is no metric called {min(unknown)}; choose from {known}.")
+    scenes = [ReducedScene.of(files) for files in tqdm(find_pairs(dataset), desc="fusing", unit="pair", leave=False)]
+    above: dict[str, list[str]] = {"over": [], "plain mean": []}
+    for one in every:
+        if metric and one.name not in metric:
             continue
-        pair = load_pair(under_file, over_file)
-        mertens = fuse(pair.under, pair.over, method="mertens", align=False)
-        under, over, fused = (_reduced(photo) for photo in (pair.under, pair.over, mertens))
-        reference_file = _file(scene, "*_GT.*")
-        reference = _reduced(load(reference_file, "The reference").photo) if reference_file else None
-        for name, pixels in pictures(under, over, fused).items():
-            for metric in BENCHMARK:
-                scores[metric.name][name].append(metric.measure(pixels, under, over))
-            if reference is not None:
-                for measure in REFERENCE:
-                    scores[measure.name][name].append(measure.measure(pixels, reference))
-    for metric in (*BENCHMARK, *REFERENCE):
-        if metric.name in scores:
-            _print(metric, scores[metric.name])
-    for name in ("over", "plain mean"):
-        above = [metric.title for metric in BENCHMARK if metric.mefb and _above(metric, scores[metric.name], name)]
-        print(f"\n{name} is above Mertens on {len(above)} of MEFB's twenty: {', '.join(above)}")
+        scores = [_scores(one, scene) for scene in tqdm(scenes, desc=one.name, unit="pair", leave=False)]
+        if not (known := [scene for scene in scores if scene]):
+            continue  # it needs references, and there are none
+        means = {name: fmean(scene[name] for scene in known) for name in known[0]}
+        _print(one, known, means)
+        for name, titles in above.items():
+            better = (means[name] > means["Mertens"]) is (one.better is Better.HIGHER)
+            if isinstance(one, Metric) and one.mefb and better:
+                titles.append(one.title)
+    if not metric:
+        for name, titles in above.items():
+            print(f"\n{name} is above Mertens on {len(titles)} of MEFB's twenty: {', '.join(titles)}")
 
 
-def _above(metric: Metric, scores: dict[str, list[float]], name: str) -> bool:
-    return (fmean(scores[name]) > fmean(scores["Mertens"])) is (metric.better is Better.HIGHER)
+def _scores(metric: Metric | ReferenceMetric, scene: ReducedScene) -> dict[str, float]:
+    """The score of each picture by its name; empty where the metric needs a reference that the scene lacks."""
+    if isinstance(metric, Metric):
+        return {name: metric.measure(one, scene.under, scene.over) for name, one in scene.pictures.items()}
+    if scene.reference is None:
+        return {}
+    return {name: metric.measure(one, scene.reference) for name, one in scene.pictures.items()}
 
 
-def _print(metric: Metric | ReferenceMetric, scores: dict[str, list[float]]) -> None:
-    """The metric's table, best first, and its caution."""
+def _print(metric: Metric | ReferenceMetric, scores: list[dict[str, float]], means: dict[str, float]) -> None:
+    """The metric's table, the best picture first."""
     sign = -1 if metric.better is Better.LOWER else 1
-    scenes = list(zip(*scores.values(), strict=True))
-    best = [max(scene, key=lambda value: sign * value) for scene in scenes]
+    best = [max(scene.values(), key=lambda value: sign * value) for scene in scores]
     print(f"\n{metric.title} ({metric.name}), {metric.better.value}, {metric.bounds[0]:.4g} to {metric.bounds[1]:.4g}")
-    for name, values in sorted(scores.items(), key=lambda item: -sign * fmean(item[1])):
-        wins = sum(value == most for value, most in zip(values, best, strict=True))
-        print(f"  {fmean(values):12.4f}  best in {wins:2d} of {len(scenes)}  {name}")
-    print(f"  {metric.caution}.")
+    for name in sorted(means, key=lambda name: -sign * means[name]):
+        wins = sum(scene[name] == most for scene, most in zip(scores, best, strict=True))
+        print(f"  {means[name]:12.4f}  best in {wins:2d} of {len(scores)}  {name}")
+    print(f"  {metric.caution}.", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(main, DURATION)

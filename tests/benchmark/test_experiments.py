@@ -1,0 +1,112 @@
+"""Every experiment has a usage line that works, and does nothing when it is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from fusion.benchmark.experiments import __main__ as listing
+from fusion.benchmark.experiments import ablation, colour, fast, metrics
+from fusion.benchmark.experiments.reference import find_maps
+from fusion.errors import DatasetError, FusionError
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "fusion" / "benchmark" / "experiments"
+OTHERS = {"__init__", "__main__", "command", "dng"}
+
+
+@pytest.fixture
+def one_pair(dataset: Path, tmp_path: Path) -> Path:
+    """A dataset of a single small pair, in the layout of the examples."""
+    (tmp_path / "scene").mkdir()
+    shutil.copy(dataset / "scene0" / "0_A.png", tmp_path / "scene" / "under.png")
+    shutil.copy(dataset / "scene0" / "0_B.png", tmp_path / "scene" / "over.png")
+    return tmp_path
+
+
+def started(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_list_has_every_experiment_and_a_sentence_on_each() -> None:
+    assert set(listing.EXPERIMENTS) == {path.stem for path in FOLDER.glob("*.py")} - OTHERS
+    told = started("fusion.benchmark.experiments")
+    assert (told.returncode, told.stderr) == (0, "")
+    for name in listing.EXPERIMENTS:
+        assert re.search(rf"^{name} +[A-Z].*\.$", told.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", listing.EXPERIMENTS)
+def test_a_usage_line_names_the_arguments_that_there_are(name: str) -> None:
+    module = import_module(f"fusion.benchmark.experiments.{name}")
+    usage = re.search(rf"^ *python -m fusion\.benchmark\.experiments\.{name} (.+)$", module.__doc__ or "", re.MULTILINE)
+    assert usage
+    arguments = usage[1].split(" > ")[0].split()
+    body = ast.parse((FOLDER / f"{name}.py").read_text()).body
+    main = next(node for node in body if getattr(node, "name", "") == "main")
+    assert isinstance(main, ast.FunctionDef)
+    assert len(arguments) == len(main.args.args) - len(main.args.defaults)
+    assert module.DURATION.startswith("This takes")
+
+
+def test_importing_them_prints_and_loads_nothing() -> None:
+    modules = ", ".join(f"fusion.benchmark.experiments.{name}" for name in listing.EXPERIMENTS)
+    code = f"from fusion.runtime import weights; weights.load = None; import {modules}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_wrong_folder_is_one_sentence(tmp_path: Path) -> None:
+    done = started("fusion.benchmark.experiments.colour", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == colour.DURATION
+    assert "is not a folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_each_part_of_pyramef_is_a_row(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ablation.main(one_pair)
+    rows = dict(re.findall(r"^\| (.+) \| (\d\.\d{4}) \|$", capsys.readouterr().out, re.MULTILINE))
+    assert list(rows) == list(ablation.VARIANTS)
+    assert rows["trained: PyraMEF"] != rows["trained, then not relaxed"]
+
+
+def test_both_merges_of_colour_are_rows(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    colour.main(one_pair)
+    assert len(re.findall(r"^\| .+ \| \d+\.\d\d \| \d\.\d{3} \|$", capsys.readouterr().out, re.MULTILINE)) == 2
+
+
+def test_fast_results_come_close_to_exact_ones(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fast.main(one_pair)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == ["pyramef", "mefnet", "deepfuse", "lightfuse"]
+    assert all(float(row.split(" | ")[3].strip(" |")) > 0.7 for row in rows)
+
+
+def test_one_metric_can_be_chosen(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics.main(one_pair, ["vif"])
+    told = capsys.readouterr().out
+    assert told.count("best in") == 8
+    assert "VIF (vif), higher, 0 to inf" in told
+    metrics.main(one_pair, ["reference_ssim"])
+    assert capsys.readouterr().out == ""  # the pair has no reference
+    shutil.copy(one_pair / "scene" / "over.png", one_pair / "scene" / "reference.png")
+    metrics.main(one_pair, ["reference_ssim"])
+    assert re.search(r"1\.0000  best in  1 of 1  over", capsys.readouterr().out)
+    with pytest.raises(FusionError, match="no metric called nothing; choose from ssim"):
+        metrics.main(one_pair, ["nothing"])
+
+
+def test_maps_are_found_whatever_the_case(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "desk.exr").touch()
+    assert find_maps(tmp_path, ["Desk"]) == {"Desk": tmp_path / "deep" / "desk.exr"}
+    with pytest.raises(DatasetError, match="no map called Ocean"):
+        find_maps(tmp_path, ["Desk", "Ocean"])
