@@ -62,4 +62,4 @@ class NotEnoughMemoryError(FusionError):
 
 
 class DatasetError(FusionError):
-    """A folder or a file in it does not hold what is expected, or cannot be written to."""
+    """A folder of pictures, or a file beside them, is missing, damaged or not laid out as it must be."""

@@ -93,9 +93,7 @@ def make(report: Path, out: Path, *, comparisons: int = 40) -> int:
     folder = out / PAGE / "pictures"
     folder.mkdir(parents=True)
     with Sandbox() as sandbox:
-        for place, name in sorted(
-            names.items(), key=lambda item: item[1]
-        ):  # their order reveals nothing
+        for place, name in sorted(names.items(), key=lambda item: item[1]):  # their order reveals nothing
             save(load(files[place], "A picture of the report", sandbox=sandbox).photo, folder / f"{name}.png")
     pairs = sum(n * (n - 1) // 2 for n in (sum((scene, method) in names for method in methods) for scene in scenes))
     study = secrets.token_hex(8)
