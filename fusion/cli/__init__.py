@@ -7,7 +7,6 @@ What takes long to load is imported inside the commands, so that `--help` and a 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -46,8 +45,6 @@ _STOPPED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, from `sys.argv` where no `arguments` are given, and return the exit code of the process."""
-    # Before PyTorch is loaded: its idle threads otherwise spin for milliseconds, in the way of the scan's own.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     given = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:

@@ -216,6 +216,14 @@ def test_a_defect_is_shown_with_its_usual_traceback(
     assert sys.excepthook is hook
 
 
+def test_a_package_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "fusion.training.loop", None)
+    assert main(["train", "iat", "--data", "pairs", "--steps", "1"]) == 2
+    assert capsys.readouterr().err.startswith("This needs the package fusion.training.loop, which is not installed")
+
+
 def test_a_stop_exits_with_130(
     pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
