@@ -39,7 +39,7 @@ from fusion.benchmark.parts import FOLDER as SHARED
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.io.image import check_count
-from fusion.methods import METHODS
+from fusion.methods import METHODS, method_named
 from fusion.methods.base import Options
 from fusion.metrics import BENCHMARK, METRICS
 from fusion.page import benchmark, bundle, examples, job_queue, server, texts, uploads, views
@@ -48,7 +48,7 @@ from fusion.page.gallery import Finished, Run, Stage, follow, weighed
 from fusion.page.job_queue import Line, Place, Presses
 from fusion.page.presets import PRESETS, Preset
 from fusion.page.texts import Texts
-from fusion.pipeline import Event, Session, by_method, default_device, method_named
+from fusion.pipeline import Event, Session, by_method, default_device
 from fusion.settings import Settings
 
 PARTS = Path(texts.__file__).parent / "static"

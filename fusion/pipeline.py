@@ -28,7 +28,7 @@ from fusion.exposures.align import registered
 from fusion.exposures.ghosts import Ghosts, find_ghosts, without_ghosts
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
-from fusion.methods import METHODS
+from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
@@ -236,7 +236,7 @@ class Session:
         scene = self.prepare(sources, settings)
         yield Loaded(scene)
         lumas = None
-        if show_corrected or any(method.enhanced for method in chosen):
+        if show_corrected or any(method.needs.enhanced for method in chosen):
             try:
                 start = time.perf_counter()
                 with memory.said():
@@ -263,7 +263,7 @@ class Session:
         where `fuse` does.
         """
         fuser = self._fuser(method_named(method), settings)
-        if fuser.method.many:
+        if fuser.method.needs.many:
             return fuser.weight_maps(pair, mode=settings.mode)
 
         def maps(frames: Sequence[Photo]) -> Tensor:
@@ -300,7 +300,7 @@ class Session:
     ) -> Iterator[Fused | Scored | Failed]:
         """One method's events once it has begun; whatever goes wrong concerns this method alone."""
         try:
-            if method.enhanced and lumas is None:
+            if method.needs.enhanced and lumas is None:
                 raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
             fused = self.fuse(scene, method.name, settings, lumas=lumas)
             yield fused
@@ -337,8 +337,8 @@ class Session:
         these, in whatever order they came: so each exposure goes through few fusions, and all through about as many.
         """
         cancel.check()
-        if not pair.between or fuser.method.many:
-            if fuser.method.enhanced and lumas is None:
+        if not pair.between or fuser.method.needs.many:
+            if fuser.method.needs.enhanced and lumas is None:
                 lumas = self._corrected(pair)
             return _tried(fuser, pair, lumas, mode, progress)
         steps = len(pair.frames) - 1
@@ -468,14 +468,6 @@ def compare(
             scored_pixels=scored_pixels,
             show_corrected=show_corrected,
         )
-
-
-def method_named(name: str) -> Method:
-    """The method called `name`. Raises `FusionError` that lists the names there are."""
-    for method in METHODS:
-        if method.name == name:
-            return method
-    raise FusionError(f"There is no method called {name}; choose from {', '.join(m.name for m in METHODS)}.")
 
 
 def by_method(values: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:

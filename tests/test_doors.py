@@ -12,9 +12,10 @@ import torch
 import fusion
 from fusion.cli import main
 from fusion.io.image import save
+from fusion.methods import method_named
 from fusion.page.api import Api
 from fusion.page.gallery import follow
-from fusion.pipeline import Fused, Loaded, Session, method_named
+from fusion.pipeline import Fused, Loaded, Session
 from fusion.settings import Settings
 from tests.shared_session import SESSION, load
 

@@ -191,7 +191,7 @@ def exposures(*stops: float) -> list[Photo]:
 def alone(method: Method, under: Photo, over: Photo) -> Photo:
     """What a method by itself makes of two."""
     pair = ExposurePair(under, over)
-    return Fuser(method)(pair, enhance(pair, Corrector()) if method.enhanced else None)
+    return Fuser(method)(pair, enhance(pair, Corrector()) if method.needs.enhanced else None)
 
 
 @available
@@ -207,7 +207,7 @@ def test_the_order_of_three_does_not_matter(method: Method) -> None:
 
 @available
 def test_a_method_for_two_fuses_half_by_half(method: Method) -> None:
-    if method.many:
+    if method.needs.many:
         pytest.skip("takes all at once")
     darkest, dark, middle, bright, brightest = exposures(-3, -1.5, -0.5, 0, 1)
     brighter_half = alone(method, middle, alone(method, bright, brightest))
@@ -227,7 +227,7 @@ def test_methods_for_many_see_all_exposures_at_once() -> None:
     burst = torch.stack(frames)
     expected = {"mertens": exposure_fusion(burst), "mertens-torch": exposure_fusion(burst, variant="torch")}
     for name, fused in expected.items():
-        assert pipeline.method_named(name).many
+        assert pipeline.method_named(name).needs.many
         ours = fusion.fuse(frames[2], frames[0], name, more=[frames[3], frames[1]], align=False)
         assert torch.equal(ours, fused)
 

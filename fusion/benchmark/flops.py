@@ -17,7 +17,7 @@ FLOPS_SIDE = 512
 def flops(method: Method) -> int:
     """The floating-point operations of a method's network, IAT included, on a pair of 512 × 512 pixels.
 
-    Where the network sees a smaller copy (`Method.largest`), these are the operations on the copy. PyTorch's counter
+    Where the network sees a smaller copy (`Needs.largest`), these are the operations on the copy. PyTorch's counter
     counts convolutions and matrix products, two operations for each multiplication with its addition. It counts neither
     the selective scan nor element-wise operations.
 
@@ -26,10 +26,10 @@ def flops(method: Method) -> int:
     60.0
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        network = method.build().eval().requires_grad_(requires_grad=False)
-        side = min(FLOPS_SIDE, math.isqrt(method.largest)) if method.largest else FLOPS_SIDE
-        planes = torch.empty(1, method.channels, side, side)
-        if method.enhanced:
+        network = method.untrained().eval().requires_grad_(requires_grad=False)
+        side = min(FLOPS_SIDE, math.isqrt(method.needs.largest)) if method.needs.largest else FLOPS_SIDE
+        planes = torch.empty(1, method.needs.channels, side, side)
+        if method.needs.enhanced:
             corrector = IAT().eval()
             for _ in range(2):
                 corrector(planes[:, :1])

@@ -39,11 +39,12 @@ from fusion.benchmark.results import (
 from fusion.benchmark.scene import BenchmarkRun, BenchmarkScene, SceneMeasurer, SceneResult, finished, weights_of
 from fusion.benchmark.statistics import MethodStatistics, summarise
 from fusion.errors import DatasetError, FusionError, WeightsError
+from fusion.methods import method_named
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Metric, ReferenceMetric
 from fusion.metrics.reference import REFERENCE
 from fusion.outputs.tables import table_csv
-from fusion.pipeline import default_device, method_named
+from fusion.pipeline import default_device
 from fusion.runtime.workers import in_processes, sha256, sweep, take, write
 from fusion.training.datasets import PairFiles
 

@@ -24,11 +24,12 @@ from fusion.exposures.brackets import SUFFIXES
 from fusion.io.decode import decode
 from fusion.io.encode import encode
 from fusion.io.image import ExposurePair, Photo, load, load_pair, preview, save, to_uint8
+from fusion.methods import method_named
 from fusion.methods.base import Mode
 from fusion.metrics import BENCHMARK
 from fusion.metrics.base import Scorer
 from fusion.metrics.reference import REFERENCE
-from fusion.pipeline import Failed, Fused, Running, Session, method_named
+from fusion.pipeline import Failed, Fused, Running, Session
 from fusion.runtime import memory, weights
 from fusion.runtime.workers import OURS, reason, sha256, write
 from fusion.settings import Settings
@@ -218,7 +219,7 @@ def _kept(name: str, scene: BenchmarkScene, run: BenchmarkRun) -> ResultRecord |
 
 def weights_of(name: str) -> dict[str, str]:
     """The hashes of the weights that a method uses, by name: its own, and IAT's where it reads corrected exposures."""
-    used = {name, *(("iat",) if method_named(name).enhanced else ())}
+    used = {name, *(("iat",) if method_named(name).needs.enhanced else ())}
     return {key: entry["sha256"] for key, entry in weights.entries().items() if key in used}
 
 

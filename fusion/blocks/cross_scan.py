@@ -1,4 +1,4 @@
-"""Scans of a map in four directions, each with its own weights; and states that one scan hands to the next.
+"""Scans of a map in four directions, each with its own weights, and the states that one scan hands to the next.
 
 Sources: SS2D of VMamba (Liu et al., "VMamba: Visual State Space Model", NeurIPS 2024, section 4.2); the state sharing
 of LE-Mamba (Cao et al., "A Novel State Space Model with Local Enhancement and State Sharing for Image Fusion",
@@ -20,7 +20,7 @@ from fusion.blocks.vision_mamba import four_orders, sum_orders
 
 
 class _Directions(nn.Module):
-    """What comes before and after the scans in four directions."""
+    """The layers before and after the scans in four directions, and the scans themselves."""
 
     def __init__(self, width: int, inner: int, states: int, kernel: int) -> None:
         super().__init__()
@@ -33,18 +33,22 @@ class _Directions(nn.Module):
         self.out_proj = nn.Linear(inner, width, bias=False)
 
     def enter(self, tokens: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """What is scanned in each direction, (4, B, L, D), and the gate (B, L, D)."""
+        """The tokens in the order of each direction, (4, B, L, D), and the gate (B, L, D)."""
         x, z = self.in_proj(tokens).chunk(2, -1)
         x = F.silu(self.conv(to_map(self.in_norm(x), rows)))
         return four_orders(to_tokens(x), rows), F.silu(z)
 
     def leave(self, scans: Sequence[Tensor], gate: Tensor, rows: int) -> Tensor:
-        """The four scans, (B, L, D) each, put back row by row, summed, normed, gated and projected: (B, L, C)."""
+        """Put the four scans, (B, L, D) each, back row by row; sum, normalise, gate and project them: (B, L, C)."""
         return self.out_proj(self.out_norm(sum_orders(torch.stack(tuple(scans)), rows)) * gate)
 
 
 class CrossScan(_Directions):
-    """Tokens (B, L, C) -> the same: a depth-wise convolution, a scan in each direction, their sum gated."""
+    """Tokens (B, L, C) -> the same: a depth-wise convolution, a scan in each direction, and a gate on their sum.
+
+    >>> CrossScan(8, 16, states=4, kernel=3)(torch.rand(2, 12, 8), rows=3).shape
+    torch.Size([2, 12, 8])
+    """
 
     def forward(self, tokens: Tensor, rows: int) -> Tensor:
         """Mixed tokens, (B, L, C)."""
@@ -54,9 +58,9 @@ class CrossScan(_Directions):
 
 
 class SharingCrossScan(_Directions):
-    """The same, whose scans hear the last states of other scans and hand on their own.
+    """A `CrossScan` whose scans read the last states of other scans and hand on their own.
 
-    `sources` are the channels of the others' states; without any, nothing is heard.
+    `sources` are the numbers of channels of the other scans' states. Without any, no states are read.
     """
 
     def __init__(self, width: int, inner: int, states: int, kernel: int, sources: Sequence[int] = ()) -> None:
@@ -66,14 +70,14 @@ class SharingCrossScan(_Directions):
     def forward(self, tokens: Tensor, rows: int, states: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
         """Mixed tokens (B, L, C) and last states (4, B, D, N), which carry no gradient.
 
-        `states` are those of the sources, (4, B, channels, N) each. Steps, B and C do not depend on them.
+        `states` are the last states of the sources, (4, B, channels, N) each. Steps, B and C do not depend on them.
         """
         directions, gate = self.enter(tokens, rows)
-        heard = directions
+        read = directions
         if self.readers:
-            heard = [reader(x, *h) for reader, x, *h in zip(self.readers, directions, *states, strict=True)]
+            read = [reader(x, *s) for reader, x, *s in zip(self.readers, directions, *states, strict=True)]
         results: list[tuple[Tensor, Tensor]] = []
-        for scan, u, A_log, x in zip(self.scans, heard, self.A_log, directions, strict=True):
+        for scan, u, A_log, x in zip(self.scans, read, self.A_log, directions, strict=True):
             assert isinstance(scan, S6)
             results.append(scan_and_state(*scan.arguments(u, A_log, gates=x)))
         scans, last = zip(*results, strict=True)
@@ -81,9 +85,9 @@ class SharingCrossScan(_Directions):
 
 
 class StateReader(nn.Module):
-    """Adds to u (B, L, D) what each of its tokens reads from last states of other scans.
+    """Adds to u (B, L, D) what each of its tokens reads from the last states of other scans.
 
-    Its weights start with a variance of one over the number of values that each sums.
+    The initial weights have a variance of one over the number of values that are summed with them.
     """
 
     def __init__(self, channels: int, states: int, sources: Sequence[int]) -> None:
@@ -95,6 +99,6 @@ class StateReader(nn.Module):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
 
     def forward(self, u: Tensor, *states: Tensor) -> Tensor:
-        """(B, L, D) of u and, for each source, states (B, channels, N)."""
-        heard = self.project(torch.cat(states, 1).transpose(1, 2))  # (B, N, D)
-        return u + self.scale * (self.gate(u) @ heard)
+        """(B, L, D) from u (B, L, D) and, for each source, states (B, channels, N)."""
+        offered = self.project(torch.cat(states, 1).transpose(1, 2))  # (B, N, D)
+        return u + self.scale * (self.gate(u) @ offered)

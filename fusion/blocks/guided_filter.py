@@ -1,8 +1,8 @@
-"""Guided filters: what is known at low resolution, carried to full resolution along the edges of full-size guides.
+"""Guided filters enlarge a map that is known at low resolution, along the edges of guides at full resolution.
 
 Source: He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, eqs. 5, 6 and 14; He and Sun, "Fast Guided Filter", 2015,
-algorithm 2, without its last box filter of the coefficients. In a window of the low resolution the map is an affine
-function of the guides, by least squares; its coefficients are enlarged bilinearly.
+algorithm 2, without its last box filter of the coefficients. In each window at low resolution the map is fitted by an
+affine function of the guides, by least squares; the coefficients are enlarged bilinearly.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from torch.nn import functional as F
 
 
 def fast_guided_filter(low: Tensor, low_guide: Tensor, guide: Tensor, radius: int = 1, epsilon: float = 1e-4) -> Tensor:
-    """`low` (B, 1, h, w), known where `low_guide` (B, 1, h, w) is, at the size of `guide` (B, 1, H, W).
+    """The map `low` (B, 1, h, w), which belongs to `low_guide` (B, 1, h, w), at the size of `guide` (B, 1, H, W).
 
-    Windows of 2 radius + 1 samples, clipped at the border; `epsilon` is the variance of the guide, in its units, below
-    which the map is smoothed rather than steered.
+    Windows have a side of 2 * `radius` + 1 samples and are clipped at the border. Where the variance of the guide, in
+    its own units, is below `epsilon`, the map is smoothed and does not follow the guide.
+
+    >>> guide = torch.rand(1, 1, 64, 96)
+    >>> small = shrink(guide, 0.25)
+    >>> fast_guided_filter(1 - small, small, guide).shape
+    torch.Size([1, 1, 64, 96])
     """
     mean = partial(_mean, radius=radius)
     mean_guide, mean_low = mean(low_guide), mean(low)
@@ -32,15 +37,21 @@ def fast_guided_filter(low: Tensor, low_guide: Tensor, guide: Tensor, radius: in
 
 
 def affine_of_guides(low: Tensor, low_guides: Tensor, radius: int = 2, epsilon: float = 1e-5) -> Tensor:
-    """(B, N + 1, h, w): a_1 to a_N and b of `low` = sum_k a_k g_k + b in a window, by least squares.
+    """The coefficients (B, N + 1, h, w) of `low` = a_1 g_1 + ... + a_N g_N + b around each sample, by least squares.
 
-    `low` (B, 1, h, w), `low_guides` (B, N, h, w); `radius` and `epsilon` as in `fast_guided_filter`.
+    `low` is (B, 1, h, w) and `low_guides` are (B, N, h, w); `radius` and `epsilon` are those of `fast_guided_filter`.
+    The last plane of the result is b.
+
+    >>> guides = torch.rand(1, 2, 32, 32)
+    >>> affine = affine_of_guides(0.5 * guides[:, :1] + 0.1, guides, epsilon=0)
+    >>> torch.allclose(affine[0, :, 16, 16], torch.tensor([0.5, 0.0, 0.1]), atol=1e-3)
+    True
     """
     count = low_guides.shape[1]
     mean = partial(_mean, radius=radius)
     mean_guides, mean_low = mean(low_guides), mean(low)
     towards_low = mean(low_guides * low) - mean_guides * mean_low
-    rows = [  # of the covariance matrix, from its diagonal on: (B, count - k, h, w)
+    rows = [  # the rows of the covariance matrix, each from its diagonal on: (B, count - k, h, w)
         mean(low_guides[:, k : k + 1] * low_guides[:, k:]) - mean_guides[:, k : k + 1] * mean_guides[:, k:]
         for k in range(count)
     ]
@@ -51,9 +62,9 @@ def affine_of_guides(low: Tensor, low_guides: Tensor, radius: int = 2, epsilon: 
 
 
 def _solved(rows: Sequence[Tensor], right: list[Tensor]) -> Tensor:
-    """(B, N, h, w): x of A x = `right`, in each pixel, for a symmetric positive definite A; by elimination.
+    """The solution x (B, N, h, w) of A x = `right` in each pixel, for a symmetric positive definite A, by elimination.
 
-    `rows` are A's, from the diagonal on: (B, N, h, w), (B, N - 1, h, w), ...; `right` holds N planes (B, 1, h, w).
+    `rows` are the rows of A from the diagonal on: (B, N, h, w), (B, N - 1, h, w), ... `right` is N planes (B, 1, h, w).
     """
     if len(rows) == 1:
         return right[0] / rows[0]
@@ -66,10 +77,13 @@ def _solved(rows: Sequence[Tensor], right: list[Tensor]) -> Tensor:
 
 
 def apply_affine(affine: Tensor, guides: Tensor, top: int = 0, height: int | None = None) -> Tensor:
-    """sum_k a_k g_k + b, (B, 1, rows, W), for guides (B, N, rows, W), the coefficients (B, N + 1, h, w) enlarged.
+    """a_1 g_1 + ... + a_N g_N + b, (B, 1, rows, W), for guides (B, N, rows, W) and coefficients (B, N + 1, h, w).
 
-    The guides may be the rows from `top` on of a picture that is `height` rows high: strips of it give what the whole
-    gives.
+    The coefficients are enlarged to the size of the guides. These may be some rows, from `top` on, of a picture that
+    is `height` rows high; the result is then the same rows of the whole picture's result.
+
+    >>> apply_affine(torch.tensor([2.0, 1.0]).view(1, 2, 1, 1), torch.ones(1, 1, 4, 6)).unique()
+    tensor([3.])
     """
     rows, width = guides.shape[-2:]
     position = (torch.arange(top, top + rows, device=affine.device) + 0.5) * (affine.shape[-2] / (height or rows)) - 0.5
@@ -86,9 +100,9 @@ def _mean(planes: Tensor, radius: int) -> Tensor:
 
 
 def through_copy(fuse: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: Tensor, scale: float) -> Tensor:
-    """`fuse` exposures (B, C, H, W) at `scale` of their sides, and carry the result (B, 1, h, w) up to (B, 1, H, W).
+    """Call `fuse` with exposures (B, C, H, W) reduced by `scale`, and enlarge its result (B, 1, h, w) to (B, 1, H, W).
 
-    Channel 0 is the exposure's own luma, which guides.
+    Channel 0 of each exposure is its luma, which serves as a guide.
     """
     low_under, low_over = shrink(under, scale), shrink(over, scale)
     fused = fuse(low_under, low_over)
@@ -99,7 +113,11 @@ def through_copy(fuse: Callable[[Tensor, Tensor], Tensor], under: Tensor, over: 
 
 
 def shrink(planes: Tensor, scale: float) -> Tensor:
-    """(B, C, H, W) reduced to `scale` of its sides, by means of areas; as it is where that is 1 or more."""
+    """Planes (B, C, H, W) whose sides are multiplied by `scale`, by averaging areas; unchanged where it is 1 or more.
+
+    >>> shrink(torch.ones(1, 3, 90, 120), 0.5).shape
+    torch.Size([1, 3, 45, 60])
+    """
     if scale >= 1:
         return planes
     height, width = planes.shape[-2:]
@@ -107,5 +125,9 @@ def shrink(planes: Tensor, scale: float) -> Tensor:
 
 
 def scaled(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Both sides times `scale`, rounded, at least 1."""
+    """Both sides times `scale`, rounded, and at least 1.
+
+    >>> scaled(90, 120, 0.01)
+    (1, 1)
+    """
     return max(1, round(height * scale)), max(1, round(width * scale))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,22 +17,43 @@ from fusion.blocks.selective_scan import init_step, initial_decay, selective_sca
 
 
 def to_tokens(features: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H * W, C), row by row."""
-    return features.flatten(2).transpose(1, 2)
+    """(B, C, H, W) to tokens (B, H * W, C), row by row.
+
+    >>> to_tokens(torch.zeros(2, 8, 3, 4)).shape
+    torch.Size([2, 12, 8])
+    """
+    return rearrange(features, "b c h w -> b (h w) c")
 
 
 def to_map(tokens: Tensor, rows: int) -> Tensor:
-    """The inverse of `to_tokens`, stored channels last."""
-    return tokens.unflatten(1, (rows, -1)).permute(0, 3, 1, 2)
+    """The inverse of `to_tokens` for a map of `rows` rows, stored channels last.
+
+    >>> to_map(torch.zeros(2, 12, 8), 3).shape
+    torch.Size([2, 8, 3, 4])
+    """
+    return rearrange(tokens, "b (h w) c -> b c h w", h=rows)
+
+
+def scan_arguments(
+    u: Tensor, A_log: Tensor, gates: Tensor, x_proj: nn.Linear, dt_proj: nn.Linear, D: Tensor
+) -> tuple[Tensor, ...]:
+    """The arguments of `selective_scan` for u (B, L, D), with step, B and C projected from `gates` (B, L, D).
+
+    `x_proj` gives a step of R values, B and C of N values each; `dt_proj` takes the step from R values to D. A_log is
+    (D, N) and the skip D is (D,). All results are float32.
+    """
+    states = A_log.shape[-1]
+    step, B, C = x_proj(gates).transpose(1, 2).float().split((dt_proj.in_features, states, states), 1)
+    delta = (dt_proj.weight @ step).float()
+    return u.transpose(1, 2).float(), delta, -torch.exp(A_log), B, C, D, dt_proj.bias
 
 
 class S6(nn.Module):
-    """A selective scan whose step, B and C are projected from what it scans; A comes from outside."""
+    """A selective scan whose step, B and C are projected from what it scans. A comes from outside."""
 
     def __init__(self, channels: int, states: int, rank: int) -> None:
         super().__init__()
-        self.sizes = (rank, states, states)
-        self.x_proj = nn.Linear(channels, sum(self.sizes), bias=False)
+        self.x_proj = nn.Linear(channels, rank + 2 * states, bias=False)
         self.dt_proj = nn.Linear(rank, channels)
         self.D = nn.Parameter(torch.ones(channels))
         init_step(self.dt_proj)
@@ -41,10 +63,8 @@ class S6(nn.Module):
         return selective_scan(*self.arguments(u, A_log, u)).transpose(1, 2)
 
     def arguments(self, u: Tensor, A_log: Tensor, gates: Tensor) -> tuple[Tensor, ...]:
-        """What `selective_scan` takes to scan u (B, L, D) with the step, B and C of `gates` (B, L, D)."""
-        step, B, C = self.x_proj(gates).transpose(1, 2).float().split(self.sizes, 1)
-        delta = (self.dt_proj.weight @ step).float()
-        return u.transpose(1, 2).float(), delta, -torch.exp(A_log), B, C, self.D, self.dt_proj.bias
+        """The arguments of `selective_scan` for u (B, L, D), with the step, B and C of `gates` (B, L, D)."""
+        return scan_arguments(u, A_log, gates, self.x_proj, self.dt_proj, self.D)
 
 
 class GatedScan(nn.Module):
@@ -54,7 +74,7 @@ class GatedScan(nn.Module):
         super().__init__()
         inner = expand * width
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
-        # In two dimensions, a picture of one row, so that tokens are read as they lie.
+        # A two-dimensional convolution over a map of one row reads the tokens as they lie in memory.
         self.conv = nn.Conv2d(inner, inner, (1, kernel), padding=(0, kernel - 1), groups=inner)
         self.scan = S6(inner, states, math.ceil(width / 16))
 
@@ -66,7 +86,11 @@ class GatedScan(nn.Module):
 
 
 class Mamba(nn.Module):
-    """Tokens (B, L, C) -> the same: a causal convolution and a scan, gated. Each token sees those before it."""
+    """Tokens (B, L, C) -> the same: a causal convolution and a scan, gated. Each token sees itself and those before it.
+
+    >>> Mamba(8)(torch.rand(2, 12, 8)).shape
+    torch.Size([2, 12, 8])
+    """
 
     def __init__(self, width: int, states: int = 16, kernel: int = 4, expand: int = 2) -> None:
         super().__init__()

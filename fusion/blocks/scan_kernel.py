@@ -1,13 +1,13 @@
 """The selective scan compiled for the CPU by numba, with a hand-written backward.
 
-Layout: `CHUNK` tokens of `LANES` channels are copied into a small tile, whatever the strides of the arguments; in it
-the innermost loops run over one vector register of channels, and nothing is summed across it but dB and dC. One
-(sequence, group of channels) is a piece of work; pieces are shared out to threads by a plain pool (the kernels hold no
-lock of the interpreter), safe under any number of callers.
+Layout: `CHUNK` tokens of `LANES` channels are copied into a small tile, whatever the strides of the arguments. In the
+tile the innermost loops run over one vector register of channels, and only dB and dC are summed across it. A group of
+channels of one sequence is a piece of work. The pieces are divided among threads, which run at the same time because
+the kernels do not hold the interpreter's lock. Any number of callers may run at once.
 
 Backward: the states are computed again, `CHUNK` tokens at a time, from the states that the forward pass kept at the
-chunks' borders; the adjoint g of h then runs from the last token to the first (delta are the steps, after softplus, as
-in `selective_scan.py`):
+borders of the chunks. The adjoint g of h then runs from the last token to the first (delta are the steps after
+softplus, as in `selective_scan.py`):
 
     g_l = dy_l C_l + exp(delta_{l+1} A) g_{l+1}
     dC_l = sum_d dy h,   dB_l = sum_d g delta u,   d(delta u) = <g, B>,   d(exp(delta A)) = g h_{l-1}
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -33,12 +32,13 @@ from torch import Tensor
 LANES = 16
 CHUNK = 64
 UNROLLED = 4
-"""States that are worked on at once: their exponentials do not wait for each other, and y is added to once for all."""
+"""The number of states that are computed together: their exponentials need not wait for each other, and y is updated
+once for all of them."""
 
-# What the kernels keep of each token and of each state. Rows of one array: the compiler then knows that they do not
-# overlap, and vectorises; with an array for each it was four times slower.
+# The rows in which the kernels keep the values of each token and of each state. They are rows of one array because the
+# compiler then knows that they do not overlap, and vectorises; with an array for each it was four times slower.
 _U, _STEP, _DY, _DU, _DSTEP, _RAW = range(6)
-_Y = _DY  # of the forward pass, which has no gradients
+_Y = _DY  # the forward pass has no gradients and keeps y there
 _A, _DA, _STATE, _ADJOINT = range(4)
 
 Array: TypeAlias = NDArray[np.float32]
@@ -60,9 +60,9 @@ def _float_of_bits(_context: Any, bits: Any) -> Any:  # noqa: ARG001  # numba bi
 
 @numba.njit(inline="always", **_OPTIONS)
 def _exp(x: np.float32) -> np.float32:
-    """exp(x) of x <= 0 to 2e-7 relative, as arithmetic that vectorises: 2^k times a polynomial of the remainder.
+    """exp(x) for x <= 0, with a relative error of 2e-7: 2^k times a polynomial of the remainder, which vectorises.
 
-    Below 2^-126 it stays at that, the smallest normal number.
+    Results below 2^-126, the smallest normal number, are replaced by it.
     """
     t = max(x * np.float32(1.44269504), np.float32(-126))
     k = np.floor(t + np.float32(0.5))
@@ -79,7 +79,7 @@ def _exp(x: np.float32) -> np.float32:
 
 @numba.njit(inline="always", **_OPTIONS)
 def _softplus(x: np.float32) -> np.float32:
-    """log(1 + exp(x)), its logarithm by the series of 2 artanh(s), s = e / (2 + e) <= 1/3."""
+    """log(1 + exp(x)); the logarithm is the series of 2 artanh(s), with s = e / (2 + e) <= 1/3."""
     e = _exp(-abs(x))
     s = e / (np.float32(2) + e)
     q = s * s
@@ -101,10 +101,10 @@ def _sigmoid(x: np.float32) -> np.float32:
 
 @_compile
 def _load(planes: Array, b: int, row: int, start: int, count: int, tile: Array) -> None:
-    """tile[i, r] = planes[b, row + r, start + i] for the rows there are, else 0. planes (batch, rows, L)."""
+    """Set tile[i, r] to planes[b, row + r, start + i], or to 0 beyond the last row of planes (batch, rows, L)."""
     rows = min(tile.shape[1], planes.shape[1] - row)
     if rows == LANES:
-        # Four at a time by hand: left to itself, the compiler scatters, which is slower than scalar code.
+        # Four values at a time are written by hand. The compiler would scatter, which is slower than scalar code.
         for i in range(count):
             for r in range(0, LANES, 4):
                 x0, x1 = planes[b, row + r, start + i], planes[b, row + r + 1, start + i]
@@ -118,7 +118,7 @@ def _load(planes: Array, b: int, row: int, start: int, count: int, tile: Array) 
 
 @_compile
 def _copy(planes: Array, b: int, start: int, count: int, rows: Array) -> None:
-    """rows[r, i] = planes[b, r, start + i]."""
+    """Set rows[r, i] to planes[b, r, start + i]."""
     for r in range(planes.shape[1]):
         for i in range(count):
             rows[r, i] = planes[b, r, start + i]
@@ -145,13 +145,13 @@ def _forward(
     first: int,
     last: int,
 ) -> None:
-    """y, and the states before each chunk, of the pieces first ... last-1.
+    """Compute y, and the states before each chunk, for the pieces from `first` to before `last`.
 
     u, raw delta, y (batch, D, L); A (1, D, N); B, C (batch, N, L); of_channel (1, D, 2): delta's bias and the skip;
     kept (pieces, chunks, N, LANES).
     """
     length, states = u.shape[2], A.shape[2]
-    padded = (states + UNROLLED - 1) // UNROLLED * UNROLLED  # with states that nothing enters
+    padded = (states + UNROLLED - 1) // UNROLLED * UNROLLED  # nothing enters the states that are added
     groups = (u.shape[1] + LANES - 1) // LANES
     tokens = np.empty((CHUNK, 3, LANES), np.float32)
     B_tile = np.zeros((padded, CHUNK), np.float32)
@@ -177,7 +177,7 @@ def _forward(
                 for d in range(LANES):
                     tokens[i, _STEP, d] += bias_and_skip[0, d]
                     tokens[i, _Y, d] = tokens[i, _U, d] * bias_and_skip[1, d]
-            for i in range(count):  # apart: only a loop over one array vectorises as a whole
+            for i in range(count):  # a loop of its own, since only a loop over one array vectorises as a whole
                 for d in range(LANES):
                     step = _softplus(tokens[i, _STEP, d])
                     tokens[i, _STEP, d] = step
@@ -204,9 +204,9 @@ def _backward(
     u: Array, delta: Array, A: Array, B: Array, C: Array, of_channel: Array, kept: Array, dy: Array,
     d_u: Array, d_delta: Array, d_A: Array, d_B: Array, d_C: Array, d_of_channel: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Gradients of the pieces first ... last-1.
+    """Compute the gradients for the pieces from `first` to before `last`.
 
-    d_A (batch, D, N); d_B and d_C (pieces, N, L), d_of_channel (batch, D, 2), to be summed by the caller.
+    The caller sums d_A (batch, D, N), d_B and d_C (pieces, N, L) and d_of_channel (batch, D, 2).
     """
     length, states = u.shape[2], A.shape[2]
     groups = (u.shape[1] + LANES - 1) // LANES
@@ -290,7 +290,7 @@ def _backward(
 
 @_compile
 def only_exponentials(x: Array, sums: Array, first: int, last: int) -> None:
-    """Sums over the rows first ... last-1 of exp(x), a hundred times: what a scan costs that does nothing else."""
+    """Sum exp(x) a hundred times over each row from `first` to before `last`, to time a scan that does nothing else."""
     for row in range(first, last):
         total = np.float32(0)
         for _ in range(100):
@@ -299,21 +299,18 @@ def only_exponentials(x: Array, sums: Array, first: int, last: int) -> None:
         sums[row] = total
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="scan")
-
-
 def share_out(kernel: Callable[..., None], pieces: int, *arrays: Array) -> None:
-    """The kernel over all pieces, in about equal ranges, one for each of torch's threads."""
+    """Run the kernel over all pieces, in about equal ranges, one for each of torch's threads."""
     threads = min(torch.get_num_threads(), pieces)
-    bounds = [pieces * i // threads for i in range(threads + 1)]
-    if threads == 1:
-        kernel(*arrays, 0, pieces)
+    own, *others = pairwise(pieces * i // threads for i in range(threads + 1))
+    if not others:
+        kernel(*arrays, *own)
         return
-    waiting = [_pool(threads).submit(kernel, *arrays, *span) for span in pairwise(bounds)]
-    for piece in waiting:
-        piece.result()
+    with ThreadPoolExecutor(len(others), thread_name_prefix="scan") as pool:
+        waiting = [pool.submit(kernel, *arrays, *span) for span in others]
+        kernel(*arrays, *own)
+        for piece in waiting:
+            piece.result()
 
 
 class _Scan(torch.autograd.Function):
@@ -321,7 +318,7 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
     ) -> Tensor:
-        # A and what belongs to a channel as (1, D, n), so that they load as the sequences do.
+        # A, and the bias and skip of each channel, get the shape (1, D, n), so that they load as the sequences do.
         of_channel = torch.stack((delta_bias, D), 1)
         inputs = [x.detach().numpy() for x in (u, delta, A[None], B, C, of_channel[None])]
         batch, channels, length = u.shape
@@ -350,5 +347,5 @@ class _Scan(torch.autograd.Function):
 def scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
 ) -> Tensor:
-    """`selective_scan` for A <= 0, float32 on the CPU; differentiable."""
+    """Compute `selective_scan` for A <= 0, in float32 on the CPU. The result is differentiable."""
     return _Scan.apply(u, delta, A, B, C, D, torch.zeros_like(D) if delta_bias is None else delta_bias)  # pyright: ignore[reportReturnType]

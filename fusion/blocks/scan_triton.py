@@ -1,9 +1,9 @@
-"""The selective scan for CUDA in Triton, with its own backward: where `mamba_ssm` is not installed.
+"""The selective scan for CUDA in Triton, with its own backward, for machines without `mamba_ssm`.
 
-A program takes `LANES` channels of one sequence through all its tokens, their states in registers. The forward pass
-keeps the states at the borders of chunks; the backward pass computes those between again, a chunk at a time, then runs
-the adjoint as `scan_kernel.py` describes. What several programs add to (B, C and their gradients are shared by all
-channels) is stored apart and summed by PyTorch, in one order: the same input gives the same gradients.
+A program takes `LANES` channels of one sequence through all its tokens and holds their states in registers. The forward
+pass keeps the states at the borders of chunks. The backward pass computes the states between them again, a chunk at a
+time, then runs the adjoint as `scan_kernel.py` describes. All channels share B and C, so several programs add to their
+gradients. Each stores its own sums, and PyTorch adds them in one order: the same input gives the same gradients.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownParameterType=false, reportMissingParameterType=false
@@ -22,18 +22,18 @@ from torch import Tensor
 
 CHUNK = 64
 _MANY = 1 << 14
-"""Channels of all sequences together, from which there are enough programs with several channels each."""
+"""From this number of channels, over all sequences, there are enough programs with several channels each."""
 
 
 @triton.jit
 def _step(raw):
-    """softplus, without overflow."""
+    """Softplus without overflow."""
     return tl.maximum(raw, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(raw)))
 
 
 @triton.jit
 def _constants(A, D, bias, d, n, channels, states):
-    """Which channels `d` and states `n` there are, apart and together; their decay, skip and bias of delta."""
+    """The masks of existing channels `d`, of states `n` and of both, and their decay, skip and bias of delta."""
     here, there = d < channels, n < states
     both = here[:, None] & there[None, :]
     decay = tl.load(A + d[:, None] * states + n[None, :], mask=both, other=0.0)
@@ -46,7 +46,7 @@ def _forward(
     u, delta, A, B, C, D, bias, y, kept, channels, length, states, chunks,
     CHUNK: tl.constexpr, LANES: tl.constexpr, STATES: tl.constexpr,
 ):  # fmt: skip
-    """y (batch, D, L) and `kept` (batch, D, chunks, N); all tensors contiguous."""
+    """Compute y (batch, D, L) and `kept` (batch, D, chunks, N). All tensors are contiguous."""
     sequence, d, n = tl.program_id(0), tl.program_id(1) * LANES + tl.arange(0, LANES), tl.arange(0, STATES)
     here, there, both, decay, skip, shift = _constants(A, D, bias, d, n, channels, states)
     row = (sequence * channels + d) * length
@@ -69,7 +69,7 @@ def _backward(
     u, delta, A, B, C, D, bias, kept, dy, past, d_u, d_delta, d_A, d_B, d_C, d_D, d_bias,
     channels, length, states, chunks, groups, CHUNK: tl.constexpr, LANES: tl.constexpr, STATES: tl.constexpr,
 ):  # fmt: skip
-    """Gradients; d_A (batch, D, N), d_B and d_C (batch, groups, N, L), d_D and d_bias (batch, D) are partial sums.
+    """Compute the gradients. d_A (batch, D, N), d_B, d_C (batch, groups, N, L), d_D and d_bias (batch, D) are partial.
 
     `past` (batch, groups, CHUNK, LANES, STATES) holds the states before a chunk's tokens.
     """
@@ -163,5 +163,5 @@ class _Scan(torch.autograd.Function):
 def scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor | None = None
 ) -> Tensor:
-    """`selective_scan` in float32 on CUDA; differentiable."""
+    """Compute `selective_scan` in float32 on CUDA. The result is differentiable."""
     return _Scan.apply(u, delta, A, B, C, D, torch.zeros_like(D) if delta_bias is None else delta_bias)  # pyright: ignore[reportReturnType]

@@ -1,10 +1,8 @@
-"""Token blocks of MambaVision type, as MambaMEF uses them: a mixer (scan or attention) and an MLP.
+"""Token blocks of MambaVision's kind, as MambaMEF uses them: a mixer (scan or attention) and an MLP.
 
-Source: Hatamizadeh and Kautz, "MambaVision", CVPR 2025, section 3.2; the four scan orders as in VMamba (Liu et al.,
-2024, section 4.2). Tokens are (B, L, C); where a picture's layout matters, L = side * side, row by row.
-
-Glossary of the scan (see `selective_scan.py`): Delta the step, B and C what enters and leaves the states, A the
-decay, D the skip, N the number of states, R the rank of the projection that Delta comes from.
+Source: Hatamizadeh and Kautz, "MambaVision", CVPR 2025, section 3.2; the four scan orders are those of VMamba (Liu et
+al., 2024, section 4.2). Tokens are (B, L, C), L = rows * columns, row by row. The letters of the scan are those of
+`selective_scan.py`.
 """
 
 from __future__ import annotations
@@ -12,76 +10,78 @@ from __future__ import annotations
 import math
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks.mamba import scan_arguments
 from fusion.blocks.selective_scan import init_step, initial_decay, selective_scan
 
 
 def four_orders(tokens: Tensor, rows: int) -> Tensor:
-    """(B, rows * columns, C) read row by row, that backwards, column by column, and that backwards: (4, B, L, C)."""
-    columns = transpose_window(tokens, rows)
+    """Tokens (B, rows * columns, C) in four orders, (4, B, L, C).
+
+    They are read row by row, backwards, column by column, and that backwards.
+
+    >>> four_orders(torch.arange(4.0).view(1, 4, 1), 2)[:, 0, :, 0]
+    tensor([[0., 1., 2., 3.],
+            [3., 2., 1., 0.],
+            [0., 2., 1., 3.],
+            [3., 1., 2., 0.]])
+    """
+    columns = by_column(tokens, rows)
     return torch.stack((tokens, tokens.flip(1), columns, columns.flip(1)))
 
 
 def sum_orders(scans: Tensor, rows: int) -> Tensor:
-    """The four scans (4, B, L, C) put back row by row and summed: (B, L, C)."""
-    by_row = scans[0] + scans[1].flip(1)
-    by_column = scans[2] + scans[3].flip(1)
-    return by_row + transpose_window(by_column, by_column.shape[1] // rows)
+    """The sum (B, L, C) of four scans (4, B, L, C) in the orders of `four_orders`, each put back row by row."""
+    forth = scans[0] + scans[1].flip(1)
+    down = scans[2] + scans[3].flip(1)
+    return forth + by_column(down, down.shape[1] // rows)
 
 
-def transpose_window(tokens: Tensor, rows: int) -> Tensor:
-    """Rows and columns of tokens (B, rows * columns, C) exchanged: they are then read column by column."""
-    return tokens.unflatten(1, (rows, -1)).transpose(1, 2).flatten(1, 2)
+def by_column(tokens: Tensor, rows: int) -> Tensor:
+    """Tokens (B, rows * columns, C), given row by row, in the order column by column."""
+    return rearrange(tokens, "b (h w) c -> b (w h) c", h=rows)
 
 
 class ScanMixer(nn.Module):
-    """Four-direction selective scan over the tokens of a window or of a whole map, with ONE set of weights.
+    """A selective scan in four directions over the tokens of a window or of a whole map, with one set of weights.
 
     Tokens (B, rows * columns, C) -> the same. In each direction a projection is split into a scanned half and a plain
-    one, both pass a depth-wise convolution of 3 tokens and SiLU; the halves are joined, the directions put back in
-    row-major order and summed.
+    one; both pass a depth-wise convolution over 3 tokens and SiLU, and are joined again. The directions are put back
+    row by row and summed.
     """
 
     def __init__(self, width: int, side: int, states: int = 8) -> None:
         super().__init__()
+        inner, rank = width // 2, math.ceil(width / 16)
         self.side = side
-        self.inner = width // 2
-        self.states = states
-        self.rank = math.ceil(width / 16)
         self.in_proj = nn.Linear(width, width, bias=False)
-        self.conv_x = nn.Conv1d(self.inner, self.inner, 3, padding="same", groups=self.inner, bias=False)
-        self.conv_z = nn.Conv1d(self.inner, self.inner, 3, padding="same", groups=self.inner, bias=False)
-        self.x_proj = nn.Linear(self.inner, self.rank + 2 * states, bias=False)
-        self.dt_proj = nn.Linear(self.rank, self.inner)
-        self.A_log = nn.Parameter(initial_decay(self.inner, states))
-        self.D = nn.Parameter(torch.ones(self.inner))
+        self.conv_x = nn.Conv1d(inner, inner, 3, padding="same", groups=inner, bias=False)
+        self.conv_z = nn.Conv1d(inner, inner, 3, padding="same", groups=inner, bias=False)
+        # The parameters of an S6 lie here and not in one, since the shipped weights have these names.
+        self.x_proj = nn.Linear(inner, rank + 2 * states, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(initial_decay(inner, states))
+        self.D = nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(width, width, bias=False)
         init_step(self.dt_proj)
 
     def forward(self, tokens: Tensor, rows: int | None = None) -> Tensor:
-        """Mixed tokens, (B, L, C); `rows` of them, or as many as the window has."""
+        """Mixed tokens, (B, L, C). They lie in `rows` rows, or in as many as the window has."""
         rows = rows or self.side
-        directions = four_orders(self.in_proj(tokens), rows).flatten(0, 1)  # (4 B, L, C)
-        x, z = directions.transpose(1, 2).split(self.inner, 1)  # (4 B, C/2, L)
+        directions = rearrange(four_orders(self.in_proj(tokens), rows), "four b l c -> (four b) c l")
+        x, z = directions.chunk(2, 1)  # (4 B, C/2, L)
         x, z = F.silu(self.conv_x(x)), F.silu(self.conv_z(z))
-        step, B, C = self.x_proj(x.transpose(1, 2)).split((self.rank, self.states, self.states), -1)
-        scanned = selective_scan(
-            x.float(),
-            F.linear(step, self.dt_proj.weight).transpose(1, 2).float(),
-            -torch.exp(self.A_log),
-            B.transpose(1, 2).float(),
-            C.transpose(1, 2).float(),
-            self.D,
-            self.dt_proj.bias,
-        )
-        joined = torch.cat((scanned, z), 1).transpose(1, 2).unflatten(0, (4, -1))  # (4, B, L, C)
+        u = x.transpose(1, 2)  # (4 B, L, C/2)
+        scanned = selective_scan(*scan_arguments(u, self.A_log, u, self.x_proj, self.dt_proj, self.D))
+        joined = rearrange(torch.cat((scanned, z), 1), "(four b) c l -> four b l c", four=4)
         return self.out_proj(sum_orders(joined, rows))
 
 
 class AttentionMixer(nn.Module):
-    """Multi-head self-attention over the tokens of a window: (B, L, C) -> the same. No position bias."""
+    """Multi-head self-attention over the tokens of a window: (B, L, C) -> the same. There is no position bias."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -91,11 +91,10 @@ class AttentionMixer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Mixed tokens, (B, L, C)."""
-        qkv = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, L, C/heads)
-        q, k, v = qkv.unbind(0)
+        q, k, v = rearrange(self.qkv(tokens), "b l (three heads c) -> three b heads l c", three=3, heads=self.heads)
         # Written out: the fused kernel's backward is ten times slower on thousands of windows of 64 tokens.
         attention = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, -1)
-        return self.proj((attention @ v).transpose(1, 2).flatten(2))
+        return self.proj(rearrange(attention @ v, "b heads l c -> b l (heads c)"))
 
 
 class TokenBlock(nn.Module):

@@ -1,22 +1,31 @@
-"""Feature maps to non-overlapping square windows of tokens, and back."""
+"""Feature maps cut into square windows of tokens that do not overlap, and put together again."""
 
 from __future__ import annotations
 
+from einops import rearrange
 from torch import Tensor
 
 
 def to_windows(features: Tensor, side: int) -> Tensor:
     """(B, C, H, W), H and W multiples of `side`, to tokens (B * H/side * W/side, side * side, C).
 
-    Windows row by row over the picture, tokens row by row in a window.
+    Windows are in the order of rows over the picture, and tokens in the order of rows within their window.
+
+    >>> import torch
+    >>> to_windows(torch.arange(16.0).view(1, 1, 4, 4), 2)[0, :, 0]
+    tensor([0., 1., 4., 5.])
     """
-    batch, channels, height, width = features.shape
-    x = features.view(batch, channels, height // side, side, width // side, side)
-    return x.permute(0, 2, 4, 3, 5, 1).reshape(-1, side * side, channels)
+    return rearrange(features, "b c (h y) (w x) -> (b h w) (y x) c", y=side, x=side)
 
 
 def from_windows(tokens: Tensor, side: int, height: int, width: int) -> Tensor:
-    """The inverse of `to_windows`: (B, C, height, width), stored channels last."""
-    channels = tokens.shape[-1]
-    x = tokens.view(-1, height // side, width // side, side, side, channels)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+    """The inverse of `to_windows`: (B, C, height, width), stored channels last.
+
+    >>> import torch
+    >>> features = torch.rand(2, 5, 16, 24)
+    >>> torch.equal(from_windows(to_windows(features, 8), 8, 16, 24), features)
+    True
+    """
+    h, w = height // side, width // side
+    maps = rearrange(tokens, "(b h w) (y x) c -> b (h y) (w x) c", h=h, w=w, y=side, x=side)
+    return rearrange(maps, "b h w c -> b c h w")

@@ -104,8 +104,9 @@ def fuse(
     Example: python -m fusion fuse dark.jpg bright.jpg -o fused.png
     """
     from fusion.io.image import save
+    from fusion.methods import method_named
     from fusion.outputs.drawings import draw_weights
-    from fusion.pipeline import Session, method_named
+    from fusion.pipeline import Session
 
     if (reason := method_named(method).unavailable) is not None:
         raise WeightsError(reason)

@@ -185,8 +185,7 @@ def chosen(methods: str | None) -> list[str]:
 
     Raises `FusionError` for an unknown method, and where no name is given.
     """
-    from fusion.methods import METHODS
-    from fusion.pipeline import method_named
+    from fusion.methods import METHODS, method_named
 
     if methods is None:
         return [method.name for method in METHODS if method.unavailable is None]

@@ -238,9 +238,9 @@ def make_pairs(
     from collections import Counter
 
     from fusion.training.camera import Noise
-    from fusion.training.radiance import Options, make_pairs
+    from fusion.training.radiance import PairOptions, make_pairs
 
-    wanted = Options(
+    wanted = PairOptions(
         count=count,
         side=side,
         gap=gap,

@@ -28,9 +28,10 @@ from urllib.parse import quote
 from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.exposures.brackets import Bracket, Skipped, shown
 from fusion.io.image import Photo, preview, save
+from fusion.methods import method_named
 from fusion.metrics import METRICS
 from fusion.metrics.base import Scorer
-from fusion.pipeline import Session, method_named
+from fusion.pipeline import Session
 from fusion.runtime import memory, weights
 from fusion.runtime.workers import OURS, in_processes, reason, sha256, sweep, take, use_one_thread, write
 from fusion.settings import DEFAULTS, Settings
@@ -181,7 +182,7 @@ def _make(bracket: Bracket, run: Run, session: Session) -> Done:
 def _identity(bracket: Bracket, run: Run) -> str:
     """The hash of all that decides what a result is."""
     method = method_named(run.method)
-    used = {run.method, *(("iat",) if method.enhanced else ())}
+    used = {run.method, *(("iat",) if method.needs.enhanced else ())}
     options = method.settled(run.settings.options_of(run.method))
     facts = {
         "sources": [(file.as_posix(), sha256(run.folder / file)) for file in bracket.files],

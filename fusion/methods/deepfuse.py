@@ -1,7 +1,7 @@
-"""DeepFuse: the first network for exposure fusion; a tied encoder, the sum of its features, a decoder, on luma.
+"""DeepFuse, the first network for exposure fusion: a shared encoder, the sum of its features and a decoder, on luma.
 
 Paper: Prabhakar, Sai Srikar, Babu, "DeepFuse: A Deep Unsupervised Approach for Exposure Fusion with Extreme Exposure
-Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors released are of a larger network.)
+Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors released belong to a larger network.)
 
     luma under -> C1 5x5, C2 7x7 --+
                (the same weights)  + sum -> C3 7x7, C4 5x5, C5 5x5 -> fused luma -> + merged chroma -> RGB
@@ -9,7 +9,7 @@ Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors
 
 | where           | the paper             | here, and why                                          |
 |-----------------|-----------------------|--------------------------------------------------------|
-| loss            | MEF-SSIM at one scale | at three, with a light luminance anchor: every network |
+| loss            | MEF-SSIM at one scale | at three, with a light luminance anchor; every network |
 |                 |                       | here is trained for the same                           |
 | initial weights | random                | one channel carries the luma through: untrained it     |
 |                 |                       | returns the mean of its inputs                         |
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.blocks.pass_through import pass_channel_0
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 
@@ -42,7 +42,7 @@ class DeepFuse(nn.Module):
         pass_channel_0(self.c5, 0.5)  # the features of two pictures were summed
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        """The fused luma. It is not clamped, so that the loss sees how far it leaves the range from 0 to 1."""
         features = self.encode(torch.cat((under, over)))
         x = features[: len(under)] + features[len(under) :]
         x = F.leaky_relu(self.c3(x), 0.01)
@@ -59,9 +59,8 @@ METHOD = Method(
     title="DeepFuse",
     paper="Prabhakar et al., DeepFuse, ICCV 2017",
     faithful=True,
-    summary="The first network for exposure fusion: five convolutions, features of both exposures added.",
-    build=DeepFuse,
-    planes=Planes.LUMA,
-    halo=12,  # half of each kernel: 2 + 3 + 3 + 2 + 2
+    summary="The first network for exposure fusion. Five convolutions add up the features of both exposures.",
+    architecture=DeepFuse,
+    needs=Needs(planes=Planes.LUMA, halo=12),  # half of each kernel: 2 + 3 + 3 + 2 + 2
     recipe=Recipe(loss=structure_and_luminance, crop=128, batch=4, rate=2e-3),
 )

@@ -1,4 +1,4 @@
-"""IAT exposure correction: one small network that brightens a dark luma and darkens a bright one.
+"""IAT exposure correction: a small network that brightens a dark luma and darkens a bright one.
 
 Source: Cui et al., "You Only Need 90K Parameters to Adapt Light: a Light Weight Transformer for Image Enhancement and
 Exposure Correction" (IAT), BMVC 2022, sections 3.2 (local branch) and 3.3 (global branch), in the one-channel form
@@ -6,8 +6,8 @@ that MambaMEF puts before its encoders:
 
     corrected = clamp(max(Y * M + A, 1e-8) ^ gamma, 0, 1)
 
-M and A per pixel from the local branch, gamma one number a picture from the global branch. IAT's code is Apache-2.0;
-nothing of it was copied. Weights for one channel were never published.
+The local branch gives M and A for each pixel, and the global branch gives one gamma for a picture. IAT's code is
+Apache-2.0; nothing of it was copied. Weights for one channel were never published.
 
 | where     | the original                                  | here, and why                                        |
 |-----------|-----------------------------------------------|------------------------------------------------------|
@@ -39,19 +39,19 @@ from fusion.runtime.tiles import in_tiles
 
 NAME = "iat"
 CORRECTED_PIXELS = 250_000
-"""Of larger photographs, a copy is corrected."""
+"""A larger photograph is corrected on a copy of this many pixels."""
 SHOWN_PIXELS = 2_000_000
-"""Of larger photographs, a copy is recoloured: nobody takes home what IAT alone made."""
+"""A larger photograph is shown as a copy of this many pixels, since the correction is only for looking at."""
 GAMMA_SIDE = 160
-"""Longest side, in pixels, of the copy that gamma is taken from."""
+"""Longest side, in pixels, of the copy from which gamma is computed."""
 
-# Every pixel of M and A depends on at most 11 pixels around it: 1 + 3 blocks * (1 + 2) + 1; tiles take one more.
+# Every pixel of M and A depends on at most 11 pixels around it, 1 + 3 blocks * (1 + 2) + 1; tiles take one more.
 _HALO = 12
 _TILE = 256
 
 
 class Affine(nn.Module):
-    """Per pixel, over channels: (x Q^T) alpha + beta. IAT's replacement for a normalisation (section 3.2)."""
+    """(x Q^T) alpha + beta over the channels of each pixel, with which IAT replaces a normalisation (section 3.2)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Affine(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """IAT's pixel-wise block: a depth-wise position term, then two residual branches scaled by small gains."""
+    """IAT's pixel-wise block: a depth-wise position term, then two residual branches that begin with small gains."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):
 
 
 class LocalBranch(nn.Module):
-    """Luma (B, 1, H, W) to the factor M >= 0 and the offset A in -1 ... 1, each (B, 1, H, W)."""
+    """Luma (B, 1, H, W) to the factor M, at least 0, and the offset A, from -1 to 1, (B, 1, H, W) each."""
 
     def __init__(self, width: int = 16, blocks: int = 3) -> None:
         super().__init__()
@@ -105,14 +105,14 @@ class LocalBranch(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, luma: Tensor) -> tuple[Tensor, Tensor]:
-        """M and A."""
+        """M and A, (B, 1, H, W) each."""
         x = self.stem(luma)
         factor = F.relu(self.to_factor(self.factor(x) + x))
         return factor, torch.tanh(self.to_offset(self.offset(x) + x))
 
 
 class QueryAttention(nn.Module):
-    """One learned query attends to all tokens (B, L, C): (B, 1, C)."""
+    """A learned query that attends to all tokens: (B, L, C) -> (B, 1, C)."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class GlobalBranch(nn.Module):
         nn.init.zeros_(self.attention.value.weight)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """gamma, 1 plus what the picture asks for."""
+        """gamma, which is 1 where the picture asks for no correction."""
         x = self.stem(luma)
         x = x + self.position(x)
         x = self.attention(self.norm1(x.flatten(2).transpose(1, 2)))  # (B, 1, C)
@@ -165,7 +165,7 @@ class GlobalBranch(nn.Module):
 
 
 class IAT(nn.Module):
-    """One-channel IAT: luma (B, 1, H, W), 0 to 1, to the corrected luma. 89,060 parameters."""
+    """IAT for one channel: luma (B, 1, H, W), from 0 to 1, to the corrected luma. 89,060 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class IAT(nn.Module):
         self.whole = GlobalBranch()
 
     def gamma(self, luma: Tensor) -> Tensor:
-        """(B, 1, 1, 1), from a copy of at most `GAMMA_SIDE` pixels a side."""
+        """gamma (B, 1, 1, 1), computed from a copy whose sides are at most `GAMMA_SIDE` pixels."""
         scale = GAMMA_SIDE / max(luma.shape[-2:])
         if scale < 1:
             size = [max(4, round(side * scale)) for side in luma.shape[-2:]]
@@ -181,25 +181,25 @@ class IAT(nn.Module):
         return self.whole(luma)
 
     def correct(self, luma: Tensor, gamma: Tensor) -> Tensor:
-        """The corrected luma, by a given gamma."""
+        """The luma (B, 1, H, W) corrected with a given gamma (B, 1, 1, 1)."""
         factor, offset = self.local(luma)
         return (luma * factor + offset).clamp_min(1e-8).pow(gamma).clamp(0, 1)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """The corrected luma, 0 to 1."""
+        """The corrected luma (B, 1, H, W), from 0 to 1."""
         return self.correct(luma, self.gamma(luma))
 
 
 @dataclass(frozen=True, eq=False)
 class Lumas:
-    """Both lumas of a pair, (1, h, w) each, corrected: of the pair's size, or a copy of at most `CORRECTED_PIXELS`."""
+    """Both corrected lumas of a pair, (1, h, w) each, at the pair's size or on a copy of at most `CORRECTED_PIXELS`."""
 
     under: Tensor
     over: Tensor
 
 
 class Corrector:
-    """IAT loaded on a device. Raises `WeightsError` if its weights are missing or damaged."""
+    """IAT loaded on a device. Loading raises `WeightsError` if its weights are missing or damaged."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         network = IAT()
@@ -209,7 +209,7 @@ class Corrector:
 
     @torch.no_grad()
     def __call__(self, luma: Tensor) -> Tensor:
-        """(1, H, W) -> (1, H, W), 0 to 1, on the CPU; any size, in tiles."""
+        """The corrected luma (1, H, W), from 0 to 1, on the CPU. It is computed in tiles and may have any size."""
         gamma = self.network.gamma(luma[None].to(self.device))
 
         def correct(part: Tensor) -> Tensor:
@@ -219,12 +219,12 @@ class Corrector:
 
 
 def enhance(pair: ExposurePair, correct: Callable[[Tensor], Tensor]) -> Lumas:
-    """The pair's lumas as networks with `Method.enhanced` read them."""
+    """The pair's corrected lumas, as networks with `Needs.enhanced` read them. `correct` is a `Corrector`."""
     return Lumas(*(correct(colour.luma(_reduced(photo, CORRECTED_PIXELS))) for photo in (pair.under, pair.over)))
 
 
 def _reduced(photo: Photo, pixels: int) -> Photo:
-    """The photograph, or a copy of it of at most so many pixels."""
+    """The photograph, or a copy with at most this many pixels."""
     return shrink(photo[None], math.sqrt(pixels / photo[0].numel()))[0]
 
 
@@ -232,9 +232,12 @@ _LARGEST_COLOUR_GAIN = 6.0
 
 
 def recolour(photo: Photo, luma: Tensor) -> Photo:
-    """`photo` with its luma replaced by `luma` (1, H, W), for looking at: chroma grows as the luma does.
+    """`photo` (3, H, W) with its luma replaced by `luma` (1, H, W), for looking at. Chroma grows with the luma.
 
-    The gain of the chroma is limited: in the dark there is more noise than colour.
+    The gain of the chroma is limited, since there is more noise than colour in the dark.
+
+    >>> recolour(torch.full((3, 2, 2), 0.2), torch.full((1, 2, 2), 0.5)).mean()
+    tensor(0.5000)
     """
     old = colour.luma(photo)
     gain = (luma / old.clamp_min(1 / 255)).clamp_max(_LARGEST_COLOUR_GAIN)
@@ -243,9 +246,9 @@ def recolour(photo: Photo, luma: Tensor) -> Photo:
 
 @torch.no_grad()
 def recolour_pair(pair: ExposurePair, lumas: Lumas) -> tuple[Photo, Photo]:
-    """Both photographs recoloured, at full size or, for larger ones, on copies of at most `SHOWN_PIXELS`.
+    """Both photographs with their corrected lumas, at full size or on copies of at most `SHOWN_PIXELS`.
 
-    The corrected lumas of smaller copies are carried up, guided by both photographs.
+    Lumas that were corrected on smaller copies are enlarged by a guided filter; both photographs are its guides.
     """
     shown = [_reduced(photo, SHOWN_PIXELS) for photo in (pair.under, pair.over)]
     if lumas.under.shape[-2:] == pair.size:

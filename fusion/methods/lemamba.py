@@ -1,4 +1,4 @@
-"""LE-Mamba: a U-Net of four-direction scans, in windows and over the whole map, that share their states; on luma.
+"""LE-Mamba: a U-Net of scans in four directions, in windows and over the whole map, which share their states; on luma.
 
 Paper: Cao et al., "A Novel State Space Model with Local Enhancement and State Sharing for Image Fusion", ACM
 Multimedia 2024 (the authors' repository 294coder/Efficient-MIF has no licence; rebuilt from a description of the
@@ -9,8 +9,8 @@ network, no code or weights taken). Size: the published tiny one, width 32.
     fused luma <- + mean <- 3x3 <- 2 blocks --- x 2 --- 1 block --- x 2 --- 1 block --- x 2 ----+
 
     block: + both lumas -> scans within 8 x 8 windows (the two larger sizes) -> scans of the whole map -> last states;
-    an encoder's block hears the last states of the one before, a decoder's those of the level below, and its first
-    those of the encoder too.
+    An encoder's block reads the last states of the block before, a decoder's block those of the level below, and
+    the decoder's first block those of the encoder too.
 
 | where         | the authors' code                           | here, and why                                       |
 |---------------|---------------------------------------------|-----------------------------------------------------|
@@ -39,14 +39,14 @@ from torch.nn import functional as F
 from fusion.blocks.cross_scan import CrossScan, SharingCrossScan
 from fusion.blocks.mamba import to_map, to_tokens
 from fusion.blocks.window import from_windows, to_windows
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _WINDOW = 8
 
 
 class GatedMLP(nn.Module):
-    """Tokens (B, L, C) -> the same: half of a projection, gated by GELU of the other half."""
+    """Tokens (B, L, C) -> the same: one half of a projection, gated by GELU of the other half."""
 
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__()
@@ -60,7 +60,10 @@ class GatedMLP(nn.Module):
 
 
 class LocalScan(nn.Module):
-    """x and a share of what 8 x 8 windows become by x + scan(LN(x)) and x + MLP(LN(x)): (B, C, H, W) -> the same."""
+    """x plus a share of its 8 x 8 windows after x + scan(LN(x)) and x + MLP(LN(x)): (B, C, H, W) -> the same.
+
+    The share is learned, one for each channel.
+    """
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -79,7 +82,7 @@ class LocalScan(nn.Module):
 
 
 class GlobalScan(nn.Module):
-    """x + scan(LN(x)), then x + MLP(LN(x)): (B, C, H, W) -> the same, and the scan's last states."""
+    """x + scan(LN(x)), then x + MLP(LN(x)) over the whole map: (B, C, H, W) -> the same, and the scan's last states."""
 
     def __init__(self, width: int, inner: int, sources: Sequence[int]) -> None:
         super().__init__()
@@ -89,7 +92,7 @@ class GlobalScan(nn.Module):
         self.mlp = GatedMLP(width, 4)
 
     def forward(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The new map (B, C, H, W), and states (4, B, D, N); `states` are those of the sources."""
+        """The new map (B, C, H, W) and the last states (4, B, D, N). `states` are those of the sources."""
         tokens, rows = to_tokens(x), x.shape[-2]
         mixed, last = self.scan(self.norm1(tokens), rows, states)
         tokens = tokens + mixed
@@ -97,7 +100,7 @@ class GlobalScan(nn.Module):
 
 
 class Block(nn.Module):
-    """LEVM: the guide is added; windows are scanned where `local`; the whole map is."""
+    """The paper's LEVM: add the guide, scan windows where `local`, then scan the whole map."""
 
     def __init__(
         self, width: int, guides: int, inner: int, sources: Sequence[int] = (), *, local: bool = False
@@ -108,13 +111,13 @@ class Block(nn.Module):
         self.global_scan = GlobalScan(width, inner, sources)
 
     def forward(self, x: Tensor, guide: Tensor, *states: Tensor) -> tuple[Tensor, Tensor]:
-        """The new map (B, C, H, W) and last states (4, B, D, N); the guide has any size, `states` are the sources'."""
+        """The new map (B, C, H, W) and last states (4, B, D, N). The guide has any size; `states` are the sources'."""
         guide = F.interpolate(guide, x.shape[-2:], mode="bilinear", align_corners=True)
         return self.global_scan(self.local_scan(x + self.guide(guide)), states)
 
 
 class Encoder(nn.Module):
-    """Blocks that hear the states of the one before, then half the size."""
+    """Blocks, each of which reads the last states of the block before, then a convolution to half the size."""
 
     def __init__(self, width: int, blocks: Sequence[Block]) -> None:
         super().__init__()
@@ -122,7 +125,7 @@ class Encoder(nn.Module):
         self.halve = nn.Conv2d(width, width, 2, stride=2)
 
     def forward(self, x: Tensor, guide: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The map for the next level, (B, C, H/2, W/2); the last block's map (B, C, H, W) and states."""
+        """The map for the next level (B, C, H/2, W/2), and the last block's map (B, C, H, W) and states."""
         first, *others = self.blocks
         x, states = first(x, guide)
         for block in others:
@@ -131,7 +134,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Twice the size, joined with the encoder's map, then blocks that hear the states of the level below."""
+    """Twice the size, joined with the encoder's map, then blocks that read the states of the level below."""
 
     def __init__(self, width: int, blocks: Sequence[Block]) -> None:
         super().__init__()
@@ -143,7 +146,7 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, below: Tensor, skip: Tensor, skip_states: Tensor, guide: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The map (B, C, H, W) and the last block's states; the first block hears the encoder's states too."""
+        """The map (B, C, H, W) and the last block's states. The first block reads the encoder's states too."""
         x = F.interpolate(self.enter(x), scale_factor=2, mode="bilinear")
         joined = self.join(torch.cat((x, self.strength[:, None, None] * skip), 1))
         first, *others = self.blocks
@@ -156,12 +159,18 @@ class Decoder(nn.Module):
 class LEMamba(nn.Module):
     """Two exposures' lumas, (B, 1, H, W) each, sides multiples of 16, to the fused one. 739,713 parameters.
 
-    `planes` has the picture that is corrected, `guides` what guides it; `depths` are the blocks at each size.
+    `planes` and `guides` are the channels of the picture that is corrected and of its guide; `depths` are the numbers
+    of blocks at each size.
     """
 
     def __init__(self, planes: int = 1, guides: int = 2, width: int = 32, depths: Sequence[int] = (2, 1, 1)) -> None:
         super().__init__()
-        inner = (2 * width, 2 * width, width, width)  # scanned at each size; windows too where it is twice the width
+        inner = (
+            2 * width,
+            2 * width,
+            width,
+            width,
+        )  # channels of the scans at each size; where they are twice the width, windows are scanned too
         self.enter = nn.Conv2d(planes, width, 3, padding=1)
         self.encoders = nn.ModuleList()
         self.decoders = nn.ModuleList()
@@ -175,11 +184,11 @@ class LEMamba(nn.Module):
             nn.init.normal_(p, std=1e-3)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        """The fused luma. It is not clamped, so that the loss sees how far it leaves the range from 0 to 1."""
         return self.correct((under + over) / 2, torch.cat((under, over), 1))
 
     def correct(self, picture: Tensor, guide: Tensor) -> Tensor:
-        """(B, planes, H, W) and its guide (B, guides, H, W) -> the corrected picture."""
+        """A picture (B, planes, H, W) and its guide (B, guides, H, W) -> the corrected picture."""
         x = self.enter(picture)
         skips: list[tuple[Tensor, Tensor]] = []
         for encoder in self.encoders:
@@ -196,10 +205,8 @@ METHOD = Method(
     title="LE-Mamba",
     paper="Cao et al., LE-Mamba, ACM Multimedia 2024",
     faithful=False,
-    summary="A U-Net scans the lumas in four directions, in windows and as a whole, and corrects their mean.",
-    build=LEMamba,
-    planes=Planes.LUMA,
-    multiple_of=16,
-    largest=128 * 128,
+    summary="A U-Net scans both lumas in four directions, in windows and as a whole, and corrects their mean.",
+    architecture=LEMamba,
+    needs=Needs(planes=Planes.LUMA, multiple_of=16, largest=128 * 128),
     recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

@@ -1,4 +1,4 @@
-"""LightFuse: two small networks, one for each pixel's colour and one, at an eighth of the size, for its surroundings.
+"""LightFuse: a small network for the colour of each pixel, and one at an eighth of the size for its surroundings.
 
 Paper: Liu et al., "LightFuse: Lightweight CNN based Dual-exposure Fusion", arXiv 2107.02299, 2021 (the authors'
 repository Taichi-Pink/LightFuse has no licence; rebuilt from a description). Size: that of its current weights file.
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.methods.mertens import exposure_fusion
 from fusion.metrics.losses import ssim
 
@@ -46,7 +46,7 @@ class LightFuse(nn.Module):
         self._start_as_mean()
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused photograph, within 0 ... 1."""
+        """The fused photograph, from 0 to 1."""
         pair = torch.cat((_stretch(under), _stretch(over)), 1)
         low = pair
         for convolution in self.reduce:
@@ -56,7 +56,7 @@ class LightFuse(nn.Module):
 
     @torch.no_grad()
     def _start_as_mean(self) -> None:
-        """Untrained, it returns about the mean of both stretched photographs, and no channel of a ReLU is dead."""
+        """Let the untrained network return about the mean of the stretched photographs, without a dead ReLU."""
         first, second, third = (layer for layer in self.combine if isinstance(layer, nn.Conv2d))
         assert first.bias is not None
         assert third.bias is not None
@@ -73,18 +73,18 @@ class LightFuse(nn.Module):
 
 
 def _stretch(photo: Tensor) -> Tensor:
-    """Each photograph of (B, 3, H, W) by its own mean and spread: mostly to -1 ... 1."""
+    """Photographs (B, 3, H, W), each about its mean in units of twice its spread. Most values are from -1 to 1."""
     mean, spread = photo.mean((1, 2, 3), keepdim=True), photo.std((1, 2, 3), keepdim=True)
     return (photo - mean) / (2 * spread.clamp_min(1e-3))
 
 
-# SICE's labels, whichever the scene, are of about this mean and this standard deviation.
+# The labels of SICE have about this mean and this standard deviation, whatever the scene.
 _LABEL_MEAN, _LABEL_SPREAD = 0.485, 0.21
 
 
 @torch.no_grad()
 def _reference(under: Tensor, over: Tensor) -> Tensor:
-    """A stand-in for SICE's label: contrast of Mertens' fusion and calm of the mean, in the labels' mean and spread."""
+    """A stand-in for SICE's label: Mertens' fusion, calmed by the mean, with the labels' mean and spread."""
     fused = (exposure_fusion(torch.stack((under, over)), exposedness=0) + (under + over) / 2) / 2
     mean, spread = fused.mean((1, 2, 3), keepdim=True), fused.std((1, 2, 3), keepdim=True)
     return ((fused - mean) / spread.clamp_min(0.05) * _LABEL_SPREAD + _LABEL_MEAN).clamp(0, 1)
@@ -101,10 +101,8 @@ METHOD = Method(
     title="LightFuse",
     paper="Liu et al., LightFuse, arXiv 2107.02299 (2021)",
     faithful=False,
-    summary="1,574 parameters that fuse colours directly: the smallest network here, made for small devices.",
-    build=LightFuse,
-    planes=Planes.RGB,
-    multiple_of=_STRIDE,
-    working_bytes=330,
+    summary="The smallest convolutional network here is made for small devices and fuses the colours directly.",
+    architecture=LightFuse,
+    needs=Needs(planes=Planes.RGB, multiple_of=_STRIDE, working_bytes=330),
     recipe=Recipe(loss=_loss, crop=256, batch=4, rate=5e-3, weight_decay=0.0, zoom=4.0),
 )

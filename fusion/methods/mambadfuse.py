@@ -1,4 +1,4 @@
-"""MambaDFuse: Mamba layers along the raster of the whole picture, from two encoders through two fusions, on luma.
+"""MambaDFuse: Mamba layers scan the whole picture row by row, in two encoders and two fusions, on luma.
 
 Paper: Li et al., "MambaDFuse: A Mamba-based Dual-phase Model for Multi-modality Image Fusion", arXiv 2404.08406, 2024
 (the authors' repository Lizhe1228/MambaDFuse has no licence; rebuilt from a description of the network, no code or
@@ -15,7 +15,7 @@ weights taken). Size: the published one for a single channel, width 60.
 | output        | the last convolution's                    | added to the mean of both lumas, which is a good start  |
 | deep fusion   | each of its three norms is applied twice  | once: the second changes little and costs as much       |
 | task          | infrared and visible, or medical pictures | two exposures                                           |
-| loss          | one for infrared, one for medical         | the recipe's; `losses.swinfusion` is that of its family |
+| loss          | one for infrared, one for medical         | the recipe's, as every network here                     |
 | last residual | not known                                 | added before the reconstruction: without it 200 steps   |
 |               |                                           | taught nothing                                          |
 | resolution    | every pixel is scanned                    | a copy of at most 128 x 128 pixels; a guided filter     |
@@ -30,14 +30,14 @@ from torch import Tensor, nn
 
 from fusion.blocks.mamba import GatedScan, Mamba, to_map, to_tokens
 from fusion.blocks.selective_scan import initial_decay
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _STATES, _KERNEL, _EXPAND = 16, 4, 2
 
 
 class MambaBlock(nn.Module):
-    """The residual grows by x, then x = Mamba(LN(residual)): both tokens (B, L, C)."""
+    """Add x to the residual, then set x to Mamba(LN(residual)). Both are tokens (B, L, C)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ class MambaBlock(nn.Module):
 
 
 class MambaBlocks(nn.ModuleList):
-    """Blocks in a row, the first one's residual zero."""
+    """Blocks in a row. The residual before the first one is zero."""
 
     def __init__(self, width: int, depth: int = 8) -> None:
         super().__init__(MambaBlock(width) for _ in range(depth))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (B, L, C) to the last block's x and residual."""
+        """The last block's x and residual, from tokens (B, L, C)."""
         residual = torch.zeros_like(x)
         for block in self:
             x, residual = block(x, residual)
@@ -65,7 +65,7 @@ class MambaBlocks(nn.ModuleList):
 
 
 class SwapBlock(nn.Module):
-    """A Mamba block for each exposure, which swap their even channels between norm and Mamba."""
+    """A Mamba block for each exposure; the two swap their even channels between norm and Mamba."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -81,13 +81,18 @@ class SwapBlock(nn.Module):
 
 
 def swap_even_channels(pair: Tensor) -> Tensor:
-    """(2, ..., C): channels 0, 2, 4 ... of both exchanged."""
+    """The two tensors of `pair`, (2, ..., C), with their channels 0, 2, 4 ... exchanged.
+
+    >>> swap_even_channels(torch.tensor([[1, 2, 3], [10, 20, 30]]))
+    tensor([[10,  2, 30],
+            [ 1, 20,  3]])
+    """
     even = torch.arange(pair.shape[-1], device=pair.device) % 2 == 0
     return torch.where(even, pair.flip(0), pair)
 
 
 class FusionBlock(nn.Module):
-    """M3: parallel scans of the fused tokens and of both exposures', summed; then a depth-wise convolution."""
+    """M3: scans of the fused tokens and of both exposures' side by side, their sum, and a depth-wise convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -99,7 +104,7 @@ class FusionBlock(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, x: Tensor, residual: Tensor, sources: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """The new x and residual (B, L, C) of the fused tokens; those of both exposures are (2, B, L, C)."""
+        """The new x and residual (B, L, C) of the fused tokens. `sources` are both exposures' tokens, (2, B, L, C)."""
         residual = residual + x
         tokens = (residual, *sources)
         decays = (self.fused_A_log, self.source_A_log, self.source_A_log)
@@ -111,7 +116,7 @@ class FusionBlock(nn.Module):
 
 
 class MambaDFuse(nn.Module):
-    """Two exposures' lumas, (B, 1, H, W) each, to the fused one. 1,347,271 parameters at width 60."""
+    """Two lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 1,347,271 parameters at width 60."""
 
     def __init__(self, width: int = 60) -> None:
         super().__init__()
@@ -140,7 +145,7 @@ class MambaDFuse(nn.Module):
             nn.init.normal_(p, std=0.05)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        """The fused luma. It is not clamped, so that the loss sees how far it leaves the range from 0 to 1."""
         rows = under.shape[-2]
         features = self.low(torch.cat((under, over)))
         under_tokens, over_tokens = self.embed(features).chunk(2)
@@ -159,7 +164,7 @@ class MambaDFuse(nn.Module):
         return (under + over) / 2 + self.reconstruct(to_map(x + residual, rows))
 
     def embed(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to normed tokens (B, H * W, C), in float32: residuals are summed in it."""
+        """(B, C, H, W) to normalised tokens (B, H * W, C), in float32, since residuals are summed."""
         return self.norm(to_tokens(features).float())
 
 
@@ -168,9 +173,8 @@ METHOD = Method(
     title="MambaDFuse",
     paper="Li et al., MambaDFuse, arXiv 2404.08406 (2024)",
     faithful=False,
-    summary="Mamba reads both lumas from the first pixel to the last; they swap channels, then merge in joint scans.",
-    build=MambaDFuse,
-    planes=Planes.LUMA,
-    largest=128 * 128,
+    summary="Mamba scans both lumas from the first pixel to the last, swaps channels between them and merges them.",
+    architecture=MambaDFuse,
+    needs=Needs(planes=Planes.LUMA, largest=128 * 128),
     recipe=Recipe(loss=structure_and_luminance, crop=192, batch=2, rate=1e-3, scale=0.25, zoom=4.0),
 )

@@ -1,4 +1,4 @@
-"""MambaMEF: two encoders with convolutions beside windowed Mamba and attention, one convolutional decoder, on luma.
+"""MambaMEF: two encoders, in which convolutions stand beside windowed Mamba and attention, and a decoder, on luma.
 
 Paper: MambaMEF (the authors' repository GAry45v/MambaMEF has no licence; rebuilt from a description of the network,
 no code or weights taken). Size: that of the one published checkpoint (width 32, one scan block, one attention block),
@@ -37,7 +37,7 @@ from torch.nn import functional as F
 from fusion.blocks.pass_through import pass_channel_0
 from fusion.blocks.vision_mamba import AttentionMixer, ScanMixer, TokenBlock
 from fusion.blocks.window import from_windows, to_windows
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _WINDOW = 8
@@ -56,7 +56,7 @@ class DoubleConv(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """Lumas to features (B, 128, H, W): detail of the own one, context of the corrected one within 8 x 8 windows."""
+    """Features (B, 128, H, W): detail of the photograph's luma, and context of the corrected one in 8 x 8 windows."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -76,12 +76,12 @@ class Encoder(nn.Module):
         self.join = DoubleConv(16 + width, 128)
 
     def forward(self, lumas: Tensor) -> Tensor:
-        """(B, 2, H, W), the photograph's own and the corrected luma, -> (B, 128, H, W)."""
+        """The photograph's luma and the corrected one, (B, 2, H, W), to features (B, 128, H, W)."""
         own, corrected = lumas.split(1, 1)
         return self.join(torch.cat((self.detail(own), self.context(corrected)), 1))
 
     def context(self, luma: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, width, H, W): both token blocks in every window; sides are padded with zeros to 8."""
+        """(B, 1, H, W) -> (B, width, H, W): both token blocks in each window, after zero padding to multiples of 8."""
         height, width = luma.shape[-2:]
         features = F.pad(self.embed(luma), (0, -width % _WINDOW, 0, -height % _WINDOW))
         tokens = self.tokens(to_windows(features, _WINDOW))
@@ -99,12 +99,12 @@ class MambaMEF(nn.Module):
         _carry_luma_through(self)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
+        """The fused luma. It is not clamped, so that the loss sees how far it leaves the range from 0 to 1."""
         return self.decode((self.encode_under(under) + self.encode_over(over)) / 2)
 
 
 def _carry_luma_through(network: MambaMEF) -> None:
-    """Channel 0 of every convolution on the way from a luma to the output passes it on unchanged."""
+    """Let channel 0 of every convolution on the way from a luma to the output pass the luma on unchanged."""
     out = network.decode[-1]
     assert isinstance(out, nn.Conv2d)
     for module in (*network.encode_under.modules(), *network.encode_over.modules(), *network.decode):
@@ -113,7 +113,7 @@ def _carry_luma_through(network: MambaMEF) -> None:
             pass_channel_0(module[2])
     pass_channel_0(out)
     with torch.no_grad():
-        out.weight[:, 1:] *= 0.1  # the other channels start quiet and are heard as soon as they help
+        out.weight[:, 1:] *= 0.1  # the other channels begin with little weight and gain it where they help
 
 
 METHOD = Method(
@@ -122,10 +122,7 @@ METHOD = Method(
     paper="MambaMEF (GAry45v/MambaMEF)",
     faithful=False,
     summary="IAT evens out both exposures, then convolutions, Mamba and attention in 8 x 8 windows fuse the luma.",
-    build=MambaMEF,
-    planes=Planes.LUMA,
-    multiple_of=_WINDOW,
-    enhanced=True,
-    largest=128 * 128,
+    architecture=MambaMEF,
+    needs=Needs(planes=Planes.LUMA, enhanced=True, multiple_of=_WINDOW, largest=128 * 128),
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1.5e-3, scale=0.375),
 )

@@ -1,4 +1,4 @@
-"""A learned 1-D look-up table in the manner of MEFLUT: a pixel's weight is a function of its luma, and nothing else.
+"""MEFLUT, with tables that are trained directly: the weight of a pixel is a function of its luma and of nothing else.
 
 Paper: Jiang, Wang, Li, Li, Fan, Liu, "MEFLUT: Unsupervised 1D Lookup Tables for Multi-exposure Image Fusion", ICCV
 2023, section 3. (The authors' code is MIT; nothing of it was copied.)
@@ -7,9 +7,9 @@ Paper: Jiang, Wang, Li, Li, Fan, Liu, "MEFLUT: Unsupervised 1D Lookup Tables for
 
 | where    | the paper                                  | here, and why                                              |
 |----------|--------------------------------------------|------------------------------------------------------------|
-| tables   | read off an attention network              | trained themselves, through the fusion: simpler, and the   |
+| tables   | read off an attention network              | trained directly, through the fusion: simpler, and the     |
 |          |                                            | loss sees what the table does                              |
-| entries  | 256 a frame                                | 64, between them linear: every level is met in training    |
+| entries  | 256 for each frame                         | 64, linear in between: every level is met in training      |
 | blending | a sum, weights smoothed by a guided filter | Mertens' Laplacian pyramid, which keeps more structure     |
 |          | at low resolution                          |                                                            |
 | loss     | MEF-SSIM                                   | as every network here, see `losses`                        |
@@ -20,8 +20,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fusion.methods.base import Method, Planes, Recipe
-from fusion.methods.mertens import blend
+from fusion.methods.base import Method, Needs, Planes, Recipe
+from fusion.methods.laplacian_blend import blend
 from fusion.metrics.losses import structure_and_luminance
 from fusion.runtime.tiles import by_strips
 
@@ -34,15 +34,15 @@ class MEFLUT(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         luma = torch.linspace(0, 1, _ENTRIES)
-        # Logarithms of the weights; at first Mertens' exposedness, in his words.
+        # The logarithms of the weights. At first they are those of Mertens' exposedness.
         self.tables = nn.Parameter(-((luma - 0.5) ** 2).repeat(2, 1) / (2 * 0.2**2))
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The fused luma; not clamped, so that the loss sees how far it leaves 0 ... 1."""
-        return blend((under, over), self.weight_maps(under, over))
+        """The fused luma. It is not clamped, so that the loss sees how far it leaves the range from 0 to 1."""
+        return blend((under, over), self.weight_maps(under, over).unbind())
 
     def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
-        """What each exposure counts: (2, B, 1, H, W)."""
+        """How much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
 
         def shares(rows: slice, _: slice) -> Tensor:
             frames = zip(self.tables, (under, over), strict=True)
@@ -52,7 +52,11 @@ class MEFLUT(nn.Module):
 
 
 def look_up(table: Tensor, luma: Tensor) -> Tensor:
-    """The table's values (N,) at lumas (any shape) from 0 to 1, linear between its entries."""
+    """The values of a table (N,) at lumas of any shape, from 0 to 1. They are linear between its entries.
+
+    >>> look_up(torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0.0, 0.5, 0.75]))
+    tensor([0.0000, 1.0000, 2.5000])
+    """
     position = luma.clamp(0, 1) * (len(table) - 1)
     left = position.floor().clamp(max=len(table) - 2)
     share, index = position - left, left.long()
@@ -61,13 +65,12 @@ def look_up(table: Tensor, luma: Tensor) -> Tensor:
 
 METHOD = Method(
     name="meflut",
-    title="1-D LUT",
+    title="MEFLUT",
     paper="Jiang et al., MEFLUT, ICCV 2023",
     faithful=False,
-    summary="One table a frame says how much each brightness counts: the least that can be learned.",
-    build=MEFLUT,
-    planes=Planes.LUMA,
-    cheap=True,
+    summary="One look-up table for each exposure says how much a pixel counts, by its brightness alone.",
+    architecture=MEFLUT,
+    needs=Needs(planes=Planes.LUMA, cheap=True),
     weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=1e-1, weight_decay=0.0),
 )

@@ -1,7 +1,7 @@
-"""MEF-Net: weight maps learned at low resolution, carried to full resolution by a guided filter.
+"""MEF-Net learns weight maps at low resolution; a guided filter enlarges them to full resolution.
 
 Paper: Ma, Duanmu, Zhu, Fang, Wang, "Deep Guided Learning for Fast Multi-Exposure Image Fusion", TIP 2020, section III
-and table I. The same network looks at each frame alone, so that it serves any number of them.
+and table I. The same network looks at each frame alone.
 
     luma -> shorter side 128 -> context aggregation network -> weight map -> guided filter, guide: luma
     fused luma = sum of |weight| luma / sum of |weight|, over the frames                         -> + merged chroma
@@ -21,10 +21,11 @@ and table I. The same network looks at each frame alone, so that it serves any n
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from fusion.blocks.guided_filter import fast_guided_filter, shrink
-from fusion.methods.base import Method, Planes, Recipe
+from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _LOW_SIDE = 128
@@ -32,7 +33,7 @@ _WEIGHT_FLOOR = 1e-3
 
 
 class AdaptiveNorm(nn.Module):
-    """w0 x + w1 InstanceNorm(x): the network learns how much to normalise (section III-A)."""
+    """w0 x + w1 InstanceNorm(x), so that the network learns how much to normalise (section III-A)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class ContextAggregation(nn.Sequential):
-    """Dilated convolutions, luma (B, 1, H, W) to a raw weight map (B, 1, H, W) (table I)."""
+    """Dilated convolutions from a luma (B, 1, H, W) to a raw weight map (B, 1, H, W) (table I)."""
 
     def __init__(self, width: int = 24) -> None:
         layers: list[nn.Module] = []
@@ -73,19 +74,19 @@ class MEFNet(nn.Module):
         self.weigh = ContextAggregation()
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The weighted mean of both, so within 0 ... 1."""
+        """The weighted mean of both lumas, which lies between them."""
         frames = torch.cat((under, over))
         weights = self._weights(frames)
-        weighted, total = (x.unflatten(0, (2, -1)).sum(0) for x in (weights * frames, weights))
+        weighted, total = (rearrange(x, "(n b) c h w -> n b c h w", n=2).sum(0) for x in (weights * frames, weights))
         return weighted / total
 
     def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
-        """What each exposure counts: (2, B, 1, H, W)."""
-        weights = self._weights(torch.cat((under, over))).unflatten(0, (2, -1))
+        """How much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
+        weights = rearrange(self._weights(torch.cat((under, over))), "(n b) c h w -> n b c h w", n=2)
         return weights / weights.sum(0)
 
     def _weights(self, frames: Tensor) -> Tensor:
-        """Of both exposures' lumas (2B, 1, H, W), of the same shape; any sum."""
+        """Weights of both exposures' lumas (2B, 1, H, W), in the same shape. Their sum is not 1 yet."""
         low = shrink(frames, _LOW_SIDE / min(frames.shape[-2:]))
         return fast_guided_filter(self.weigh(low).float(), low, frames).abs() + _WEIGHT_FLOOR
 
@@ -95,10 +96,9 @@ METHOD = Method(
     title="MEF-Net",
     paper="Ma et al., Deep Guided Learning for Fast Multi-Exposure Image Fusion, TIP 2020",
     faithful=True,
-    summary="Learns weight maps on a small copy and carries them up along edges: large pictures cost little.",
-    build=MEFNet,
-    planes=Planes.LUMA,
-    working_bytes=60,
+    summary="A network learns weight maps on a small copy. A guided filter enlarges them along edges.",
+    architecture=MEFNet,
+    needs=Needs(planes=Planes.LUMA, working_bytes=40),
     weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )

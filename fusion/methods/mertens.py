@@ -1,9 +1,9 @@
-"""Mertens exposure fusion, in PyTorch: any number of frames, any size, on any device, differentiable.
+"""Mertens exposure fusion in PyTorch, for any number of frames of any size, on any device, differentiable.
 
 Source: Mertens, Kautz, Van Reeth, "Exposure Fusion", Pacific Graphics 2007. Sections 3.1 (weights) and 3.2
-(blending in a Laplacian pyramid, after Burt and Adelson 1983). Compared with `cv2.createMergeMertens` in tests.
+(blending, in `laplacian_blend.py`). Tests compare it with `cv2.createMergeMertens`.
 
-Two variants, each a method of its own:
+There are two variants, and each is a method:
 
 |                 | `mertens` (the paper)                       | `mertens-torch` (a popular port: Jamy-L, MIT)        |
 |-----------------|---------------------------------------------|------------------------------------------------------|
@@ -23,14 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.methods.base import Method, Option, Planes
-from fusion.runtime.tiles import by_strips, mirror
+from fusion.methods.base import Method, Needs, Option, Planes
+from fusion.methods.laplacian_blend import PAPER, PORT, blend, extended
+from fusion.runtime.tiles import by_strips
 
 Variant = Literal["paper", "torch"]
 
@@ -39,8 +40,8 @@ Variant = Literal["paper", "torch"]
 # are worth more than the last digit of a grey. BT.601 is (0.299, 0.587, 0.114).
 OPENCV_GREY = (0.114, 0.587, 0.299)
 
-# Where the Laplacian of 8-bit levels is zero, float rounding leaves about 1e-8 of it: far above the floor of the
-# weights, so that noise would choose between the frames on flat ground.
+# Where the Laplacian of 8-bit levels is zero, float rounding leaves about 1e-8. That is far above the floor of the
+# weights, so that noise would choose between the frames where the picture is flat.
 _FLAT_CONTRAST = 1e-6
 _WEIGHT_FLOOR = 1e-12
 
@@ -56,12 +57,16 @@ def exposure_fusion(
     roll_off: float = 0.0,
     variant: Variant = "paper",
 ) -> Tensor:
-    """A burst (N, C, H, W) or (N, B, C, H, W), 0 to 1, C of 1 or 3, fused to (C, H, W) or (B, C, H, W).
+    """Fuse a burst (N, C, H, W) or (N, B, C, H, W), from 0 to 1, to (C, H, W) or (B, C, H, W).
 
-    `contrast`, `saturation` and `exposedness` are the exponents of the three weights (section 3.1, eq. 1); `sigma` is
-    the width of good exposure around 0.5, `grey` the weights of red, green and blue. `roll_off` is the distance from
-    black and white at which values begin to be bent into range; 0 clamps. Sides of 2 pixels or more. Raises ValueError
-    for other shapes, and for half precision, in which the weights would vanish.
+    C is 1 or 3, and the sides are at least 2 pixels. `contrast`, `saturation` and `exposedness` are the exponents of
+    the three weights (section 3.1, equation 1). `sigma` is the width of good exposure around 0.5. `grey` holds the
+    weights of red, green and blue in the grey whose contrast counts. `roll_off` is the distance from black and white at
+    which values begin to be bent into the range; at 0 they are clamped. Raises ValueError for other shapes, and for
+    half precision, in which the weights would vanish.
+
+    >>> exposure_fusion(torch.rand(3, 3, 40, 60)).shape
+    torch.Size([3, 40, 60])
     """
     frames, port = tuple(burst), variant == "torch"
     weights = weight_maps(
@@ -73,7 +78,7 @@ def exposure_fusion(
         grey=grey,
         variant=variant,
     )
-    fused = _blend(frames, tuple(weights), _PORT if port else _PAPERS)
+    fused = blend(frames, tuple(weights), PORT if port else PAPER)
     return _bend(fused, roll_off) if roll_off else fused.clamp(0, 1)
 
 
@@ -87,9 +92,12 @@ def weight_maps(
     grey: tuple[float, float, float] = OPENCV_GREY,
     variant: Variant = "paper",
 ) -> Tensor:
-    """How much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), which sum to 1.
+    """How much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), with a sum of 1 over N.
 
-    Arguments and errors are those of `exposure_fusion`, which blends by them.
+    Arguments and errors are those of `exposure_fusion`, which blends by these maps.
+
+    >>> torch.allclose(weight_maps(torch.rand(3, 3, 40, 60)).sum(0), torch.tensor(1.0))
+    True
     """
     frames = tuple(burst)
     shape = frames[0].shape if frames else torch.Size()
@@ -113,7 +121,7 @@ def weight_maps(
     def shares(rows: slice, seen: slice) -> Tensor:
         weights = torch.stack([weigh(frame[..., seen, :]) for frame in frames])
         total = weights.sum(0)
-        if port:  # where all are 0, all count the same
+        if port:  # where all weights are 0, all frames count the same
             weights, total = torch.where(total > 0, weights, 1), torch.where(total > 0, total, len(frames))
         weights = weights / total
         return weights.narrow(-2, rows.start - seen.start, rows.stop - rows.start)
@@ -121,119 +129,19 @@ def weight_maps(
     return by_strips(shares, shape[-2:], frames[0].device, margin=1)
 
 
-def blend(burst: Tensor | Sequence[Tensor], weight: Tensor | Sequence[Tensor]) -> Tensor:
-    """A burst (N, C, H, W) or (N, B, C, H, W) by weights (N, ..., 1, H, W) that sum to 1, as section 3.2 blends it.
-
-    Not clamped.
-    """
-    return _blend(tuple(burst), tuple(weight), _PAPERS)
-
-
-class _Pyramid(NamedTuple):
-    """How the levels of a pyramid follow from each other, the same along both axes."""
-
-    reduce: tuple[float, ...]
-    """A symmetric kernel's taps from the centre outwards; of its result, every second sample is taken."""
-    mirrored: bool
-    """What is read beyond the border when a level is reduced: its mirror image, or the last sample again."""
-    expand: float
-    """What a sample keeps of itself; its neighbours make up the rest. Between two samples is their mean."""
-    levels: int | None = None
-    """How many; None: as many as the shorter side can be halved."""
-
-
-_PAPERS = _Pyramid(reduce=(6 / 16, 4 / 16, 1 / 16), mirrored=True, expand=6 / 8)
-_PORT = _Pyramid(reduce=(2 / 4, 1 / 4), mirrored=False, expand=1.0, levels=4)
-
-
-def _blend(frames: Sequence[Tensor], weights: Sequence[Tensor], pyramid: _Pyramid, levels: int | None = None) -> Tensor:
-    """Section 3.2, eq. 4: Laplacian pyramid of the pictures times Gaussian pyramid of the weights, collapsed."""
-    size = frames[0].shape[-2:]
-    if levels is None:
-        levels = pyramid.levels or min(size).bit_length() - 1  # floor(log2(shorter side))
-    if min(size) < 2 or not levels:
-        return _weighted_sum(frames, weights)
-    smaller = [_reduced(planes, pyramid) for planes in (*frames, *weights)]
-    small_frames, small_weights = smaller[: len(frames)], smaller[len(frames) :]
-    small_fused = _blend(small_frames, small_weights, pyramid, levels - 1)
-
-    def collapsed(rows: slice, _: slice) -> Tensor:
-        smooth = (_expanded(small, pyramid, rows, size[1]) for small in small_frames)
-        bands = [frame[..., rows, :] - low for frame, low in zip(frames, smooth, strict=True)]
-        detail = _weighted_sum(bands, [weight[..., rows, :] for weight in weights])
-        return detail + _expanded(small_fused, pyramid, rows, size[1])
-
-    return by_strips(collapsed, size, frames[0].device)
-
-
-def _weighted_sum(frames: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    total = frames[0] * weights[0]
-    for frame, weight in zip(frames[1:], weights[1:], strict=True):
-        total = torch.addcmul(total, frame, weight)
-    return total
-
-
-def _reduced(planes: Tensor, pyramid: _Pyramid) -> Tensor:
-    """The next coarser level, (..., (H+1)//2, (W+1)//2)."""
-    height, width = ((side + 1) // 2 for side in planes.shape[-2:])
-    reach = len(pyramid.reduce) - 1
-
-    def reduced(rows: slice, _: slice) -> Tensor:
-        x = planes
-        for axis, start, stop in ((-2, rows.start, rows.stop), (-1, 0, width)):
-            x = _between(
-                x, axis, 2 * start - reach, 2 * stop - 1 + reach, mirrored=(pyramid.mirrored, pyramid.mirrored)
-            )
-            taps = [_every_second(x, axis, first, stop - start) for first in range(2 * reach + 1)]
-            x = taps[reach] * pyramid.reduce[0]
-            for away in range(1, reach + 1):
-                x = torch.add(x, taps[reach - away] + taps[reach + away], alpha=pyramid.reduce[away])
-        return x
-
-    return by_strips(reduced, (height, width), planes.device)
-
-
-def _expanded(planes: Tensor, pyramid: _Pyramid, rows: slice, width: int) -> Tensor:
-    """The next finer level's smooth part: its `rows`, the first of them even; borders as OpenCV's pyrUp."""
-    for axis, start, stop in ((-2, rows.start, rows.stop), (-1, 0, width)):
-        first, last = start // 2, (stop + 1) // 2
-        x = _between(planes, axis, first - 1, last + 1, mirrored=(True, False))
-        left, centre, right = (x.narrow(axis, offset, last - first) for offset in range(3))
-        even = torch.add(centre * pyramid.expand, left + right, alpha=(1 - pyramid.expand) / 2)
-        odd = (centre + right) / 2
-        planes = torch.stack((even, odd), axis).flatten(axis - 1, axis).narrow(axis, 0, stop - start)
-    return planes
-
-
-def _between(planes: Tensor, axis: int, start: int, stop: int, mirrored: tuple[bool, bool]) -> Tensor:
-    """`planes[start:stop]` along an axis, also beyond its ends: mirrored there, or the last sample again."""
-    length = planes.shape[axis]
-    low, high = max(start, 0), min(stop, length)
-    parts = [planes.narrow(axis, low, high - low)]
-    for place, beyond, reflect in ((0, (start, 0), mirrored[0]), (2, (length, stop), mirrored[1])):
-        if beyond[0] < beyond[1]:
-            index = torch.arange(*beyond, device=planes.device)
-            index = mirror(index, length) if reflect else index.clamp(0, length - 1)
-            parts.insert(place, planes.index_select(axis, index))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
-
-
-def _every_second(planes: Tensor, axis: int, start: int, count: int) -> Tensor:
-    index = [slice(None)] * planes.ndim
-    index[axis] = slice(start, start + 2 * count - 1, 2)
-    return planes[tuple(index)]
-
-
 def _spread_of_channels(photo: Tensor) -> Tensor:
-    """Root of the sum of squared differences from the channels' mean. (The variance's 1/3 cancels in the weights.)"""
+    """The root of the sum of squared differences from the channels' mean, (..., 1, H, W).
+
+    The 1/3 of the variance cancels when the weights are normalised.
+    """
     square = ((photo - photo.mean(-3, keepdim=True)) ** 2).sum(-3, keepdim=True)
-    # The root's slope at zero is infinite; greys take the slope 0 instead.
+    # The slope of the root is infinite at zero, so greys get the slope 0.
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
 
 
 def _contrast(photo: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    """|Laplacian| of the grey over the four neighbours, mirrored at the border."""
+    """The absolute Laplacian of the grey over the four neighbours, (..., 1, H, W), mirrored at the border."""
     grey = photo
     if photo.shape[-3] == 3:
         red, green, blue = photo.split(1, -3)
@@ -241,7 +149,7 @@ def _contrast(photo: Tensor, weights: tuple[float, float, float]) -> Tensor:
     contrast = -4 * grey
     for axis in (-2, -1):
         length = grey.shape[axis]
-        x = _between(grey, axis, -1, length + 1, mirrored=(True, True))
+        x = extended(grey, axis, -1, length + 1, mirrored=(True, True))
         contrast = contrast + x.narrow(axis, 0, length) + x.narrow(axis, 2, length)
     contrast = contrast.abs()
     return torch.where(contrast < _FLAT_CONTRAST, 0.0, contrast)
@@ -254,14 +162,17 @@ def _contrast_of_port(photo: Tensor) -> Tensor:
 
 
 def _bend(values: Tensor, knee: float) -> Tensor:
-    """Values nearer than `knee` to 0 or 1, and beyond, approach them exponentially; slopes meet at the knee."""
+    """Bend values that are nearer than `knee` to 0 or 1, or beyond, so that they approach these limits exponentially.
+
+    The slope is continuous at the knee.
+    """
     low = knee * torch.exp((values - knee).clamp_max(0) / knee)
     high = 1 - knee * torch.exp((1 - knee - values).clamp_max(0) / knee)
     return torch.where(values < knee, low, torch.where(values > 1 - knee, high, values))
 
 
 class Mertens(nn.Module):
-    """Exposure fusion as a network without parameters: frames (B, 3, H, W), two or more -> (B, 3, H, W).
+    """Exposure fusion as a network without parameters, from two or more frames (B, 3, H, W) to (B, 3, H, W).
 
     The arguments are those of `exposure_fusion`.
     """
@@ -281,21 +192,21 @@ class Mertens(nn.Module):
         self.maps = partial(weight_maps, variant=variant, **choices)
 
     def forward(self, *frames: Tensor) -> Tensor:
-        """Fused photographs, clamped."""
+        """The fused photographs (B, 3, H, W), clamped from 0 to 1."""
         return self.fuse(frames)
 
     def weight_maps(self, *frames: Tensor) -> Tensor:
-        """What each frame counts: (N, B, 1, H, W)."""
+        """How much each frame counts in each pixel: (N, B, 1, H, W), with a sum of 1 over N."""
         return self.maps(frames)
 
 
 _PAPER = "Mertens et al., Exposure Fusion, Pacific Graphics 2007"
 
 _OPTIONS = (
-    Option("contrast", 0, 3, 1, "How much sharp structure counts: the exponent of that weight."),
-    Option("saturation", 0, 3, 1, "How much colour counts: the exponent of that weight."),
-    Option("exposedness", 0, 3, 1, "How much it counts to be neither dark nor bright: the exponent of that weight."),
-    Option("sigma", 0.05, 1, 0.2, "How far from middle grey is still well exposed."),
+    Option("contrast", 0, 3, 1, "How much sharp structure counts: the exponent of the contrast weight."),
+    Option("saturation", 0, 3, 1, "How much strong colour counts: the exponent of the saturation weight."),
+    Option("exposedness", 0, 3, 1, "How much medium brightness counts: the exponent of the exposedness weight."),
+    Option("sigma", 0.05, 1, 0.2, "How far from middle grey a pixel may be and still count as well exposed."),
 )
 
 METHOD = Method(
@@ -303,11 +214,9 @@ METHOD = Method(
     title="Mertens",
     paper=_PAPER,
     faithful=True,
-    summary="The classic: the best-exposed, most colourful, sharpest parts, blended band by band. No training.",
-    build=Mertens,
-    planes=Planes.RGB,
-    many=True,
-    cheap=True,
+    summary="The classic blends the best exposed, most colourful and sharpest parts. It needs no training.",
+    architecture=Mertens,
+    needs=Needs(planes=Planes.RGB, many=True, cheap=True),
     options=_OPTIONS,
     weighs=True,
 )
@@ -317,11 +226,9 @@ METHOD_TORCH = Method(
     title="Mertens (4-level port)",
     paper=_PAPER + "; as in the port Pytorch-Exposure-Fusion",
     faithful=False,
-    summary="A popular port that stops after four levels: see the blotches in flat skies.",
-    build=partial(Mertens, "torch"),
-    planes=Planes.RGB,
-    many=True,
-    cheap=True,
+    summary="A popular port of Mertens stops after four pyramid levels, which leaves blotches in flat skies.",
+    architecture=partial(Mertens, "torch"),
+    needs=Needs(planes=Planes.RGB, many=True, cheap=True),
     options=_OPTIONS,
     weighs=True,
 )

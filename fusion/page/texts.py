@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TypeAlias
 
+from fusion.methods import METHODS
+
 FOLDER = Path(__file__).parent / "static" / "texts"
 
 Texts: TypeAlias = dict[str, dict[str, str]]
@@ -15,6 +17,8 @@ _FILES: dict[str, Texts] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
 }
 ENGLISH = _FILES["en"]
+# In English, the sentence of an option is the one that its method states.
+ENGLISH["page"] |= {f"option_{option.name}_info": option.meaning for m in METHODS for option in m.options}
 
 
 def complete(texts: Texts) -> Texts:

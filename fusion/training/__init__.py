@@ -1,1 +1,1 @@
-"""Training: the loop, its log, datasets, and pictures made from radiance maps by a virtual camera."""
+"""Training of the networks, the data for it, and a virtual camera that makes such data from radiance maps."""

@@ -1,8 +1,8 @@
-"""A virtual camera that photographs HDR radiance maps: view, exposure, noise, response; and a reference without limits.
+"""A virtual camera that photographs HDR radiance maps, and a reference picture without the limits of a camera.
 
     map ─▶ view ─▶ × 2^stops ─▶ shot and read noise, saturation at 1 ─▶ response ─▶ a picture from 0 to 1
 
-A view is never enlarged: a small map gives small pictures, not soft ones.
+A view is never enlarged, so that a small map gives small pictures and not soft ones.
 
 The reference is the exposure fusion (Mertens, `methods.mertens`) of a dense burst of the same view through the same
 response: at most one stop apart, from one below `under` to one above `over`, without noise, shake or rounding. It shows
@@ -26,20 +26,22 @@ from fusion.io.image import Photo
 from fusion.methods.mertens import exposure_fusion
 
 Radiance: TypeAlias = NDArray[np.float32]
-"""(H, W, 3), linear RGB with sRGB's primaries, from 0 up, of any scale."""
+"""An array (H, W, 3) of linear RGB with sRGB's primaries. Values are not negative and have any scale."""
 
-_ROLL_OFF = 0.1  # the pyramid blend overshoots by about as much at strong edges; less clips where a photograph does not
+# The pyramid blend overshoots by about as much at strong edges; a smaller value clips where a photograph does not.
+_ROLL_OFF = 0.1
 
-_PLACES = 60  # to choose from; next to every second one fits
+# Positions of a moving disc to choose from. Beside about half of them there is room for a second one.
+_POSITIONS = 60
 
-# Camera responses, from 0..1 to 0..1. All of them show mid-grey, 0.18, at 0.46 as sRGB does.
+# Camera responses, from 0..1 to 0..1. Like sRGB, they all show mid-grey, 0.18, at 0.46.
 
 _FILM, _LOG = 0.2076, 13.3
 RESPONSES: dict[str, Callable[[Radiance], Radiance]] = {
     "gamma": lambda light: light ** (1 / 2.2),
     # IEC 61966-2-1.
     "srgb": lambda light: np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055),
-    # An S over log exposure, as film has (Hurter and Driffield 1890): a logistic of slope 1.2, scaled to end at 1.
+    # Film has an S-shaped response over log exposure (Hurter and Driffield 1890): here a logistic curve of slope 1.2.
     "film": lambda light: (1 + _FILM) * light**1.2 / (light**1.2 + _FILM),
     "log": lambda light: np.log1p(_LOG * light) / math.log1p(_LOG),
 }
@@ -47,17 +49,17 @@ RESPONSES: dict[str, Callable[[Radiance], Radiance]] = {
 
 @dataclass(frozen=True)
 class Noise:
-    """What a sensor adds. Variance of linear light x: x / well + (read / well)^2, before saturation."""
+    """The noise of a sensor. Linear light x has the variance x / well + (read / well)^2, before saturation."""
 
     well: float = math.inf
-    """Full-well capacity, in electrons: how many make 1. Infinite: no noise."""
+    """Full-well capacity: the number of electrons for a light of 1. Without limit there is no noise."""
     read: float = 0.0
-    """Standard deviation of reading, in electrons."""
+    """Standard deviation of the readout, in electrons."""
 
 
 @dataclass(frozen=True)
 class Shake:
-    """How far the camera moved, in pixels to the right and down and in degrees clockwise about the centre."""
+    """A movement of the camera: pixels to the right and down, and degrees clockwise about the centre."""
 
     right: float = 0.0
     down: float = 0.0
@@ -66,7 +68,7 @@ class Shake:
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of an ordinary map: this share of its sides, at this share (0 to 1) of the room that is left."""
+    """A part of an ordinary map. `share` is that of its sides; `left` and `top` are shares of the remaining room."""
 
     share: float
     left: float
@@ -75,7 +77,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Perspective:
-    """A 4:3 view into a panorama, all in degrees: to the right of its middle, up, and from border to border."""
+    """A 4:3 view into a panorama, in degrees: `yaw` to the right of its middle, `pitch` up, `field` across."""
 
     yaw: float
     pitch: float
@@ -83,7 +85,10 @@ class Perspective:
 
 
 def view(radiance: Radiance, where: Crop | Perspective, side: int, shake: Shake | None = None) -> Radiance:
-    """What the camera sees, (H, W, 3), `side` pixels long at most and never enlarged (in a panorama: at its centre)."""
+    """The view (H, W, 3) that the camera sees, at most `side` pixels long.
+
+    It is never enlarged; in a panorama this holds at the centre of the view.
+    """
     height, width = radiance.shape[:2]
     if isinstance(where, Crop):
         scale = min(1.0, side / (where.share * max(height, width)))
@@ -108,7 +113,7 @@ def view(radiance: Radiance, where: Crop | Perspective, side: int, shake: Shake 
         x = (longitude / (2 * math.pi) + 0.5) % 1 * source.shape[1] - 0.5
         y = (latitude / math.pi + 0.5) * source.shape[0] - 0.5
         border = cv2.BORDER_WRAP
-    # Linear: a sharper kernel would overshoot around lamps that are thousands of times brighter than what is beside.
+    # The kernel is linear, since a sharper one would overshoot around lamps that are thousands of times brighter.
     seen = cv2.remap(source, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(seen, np.float32)
 
@@ -120,7 +125,11 @@ def expose(
     noise: Noise | None = None,
     rng: np.random.Generator | None = None,
 ) -> Radiance:
-    """One photograph of a view, (H, W, 3), 0 to 1 and not yet rounded: `stops` brighter than the map, clipped at 1."""
+    """A photograph (H, W, 3) of a view, `stops` brighter than the map and clipped at 1, from 0 to 1 and not rounded.
+
+    >>> expose(np.full((1, 1, 3), 0.09, np.float32), 1, "srgb").round(2)
+    array([[[0.46, 0.46, 0.46]]], dtype=float32)
+    """
     light = radiance * float(2.0**stops)
     if noise and rng and noise.well < math.inf:
         electrons = rng.poisson(np.minimum(light, 2) * noise.well) + rng.normal(0, noise.read, light.shape)
@@ -129,14 +138,14 @@ def expose(
 
 
 def reference(radiance: Radiance, under: float, over: float, response: str) -> Photo:
-    """The display picture of a view: see the top of this file. `under` and `over` are their stops."""
+    """The reference picture (3, H, W) of a view, as the top of this file says. `under` and `over` are in stops."""
     burst = np.linspace(under - 1, over + 1, math.ceil(over - under) + 3)
     frames = [as_photo(expose(radiance, float(stops), response)) for stops in burst]
     return exposure_fusion(torch.stack(frames), roll_off=_ROLL_OFF)
 
 
 def _camera_pixels(height: int, width: int, shake: Shake) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where in the still picture each pixel of the moved camera lies: x and y, (H, W) each."""
+    """The coordinates x and y in the still picture, (H, W) each, of every pixel of the moved camera."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     x, y = x - (width - 1) / 2, y - (height - 1) / 2
     sine, cosine = math.sin(math.radians(shake.turn)), math.cos(math.radians(shake.turn))
@@ -158,59 +167,61 @@ def as_photo(picture: Radiance) -> Photo:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-# What moves within a scene.
+# Things that move within a scene.
 
 
-class Place(NamedTuple):
-    """The upper left corner of a square, and its side, in pixels."""
+class Square(NamedTuple):
+    """A square of a picture, by its upper left corner and its side, in pixels."""
 
     y: int
     x: int
     side: int
 
     def of(self, picture: Radiance) -> Radiance:
-        """What a picture (H, W, 3) shows there, as a view."""
+        """The part of a picture (H, W, 3) in this square, as a view."""
         return picture[self.y : self.y + self.side, self.x : self.x + self.side]
 
 
-class Thing(NamedTuple):
-    """A soft disc of a scene, to be put down at one place before an exposure and at another before the next."""
+class MovingDisc(NamedTuple):
+    """A soft disc that is cut from a scene and lies in one square in one exposure and in another square in the next."""
 
-    cut: Place
-    first: Place
-    second: Place
+    cut: Square
+    first: Square
+    second: Square
 
-    def put(self, picture: Radiance, place: Place) -> Radiance:
-        """A picture (H, W, 3) of the scene with the thing at a place."""
+    def put(self, picture: Radiance, place: Square) -> Radiance:
+        """A copy of a picture (H, W, 3) of the scene with the disc in the square `place`."""
         y, x = np.meshgrid(*(np.linspace(-1, 1, place.side),) * 2, indexing="ij")
         shape = ((1 - np.hypot(x, y)) * place.side / 6).clip(0, 1)[..., None]
-        with_thing = picture.copy()
-        place.of(with_thing)[...] += shape * (self.cut.of(picture) - place.of(picture))
-        return with_thing
+        changed = picture.copy()
+        place.of(changed)[...] += shape * (self.cut.of(picture) - place.of(picture))
+        return changed
 
 
 SIDE = (0.12, 0.18)
-"""Of a picture's shorter side: from where to where the diameter of a thing is drawn."""
+"""The smallest and the largest diameter of a disc, as shares of a picture's shorter side."""
 
 
-def draw_thing(pictures: Sequence[Radiance], rng: np.random.Generator, sides: tuple[float, float] = SIDE) -> Thing:
-    """A disc and two places beside one another that look least like it in all these exposures of the scene."""
+def draw_moving_disc(
+    pictures: Sequence[Radiance], rng: np.random.Generator, sides: tuple[float, float] = SIDE
+) -> MovingDisc:
+    """Draw a disc and two squares side by side that look least like it in all these exposures of the scene."""
     height, width = pictures[0].shape[:2]
     side = int(min(height, width) * rng.uniform(*sides))
 
-    def drawn() -> Thing:
+    def drawn() -> MovingDisc:
         cut, first = (
-            Place(int(rng.integers(0, height - side)), int(rng.integers(0, width - side)), side) for _ in range(2)
+            Square(int(rng.integers(0, height - side)), int(rng.integers(0, width - side)), side) for _ in range(2)
         )
         aside = int(rng.choice([-1, 1]) * rng.uniform(1.2, 2) * side)
-        return Thing(cut, first, first._replace(x=first.x + aside))
+        return MovingDisc(cut, first, first._replace(x=first.x + aside))
 
-    def unlike(thing: Thing) -> float:
+    def unlike(thing: MovingDisc) -> float:
         return sum(
             float(np.abs(thing.cut.of(picture) - place.of(picture)).mean())
             for picture in pictures
             for place in (thing.first, thing.second)
         )
 
-    things = (drawn() for _ in range(_PLACES))
+    things = (drawn() for _ in range(_POSITIONS))
     return max((thing for thing in things if 0 <= thing.second.x <= width - side), key=unlike)

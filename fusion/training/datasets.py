@@ -79,9 +79,14 @@ def _is(file: Path, name: str, end: str) -> bool:
 
 
 def split(pairs: Sequence[PairFiles], every: int = 40) -> tuple[list[PairFiles], list[PairFiles]]:
-    """Training and validation pairs: every `every`-th scene is held out, with its moderate twin (`-mod`).
+    """Split the pairs into those to train on and those to validate on.
 
-    At least one is; raises `DatasetError` where none would be left to train on.
+    One scene in `every` is held out, at least one in all, together with its moderate twin (`-mod`). Raises
+    `DatasetError` for a single scene.
+
+    >>> fit, held_out = split([PairFiles(f"scene{i:02}", Path(), Path()) for i in range(80)])
+    >>> len(fit), [pair.scene for pair in held_out]
+    (78, ['scene20', 'scene60'])
     """
     scenes = sorted({_scene(pair) for pair in pairs})
     if len(scenes) < 2:
@@ -95,7 +100,7 @@ def _scene(pair: PairFiles) -> str:
 
 
 class Crops:
-    """Random square crops of pairs held in memory; seed, step and place in the batch decide which."""
+    """Random square crops of pairs that are held in memory. Seed, step and position in the batch decide each crop."""
 
     def __init__(self, pairs: Sequence[PairFiles], side: int, zoom: float, seed: int) -> None:
         self.pairs = list(pairs)
@@ -106,12 +111,12 @@ class Crops:
         weights = np.array([_weight(pair.scene) for pair in self.pairs])
         self.chances = weights / weights.sum()
 
-    def batch(self, step: int, places: Iterable[int]) -> tuple[list[int], Tensor, Tensor]:
-        """Which pairs stand at these places of the step's batch, and their under and over crops.
+    def batch(self, step: int, positions: Iterable[int]) -> tuple[list[int], Tensor, Tensor]:
+        """The numbers of the pairs at these positions of the step's batch, and their `under` and `over` crops.
 
-        Crops are (places, 3, side, side), 0 to 1.
+        Crops are (positions, 3, side, side), from 0 to 1.
         """
-        rngs = [np.random.default_rng((self.seed, step, place)) for place in places]
+        rngs = [np.random.default_rng((self.seed, step, position)) for position in positions]
         chosen = [int(rng.choice(len(self.pairs), p=self.chances)) for rng in rngs]
         return chosen, *_stack([self._crop(*self.pictures[i], rng) for i, rng in zip(chosen, rngs, strict=True)])
 
@@ -120,7 +125,7 @@ class Crops:
 
         height, width = under.shape[:2]
         side = self.side * rng.uniform(1, self.zoom)
-        # Square pictures of the usual collections were squashed: a random aspect undoes the bias.
+        # Square pictures of the usual collections were squashed. A random aspect ratio undoes this bias.
         aspect = np.sqrt(rng.uniform(0.67, 1.5)) if height == width else 1.0
         h, w = min(height, round(side * aspect)), min(width, round(side / aspect))
         if aspect == 1.0:
@@ -140,7 +145,7 @@ class Crops:
 
 
 def centres(pairs: Sequence[PairFiles], side: int) -> tuple[Tensor, Tensor]:
-    """The middle square of every pair, reduced or enlarged to `side`: (pairs, 3, side, side) each."""
+    """The middle square of every pair at `side` x `side` pixels: `under` and `over`, (pairs, 3, side, side) each."""
     import cv2
 
     def middle(picture: Pixels) -> Pixels:
@@ -159,7 +164,7 @@ def _load(pairs: Sequence[PairFiles]) -> list[tuple[Pixels, Pixels]]:
         pair = load_pair(files.under, files.over, sandbox=sandbox)
         return to_uint8(pair.under), to_uint8(pair.over)
 
-    with Sandbox() as sandbox, ThreadPoolExecutor(2) as pool:  # decoding holds no lock of the interpreter
+    with Sandbox() as sandbox, ThreadPoolExecutor(2) as pool:  # decoding does not hold the interpreter's lock
         return list(tqdm(pool.map(read, pairs), total=len(pairs), desc="reading", unit="pair", leave=False))
 
 
@@ -171,5 +176,5 @@ def _stack(crops: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
 
 
 def _weight(scene: str) -> float:
-    """Extreme pairs twice as often as moderate ones; panoramas rendered from HDR maps, a little soft, half as often."""
+    """How often a scene is drawn. Moderate pairs count half, and so do views of HDR panoramas, which are soft."""
     return (0.5 if scene.endswith("-mod") else 1.0) * (0.5 if scene.startswith("hdr_pano") else 1.0)

@@ -1,4 +1,4 @@
-"""What a training run writes down: `log.csv`, one line a step, and `loss.png`, its picture."""
+"""The log of a training run: `log.csv`, with one line for each step, and `loss.png`, a plot of it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _SMOOTHED_OVER = 50
 
 
 class TrainingLog:
-    """The log of a run in a folder that goes on after `step` steps; without a folder, nothing is kept."""
+    """The log of a run that continues after `step` steps, in the folder `run`. Without a folder nothing is kept."""
 
     def __init__(self, run: Path | None, step: int) -> None:
         self.run = run
-        # What a resumed run logged after its checkpoint will be logged again.
+        # The steps that a resumed run logged after its checkpoint will be logged again.
         kept = io.StringIO(newline="")
         rows = csv.DictWriter(kept, FIELDS)
         rows.writeheader()
         if run:
             rows.writerows(read(run / "log.csv")[:step])
-            # As a whole: a process that is killed here must not take the earlier steps with it.
+            # The file is replaced as a whole, so that a process that is killed here does not lose the earlier steps.
             write_atomically(run / "log.csv", kept.getvalue().encode())
         self.file: TextIO = (run / "log.csv").open("a", newline="", encoding="utf-8") if run else io.StringIO()
         self.rows = csv.DictWriter(self.file, FIELDS)
@@ -50,7 +50,7 @@ class TrainingLog:
             self.row["held_out"] = f"{loss:.6f}"
 
     def flush(self) -> None:
-        """Hand every line to the operating system: it outlives the process."""
+        """Hand every line to the operating system, so that it survives the process."""
         self._put()
         self.file.flush()
 
@@ -61,7 +61,7 @@ class TrainingLog:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The lines of a log, none if there is no such file."""
+    """The lines of a log file, or none if there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -69,7 +69,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def draw(rows: list[dict[str, str]], path: Path) -> None:
-    """The loss of each step, its running mean, and the held-out loss, over the steps; both axes say what they are."""
+    """Plot the loss of each step, its running mean and the held-out loss over the steps, and save it at `path`."""
     from matplotlib.figure import Figure
 
     steps = [int(row["step"]) for row in rows]

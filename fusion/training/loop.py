@@ -1,9 +1,9 @@
-"""One loop that trains every network: same pairs, same augmentation, same seed.
+"""The loop that trains every network, on the same pairs, with the same augmentation and the same seed.
 
-A run is a folder: `checkpoint.safetensors` (network, moving average, optimiser, step; replaced as a whole),
-`best.safetensors` (the moving average that did best on the held-out pairs), `log.csv` and `loss.png`, its picture.
+A run is a folder with `checkpoint.safetensors` (network, moving average, optimiser and step, replaced as a whole),
+`best.safetensors` (the moving average that did best on the held-out pairs), `log.csv` and its plot `loss.png`.
 
-Several processes, on one machine or many, share each step's batch: start them with `torchrun`.
+Several processes, on one machine or many, can share the batch of each step. Start them with `torchrun`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SECONDS_BETWEEN_VALIDATIONS = 300.0
 
 @dataclass(frozen=True)
 class Batch:
-    """RGB crops (B, 3, H, W), 0 to 1, and, where a network reads corrected lumas, IAT's gammas (B, 1, 1, 1)."""
+    """RGB crops (B, 3, H, W), from 0 to 1, and IAT's gammas (B, 1, 1, 1) for a network that reads corrected lumas."""
 
     under: Tensor
     over: Tensor
@@ -56,27 +56,26 @@ class Batch:
 
 @dataclass(frozen=True)
 class Trainee:
-    """A network to be trained: `loss(network, batch)` is what it is trained for, and is computed in float32."""
+    """A network to be trained. `loss(network, batch)` is a scalar in float32 that training makes small."""
 
     name: str
     network: nn.Module
     recipe: Recipe
     loss: Callable[[Callable[..., Tensor], Batch], Tensor]
     corrector: iat.IAT | None = None
-    """IAT, frozen, where the network reads corrected lumas."""
+    """IAT with frozen weights, for a network that reads corrected lumas."""
 
 
 def trainable() -> list[str]:
-    """The names that `trainee` takes; IAT comes first, since others read what it corrects."""
+    """The names that `trainee` accepts. IAT comes first, since another network reads the lumas that it corrects."""
     return [iat.NAME, *(method.name for method in METHODS if method.recipe)]
 
 
 def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: Any) -> Trainee:
-    """The network called `name`, its weights drawn by `seed`, with its recipe, `changes` applied to it.
+    """The network called `name` with its recipe, in which `changes` replace fields of `Recipe`.
 
-    `shipped` starts from the weights in the repository instead, to train them further.
-
-    Raises `FusionError` for other names, and `WeightsError` where IAT is needed and has no usable weights.
+    Its initial weights are drawn with `seed`, or, with `shipped`, are those that ship, to train them further. Raises
+    `FusionError` for a name that is not in `trainable()`, and `WeightsError` where IAT is needed and has no weights.
     """
     torch.manual_seed(seed)
     if name == iat.NAME:
@@ -86,13 +85,13 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         raise FusionError(f"{name} cannot be trained. What can: {', '.join(trainable())}.")
     recipe = replace(method.recipe, **changes)
     corrector = None
-    if method.enhanced:
+    if method.needs.enhanced:
         corrector = iat.IAT().requires_grad_(requires_grad=False).eval()
         weights.load(iat.NAME, corrector)
 
     def loss(network: Callable[..., Tensor], batch: Batch) -> Tensor:
         under, over = batch.under, batch.over
-        if method.planes is Planes.LUMA:
+        if method.needs.planes is Planes.LUMA:
             under, over = colour.luma(under), colour.luma(over)
         seen = under, over
         if corrector and batch.gammas:
@@ -103,12 +102,12 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
             )
 
         def fuse(under: Tensor, over: Tensor) -> Tensor:
-            return padded(network, (under, over), method.multiple_of)
+            return padded(network, (under, over), method.needs.multiple_of)
 
         fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)
 
-    return Trainee(name, _network(name, method.build, shipped), recipe, loss, corrector)
+    return Trainee(name, _network(name, method.architecture, shipped), recipe, loss, corrector)
 
 
 def _network(name: str, build: Callable[[], nn.Module], shipped: bool) -> nn.Module:
@@ -119,13 +118,13 @@ def _network(name: str, build: Callable[[], nn.Module], shipped: bool) -> nn.Mod
 
 
 def _distance_to_mertens(corrected: Tensor, under: Tensor, over: Tensor) -> Tensor:
-    """Mean |difference| of both corrected lumas, (2 B, 1, H, W), to the luma of the pair's own Mertens fusion."""
+    """The mean absolute difference of both corrected lumas, (2 B, 1, H, W), to the luma of Mertens' fusion."""
     with torch.no_grad():
         target = colour.luma(exposure_fusion(torch.stack((under, over))))
     return (corrected - torch.cat((target, target))).abs().mean()
 
 
-# Whole pictures, nearly: gamma is one number a picture and must see most of it.
+# The crops are nearly whole pictures, since gamma is one number for a picture and must see most of it.
 _IAT_RECIPE = Recipe(loss=_distance_to_mertens, crop=128, batch=4, rate=2e-3, ema=0.99, zoom=8.0)
 
 
@@ -146,31 +145,31 @@ def train(
     seconds_between_saves: float = 60.0,
     seed: int = 3407,
 ) -> dict[str, Any]:
-    """Train on the pairs in `data` until `steps` or `minutes` are over; returns the run's facts.
+    """Train on the pairs in `data` until `steps` or `minutes` are over, and return the facts of the run.
 
-    The learning rate falls along one cosine over the whole budget: the greater of the shares of steps and of minutes
-    that are spent. With `steps` alone a run that was killed and resumed equals one that was not, and several processes
-    equal one whose batch is as large as theirs together. Raises `DatasetError` for a folder of another layout and
-    `WeightsError` for a checkpoint that does not fit.
+    The learning rate falls along one cosine over the whole budget, of which the greater of the spent shares of steps
+    and of minutes counts. With `steps` alone, a run that was killed and resumed equals one that was not, and several
+    processes equal one process whose batch is as large as theirs together. Raises `DatasetError` for a folder of
+    another layout, and `WeightsError` for a checkpoint that does not fit.
     """
     from accelerate import Accelerator
     from tqdm import tqdm
 
     reuse_freed_memory()
     recipe = subject.recipe
-    accelerator = Accelerator(mixed_precision="no")  # it has one precision a process; a recipe has its own
-    place = accelerator.device
+    accelerator = Accelerator(mixed_precision="no")  # accelerate has one precision for a process, a recipe has its own
+    device = accelerator.device
     fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.safetensors"
-    state = _State(subject, accelerator, seed)
+    state = _TrainingState(subject, accelerator, seed)
     if resume and checkpoint.exists():
         state.load(checkpoint)
     crops = Crops(fit, recipe.crop, recipe.zoom, seed)
-    gammas = _gammas(subject.corrector, (crops.pictures[i] for i in range(len(fit))), place)
-    validation = _validation_batches(subject, held_out, recipe.batch, place)
+    gammas = _gammas(subject.corrector, (crops.pictures[i] for i in range(len(fit))), device)
+    validation = _validation_batches(subject, held_out, recipe.batch, device)
     if subject.corrector:
-        subject.corrector.to(place)
+        subject.corrector.to(device)
     share_of_batch = range(recipe.batch * accelerator.process_index, recipe.batch * (accelerator.process_index + 1))
 
     saved = validated = time.monotonic()
@@ -187,7 +186,7 @@ def train(
             chosen, under, over = upcoming.result()
             upcoming = ahead.submit(crops.batch, state.step + 1, share_of_batch)
             rate = recipe.rate * (1 + math.cos(math.pi * share)) / 2
-            loss = state.update(subject, Batch(under.to(place), over.to(place), _select(gammas, chosen)), rate)
+            loss = state.update(subject, Batch(under.to(device), over.to(device), _select(gammas, chosen)), rate)
             state.seconds = time.monotonic() - clock
             log.write(state.step, state.seconds, rate, loss)
             bar.update()
@@ -200,7 +199,7 @@ def train(
                 log.held_out(figure)
                 validated = now
             if now - saved > seconds_between_saves:
-                log.flush()  # what the log says of the steps before a checkpoint must not be lost with the process
+                log.flush()  # the log of the steps before a checkpoint must survive the process
                 state.save(checkpoint)
                 saved = now
         if accelerator.is_main_process:
@@ -218,7 +217,7 @@ def _has_bfloat16() -> bool:
 
 
 def _in_bfloat16(network: nn.Module) -> Callable[..., Tensor]:
-    """The network with convolutions and matrix products in bfloat16; losses see its result in float32."""
+    """The network with convolutions and matrix products in bfloat16 and its result in float32, for the loss."""
 
     def run(*planes: Tensor) -> Tensor:
         with torch.autocast(planes[0].device.type, torch.bfloat16):
@@ -237,9 +236,9 @@ def _agreed(accelerator: Accelerator, share: float) -> float:
 
 
 def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> None:
-    """Put a run's best network into `weights/`, with `facts` and the code's commit in the manifest.
+    """Put the best network of a run into `weights/`, and `facts` and the commit of the code into the manifest.
 
-    Raises `WeightsError` if there is none.
+    Raises `WeightsError` if the run has no such network.
     """
     tensors, told = _read(run / "best.safetensors")
     _fill(subject.network, tensors)
@@ -247,7 +246,7 @@ def ship(subject: Trainee, run: Path, facts: dict[str, str | int | float]) -> No
 
 
 def _commit() -> str:
-    """The commit of the code that ships, or "unknown" outside a repository."""
+    """The commit of the code, or "unknown" outside a repository."""
     if (git := shutil.which("git")) is None:
         return "unknown"
     command = [git, "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
@@ -255,8 +254,8 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-class _State:
-    """All that changes while training."""
+class _TrainingState:
+    """Everything that changes during training."""
 
     def __init__(self, subject: Trainee, accelerator: Accelerator, seed: int) -> None:
         recipe = subject.recipe
@@ -274,7 +273,7 @@ class _State:
         self.best = math.inf
 
     def update(self, subject: Trainee, batch: Batch, rate: float) -> float:
-        """One step of the optimiser; returns the loss."""
+        """Take one step of the optimiser and return the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -282,7 +281,7 @@ class _State:
         loss = subject.loss(self.run, batch)
         self.accelerator.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
-        if bool(norm.isfinite()):  # one division by nearly zero must not end the run
+        if bool(norm.isfinite()):  # a single division by nearly zero must not end the run
             self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
@@ -290,7 +289,7 @@ class _State:
 
     @torch.no_grad()
     def validate(self, subject: Trainee, batches: Sequence[Batch], run: Path) -> float:
-        """The moving average's loss on the held-out pairs; kept as `best.safetensors` where it is the least so far."""
+        """The loss of the moving average on the held-out pairs. The lowest so far is kept as `best.safetensors`."""
         network = self.average.module.eval()
         total = sum(subject.loss(network, batch).item() * len(batch.under) for batch in batches)
         figure = total / sum(len(batch.under) for batch in batches)
@@ -302,7 +301,7 @@ class _State:
         return figure
 
     def save(self, path: Path) -> None:
-        """The whole state in one file, without pickle."""
+        """Write the whole state to one file, without pickle."""
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
@@ -310,7 +309,7 @@ class _State:
         _write(path, tensors, {"step": self.step, "seconds": self.seconds, "best": self.best})
 
     def load(self, path: Path) -> None:
-        """The state as `save` left it."""
+        """Restore the state that `save` wrote."""
         tensors, facts = _read(path)
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
         for key, value in tensors.items():
@@ -327,7 +326,7 @@ class _State:
 
 
 def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """An exponential moving average whose memory grows with the run: early on, a tenth of the steps so far."""
+    """An exponential moving average whose memory grows with the run. At first it is a tenth of the steps so far."""
 
     def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         return mean + (new - mean) * max(1 - decay, 10 / (int(count) + 10))
@@ -336,7 +335,7 @@ def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels only; not for biases, gains, norms, and the scan's A and D."""
+    """Parameter groups with weight decay for matrices and kernels, and without it for biases, gains, norms, A and D."""
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     decayed = [p for name, p in named if p.ndim > 1 and not name.endswith("A_log")]
     kept = [p for name, p in named if p.ndim <= 1 or name.endswith("A_log")]
@@ -344,24 +343,24 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _spent(step: int, steps: int | None, seconds: float, minutes: float | None) -> float:
-    """The share of the budget that is used up."""
+    """The share of the budget that is spent. Raises ValueError where there is no budget."""
     if not (steps or minutes) or min(steps or 1, minutes or 1) <= 0:
-        raise ValueError("give steps or minutes, above 0")
+        raise ValueError("steps or minutes must be given, and must be above 0")
     by_steps = step / steps if steps else 0.0
     by_time = seconds / (60 * minutes) if minutes else 0.0
     return max(by_steps, by_time)
 
 
 @torch.no_grad()
-def _gammas(corrector: iat.IAT | None, pictures: Iterator[tuple[Any, Any]], place: torch.device) -> Tensor | None:
-    """IAT's gamma of every whole picture, (pairs, 2, 1, 1, 1): crops are corrected as the whole would be."""
+def _gammas(corrector: iat.IAT | None, pictures: Iterator[tuple[Any, Any]], device: torch.device) -> Tensor | None:
+    """IAT's gamma of every whole picture, (pairs, 2, 1, 1, 1), with which its crops are corrected."""
     if corrector is None:
         return None
     rows = [
         torch.cat([corrector.gamma(colour.luma(torch.from_numpy(p).permute(2, 0, 1)[None] / 255)) for p in pair])
         for pair in pictures
     ]
-    return torch.stack(rows).to(place)
+    return torch.stack(rows).to(device)
 
 
 def _select(gammas: Tensor | None, chosen: Sequence[int]) -> tuple[Tensor, Tensor] | None:
@@ -372,14 +371,14 @@ def _select(gammas: Tensor | None, chosen: Sequence[int]) -> tuple[Tensor, Tenso
 
 
 @torch.no_grad()
-def _validation_batches(subject: Trainee, pairs: Sequence[PairFiles], size: int, place: torch.device) -> list[Batch]:
+def _validation_batches(subject: Trainee, pairs: Sequence[PairFiles], size: int, device: torch.device) -> list[Batch]:
     batches: list[Batch] = []
     for under, over in zip(*(planes.split(size) for planes in centres(pairs, subject.recipe.crop)), strict=True):
         gammas = None
         if subject.corrector:
             gammas = (subject.corrector.gamma(colour.luma(under)), subject.corrector.gamma(colour.luma(over)))
-            gammas = (gammas[0].to(place), gammas[1].to(place))
-        batches.append(Batch(under.to(place), over.to(place), gammas))
+            gammas = (gammas[0].to(device), gammas[1].to(device))
+        batches.append(Batch(under.to(device), over.to(device), gammas))
     return batches
 
 
@@ -387,7 +386,7 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     try:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
-        raise WeightsError("the checkpoint is of another network; start anew without --resume.") from error
+        raise WeightsError("The checkpoint belongs to another network; start anew without --resume.") from error
 
 
 def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
-"""Exposure pairs out of HDR radiance maps: what to photograph and how is drawn at random, and the same for a seed.
+"""Exposure pairs from HDR radiance maps. View and camera settings are drawn at random, and equal for equal seeds.
 
 The camera (`camera.py`) meters the log-average luminance of a view to 0.18 (Reinhard et al., *Photographic Tone
-Reproduction*, SIGGRAPH 2002, eq. 1), gives or takes half a stop, and takes `under` half the gap below it, `over` half
-the gap above. No gap is wider than the range of the view, from its darkest half percent to its brightest. What lies
-more than six stops below the mean counts as black for both: it would pull the camera up until all else is white.
+Reproduction*, SIGGRAPH 2002, equation 1), plus or minus half a stop. It takes `under` half the gap below this exposure
+and `over` half the gap above. No gap is wider than the range of the view, from its darkest half percent to its
+brightest. Light more than six stops below the mean counts as black, since it would otherwise raise the exposure until
+everything else is white.
 """
 
 from __future__ import annotations
@@ -28,47 +29,51 @@ from fusion.io.image import Photo, save, to_uint8
 from fusion.training.camera import (
     RESPONSES,
     Crop,
+    MovingDisc,
     Noise,
     Perspective,
     Radiance,
     Shake,
-    Thing,
     as_photo,
-    draw_thing,
+    draw_moving_disc,
     expose,
     reference,
     view,
 )
 
 MIN_SIDE = 128
-"""The shortest side of a map in pixels."""
+"""The least length of a map's shorter side, in pixels."""
 
 _TRIES = 8
 _FIELD_OF_VIEW = 50.0, 100.0  # degrees, from border to border
-_MAX_PITCH = 20.0  # degrees: the widest view then stays 28 away from the poles
-_WELL, _READ = (4_000.0, 60_000.0), (1.5, 6.0)  # from a phone's sensor to a large one; electrons
+_MAX_PITCH = 20.0  # degrees; the widest view then stays 28 degrees away from the poles
+_WELL, _READ = (4_000.0, 60_000.0), (1.5, 6.0)  # electrons, from a phone's sensor to a large one
 _MIN_USEFUL, _MIN_SPREAD = 0.1, 0.05
 
 
 @dataclass(frozen=True)
-class Options:
-    """How pairs are made. None: drawn for each pair; for `jpeg`: lossless. Raises DatasetError where unusable."""
+class PairOptions:
+    """How pairs are made. Where `response` or `noise` is None, it is drawn for each pair.
+
+    Raises `DatasetError` for values that cannot be used.
+    """
 
     count: int = 4
-    """Pairs a map."""
+    """The number of pairs made from each map."""
     side: int = 768
-    """The longest side at most, in pixels."""
+    """The greatest length of a picture's longer side, in pixels."""
     gap: tuple[float, float] = (2.0, 8.0)
-    """Between the two exposures, from and to, in stops."""
+    """The smallest and the largest gap between the two exposures, in stops."""
     response: str | None = None
-    """A name of `camera.RESPONSES`."""
+    """A name in `camera.RESPONSES`."""
     noise: Noise | None = None
     jpeg: tuple[int, int] | None = None
-    """Quality, from and to, 1 to 100."""
+    """The lowest and the highest JPEG quality, from 1 to 100. None means lossless PNG."""
     shake: float = 0.0
-    """`over` moves by this many pixels at most, and turns until its sides' ends move by half as many."""
+    """The camera moves by at most this many pixels for `over`, and turns until the ends of its sides move by half as
+    many."""
     move: bool = False
-    """A thing of the scene is elsewhere in `over`; the reference shows it where `under` does."""
+    """Whether a disc of the scene lies elsewhere in `over`. The reference shows it where `under` does."""
     seed: int = 3407
 
     def __post_init__(self) -> None:
@@ -92,53 +97,54 @@ class Options:
 
 @dataclass(frozen=True)
 class Shot:
-    """All that was drawn for one pair: a row of the manifest."""
+    """Everything that was drawn for one pair, which is a row of the manifest."""
 
     scene: str
     source: str
     view: Crop | Perspective
     middle: float
-    """Stops from the map's own scale to the middle exposure."""
+    """The middle exposure, in stops above the map's own scale."""
     gap: float
-    """Stops from `under` to `over`."""
+    """The gap between `under` and `over`, in stops."""
     response: str
     full_well: float
-    """Electrons, as `read_noise`."""
+    """The full-well capacity, in electrons, like `read_noise`."""
     read_noise: float
     jpeg: int | None
-    """Quality; None (in the manifest: empty) for PNG."""
+    """The JPEG quality, or None for PNG, which is empty in the manifest."""
     shake_right: float
-    """Pixels, as `shake_down`."""
+    """The camera's movement, in pixels, like `shake_down`."""
     shake_down: float
     shake_turn: float
-    """Degrees clockwise."""
+    """The camera's turn, in degrees clockwise."""
     moved: int
-    """Pixels to the right by which a thing is elsewhere in `over`; 0 where nothing moved."""
+    """How far to the right a disc lies in `over`, in pixels; 0 where nothing moved."""
     seed: int
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
-    """One rendered pair and its reference, photographs of equal size."""
+class RenderedPair:
+    """A rendered pair and its reference, which are photographs of equal size."""
 
     shot: Shot
     under: Photo
     over: Photo
     reference: Photo
-    """Of the moment of `under`."""
-    thing: Thing | None = None
-    """What moved."""
+    """The reference at the moment of `under`."""
+    thing: MovingDisc | None = None
+    """The disc that moved."""
     later: Photo | None = None
-    """The reference of the moment of `over`, where something moved."""
+    """The reference at the moment of `over`, where a disc moved."""
 
 
 def make_pairs(
-    folder: Path, out: Path, options: Options, progress: Callable[[float], None] = lambda _: None
+    folder: Path, out: Path, options: PairOptions, progress: Callable[[float], None] = lambda _: None
 ) -> tuple[list[Shot], list[str]]:
-    """`options.count` pairs of every map in `folder`, in `out` as `<map>_<index>/<map>_<index>_A`, `_B` and `_GT.png`.
+    """Make `options.count` pairs of every map in `folder` and save them in `out`.
 
-    `manifest.csv` beside them has a row for each. Returns what was made, and a sentence about everything that could not
-    be; `progress` hears the share done. Raises DatasetError where there is no map, or `out` holds something already.
+    The files are `<map>_<index>/<map>_<index>_A`, `_B` and `_GT.png`, and `manifest.csv` has a row for each pair.
+    Returns the pairs that were made, and a sentence about each one that could not be made. `progress` is called with
+    the share that is done. Raises `DatasetError` where there is no map, and where `out` is not empty.
     """
     maps = find_maps(folder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -166,7 +172,7 @@ def make_pairs(
 
 
 def find_maps(folder: Path) -> list[Path]:
-    """Every .hdr, .pic and .exr file in `folder`, sorted. Raises DatasetError for none, and for two of one name."""
+    """The .hdr, .pic and .exr files in `folder`, sorted. Raises `DatasetError` for none, and for two of one name."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder. Give a folder of HDR radiance maps (.hdr, .pic or .exr).")
     maps = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".hdr", ".pic", ".exr"})
@@ -180,7 +186,7 @@ def find_maps(folder: Path) -> list[Path]:
 
 
 def read_map(path: Path) -> Radiance:
-    """A Radiance or OpenEXR file; colours outside its RGB are clipped. Raises DatasetError where it cannot be used."""
+    """Read a Radiance or OpenEXR file. Negative values are clipped. Raises `DatasetError` if it cannot be used."""
     try:
         pixels = _read_exr(path) if path.suffix.lower() == ".exr" else _read_radiance(path)
     except ImportError as error:
@@ -207,17 +213,17 @@ def _read_radiance(path: Path) -> Radiance:
 
 def _read_exr(path: Path) -> Radiance:
     openexr = import_module("OpenEXR")  # optional
-    # It prints its complaints, and stdout is for results.
+    # OpenEXR prints its complaints, but stdout is for results.
     with redirect_stdout(sys.stderr), openexr.File(str(path), separate_channels=True) as file:
         channels = {name: np.asarray(channel.pixels, np.float32) for name, channel in file.channels().items()}
     return np.stack([channels[name] for name in ("YYY" if {*channels} <= {"Y", "A"} else "RGB")], axis=-1)
 
 
-def render(radiance: Radiance, source: str, index: int, options: Options) -> Pair:
-    """The pair `index` of the map called `source`: it depends on these, the seed and the options alone.
+def render(radiance: Radiance, source: str, index: int, options: PairOptions) -> RenderedPair:
+    """The pair `index` of the map called `source`. It depends on these, the seed and the options alone.
 
-    Draws again where the view's range is below the gap, where the picture is flat, or where a photograph is nearly all
-    black or white. Raises DatasetError where that does not help.
+    View and settings are drawn again where the range of the view is below the gap, where the picture is flat, and where
+    a photograph is nearly all black or white. Raises `DatasetError` where this does not help.
     """
     stem = Path(source).stem
     key = options.seed, zlib.crc32(stem.encode()), index
@@ -253,8 +259,10 @@ def render(radiance: Radiance, source: str, index: int, options: Options) -> Pai
         shaken = view(radiance, where, options.side, shake) if options.shake else still
         thing = None
         if options.move:
-            # Of its own generator: all else is then the same with it and without.
-            thing = draw_thing([expose(still, stop, shot.response) for stop in stops], np.random.default_rng((*key, 1)))
+            # The disc has a generator of its own, so that everything else is the same with it and without.
+            thing = draw_moving_disc(
+                [expose(still, stop, shot.response) for stop in stops], np.random.default_rng((*key, 1))
+            )
             shot = replace(shot, moved=thing.second.x - thing.first.x)
             first, last, shaken = (
                 thing.put(scene, place)
@@ -265,14 +273,14 @@ def render(radiance: Radiance, source: str, index: int, options: Options) -> Pai
         target = reference(first, *stops, shot.response)
         if min(_useful(under), _useful(over)) >= _MIN_USEFUL and float(target.std()) >= _MIN_SPREAD:
             later = reference(last, *stops, shot.response) if thing else None
-            return Pair(shot, as_photo(under), as_photo(over), target, thing, later)
+            return RenderedPair(shot, as_photo(under), as_photo(over), target, thing, later)
     raise DatasetError(
         f"{stem}_{index}: no view of {source} was found that needs two exposures; lower --gap, or leave it out."
     )
 
 
 def _draw_view(radiance: Radiance, side: int, rng: np.random.Generator) -> Crop | Perspective:
-    """A map twice as wide as high is a panorama; its view is wide enough for `side`, where that is possible."""
+    """Draw a view. A map twice as wide as high is a panorama, whose view is wide enough for `side` where possible."""
     height, width = radiance.shape[:2]
     if width != 2 * height:
         return Crop(_draw(rng, 0.6, 1), _draw(rng, 0, 1), _draw(rng, 0, 1))
@@ -289,12 +297,12 @@ def _draw_shake(pixels: float, side: int, rng: np.random.Generator) -> Shake:
 
 
 def _draw(rng: np.random.Generator, low: float, high: float) -> float:
-    """Of four decimals, so that the manifest holds the very number."""
+    """Draw a number with four decimals, so that the manifest holds it exactly."""
     return round(rng.uniform(low, high), 4)
 
 
 def _luminance(radiance: Radiance) -> Radiance:
-    """(H, W), by ITU-R BT.709, and no darker than six stops below its mean."""
+    """The luminance (H, W) by ITU-R BT.709, and at least the mean divided by 2^6."""
     light = radiance @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return np.maximum(light, max(float(light.mean()) * 2.0**-6, 1e-30))
 
@@ -304,7 +312,7 @@ def _useful(picture: Radiance) -> float:
     return float(((picture > 0.05) & (picture < 0.95)).mean())
 
 
-def _write(pair: Pair, scene: Path) -> None:
+def _write(pair: RenderedPair, scene: Path) -> None:
     try:
         scene.mkdir(parents=True)
     except OSError as error:
@@ -322,7 +330,7 @@ def _write(pair: Pair, scene: Path) -> None:
 
 
 def _manifest(shots: Sequence[Shot]) -> str:
-    """CSV, a row a pair."""
+    """The manifest as CSV, with one row for each pair."""
     text = io.StringIO()
     table = csv.DictWriter(text, [field.name for field in fields(Shot)], lineterminator="\n")
     table.writeheader()

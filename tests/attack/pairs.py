@@ -19,8 +19,8 @@ from fusion.methods import METHODS
 
 Pixels: TypeAlias = "Tensor | np.ndarray[Any, Any]"
 
-QUICK = [method.name for method in METHODS if not (method.unavailable or method.largest)]
-SLOW = [method.name for method in METHODS if method.largest and not method.unavailable]
+QUICK = [method.name for method in METHODS if not (method.unavailable or method.needs.largest)]
+SLOW = [method.name for method in METHODS if method.needs.largest and not method.unavailable]
 
 _DOCUMENTED = re.compile(
     r"too small; each side needs|has values outside 0 to 1|differ in size|"

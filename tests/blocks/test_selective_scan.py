@@ -53,7 +53,7 @@ import torch
 from fusion.blocks import scan_triton
 from fusion.blocks.selective_scan import reference
 from fusion.benchmark.speed import scan_inputs
-from tests.test_selective_scan import NAMES, assert_close, gradients
+from tests.blocks.test_selective_scan import NAMES, assert_close, gradients
 
 for many in (1, 1 << 14):  # several channels a program, and one
     scan_triton._MANY = many

@@ -122,7 +122,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
     from torch import nn
 
     from fusion.benchmark.flops import FLOPS_SIDE, flops
-    from fusion.methods.base import Method, Planes
+    from fusion.methods.base import Method, Needs, Planes
 
     class Tiny(nn.Module):
         def __init__(self) -> None:
@@ -132,7 +132,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
         def forward(self, under: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
             return self.conv(under) + over
 
-    method = Method("tiny", "Tiny", "none", faithful=True, summary="Tiny.", build=Tiny, planes=Planes.LUMA)
+    method = Method("tiny", "Tiny", "none", faithful=True, summary="Tiny.", architecture=Tiny, needs=Needs(Planes.LUMA))
     assert flops(method) == 2 * 9 * 4 * FLOPS_SIDE**2
 
 

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import fusion
+from fusion import methods
+from fusion.errors import FusionError
 from fusion.io.image import ExposurePair
 from fusion.methods import METHODS
 from fusion.methods.base import Fuser, Method
@@ -54,8 +57,8 @@ def test_parameters(method: Method) -> None:
 
 @all_methods
 def test_a_gradient_at_every_parameter(method: Method) -> None:
-    network = method.build()
-    under, over = torch.rand(2, 2, method.channels, 32, 32, requires_grad=True)
+    network = method.untrained()
+    under, over = torch.rand(2, 2, method.needs.channels, 32, 32, requires_grad=True)
     network(under, over).square().mean().backward()
     for name, p in network.named_parameters():
         assert p.grad is not None, f"{name} has no gradient"
@@ -72,17 +75,17 @@ def test_any_size_finite_and_in_range(method: Method, size: tuple[int, int]) -> 
     assert float(fused.max()) <= 1
 
 
-@pytest.mark.parametrize("method", [m for m in trained if not m.largest], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [m for m in trained if not m.needs.largest], ids=lambda method: method.name)
 def test_a_large_odd_size(method: Method) -> None:
     fused = run(Fuser(method), *LARGE)
     assert fused.shape == (3, *LARGE)
     assert bool(fused.isfinite().all())
 
 
-@pytest.mark.parametrize("method", [m for m in trained if m.largest], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [m for m in trained if m.needs.largest], ids=lambda method: method.name)
 def test_a_large_odd_size_through_a_small_copy(method: Method) -> None:
     """The network itself would take a minute at this size; the copy's is chosen smaller than the method's own."""
-    fused = run(Fuser(replace(method, largest=64 * 64)), *LARGE)
+    fused = run(Fuser(replace(method, needs=replace(method.needs, largest=64 * 64))), *LARGE)
     assert fused.shape == (3, *LARGE)
     assert bool(fused.isfinite().all())
 
@@ -94,7 +97,7 @@ def test_the_same_twice(method: Method) -> None:
     assert torch.equal(run(Fuser(method), 72, 60), run(fuser, 72, 60))
 
 
-@pytest.mark.parametrize("method", [m for m in trained if m.halo is not None], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [m for m in trained if m.needs.halo is not None], ids=lambda method: method.name)
 @pytest.mark.parametrize("size", [(200, 136), (161, 250), (64, 400)], ids=str)
 def test_tiled_equals_whole(method: Method, size: tuple[int, int]) -> None:
     pair, lumas = pair_of(*size)
@@ -104,7 +107,7 @@ def test_tiled_equals_whole(method: Method, size: tuple[int, int]) -> None:
 
 @available
 def test_progress_ends_at_one(method: Method) -> None:
-    if method.halo is None:
+    if method.needs.halo is None:
         pytest.skip("runs in one piece")
     pair, lumas = pair_of(100, 130)
     shares: list[float] = []
@@ -119,7 +122,7 @@ def test_fast_shows_the_network_a_smaller_copy(method: Method) -> None:
     pair, lumas = pair_of(90, 120)
     fuser = Fuser(method, fast_pixels=45 * 60)
     height, width = fuser.seen(90, 120, "fast")
-    assert (height, width) == ((90, 120) if method.cheap else (45, 60))
+    assert (height, width) == ((90, 120) if method.needs.cheap else (45, 60))
     fused = fuser(pair, lumas, mode="fast")
     assert fused.shape == (3, 90, 120)
     assert bool(fused.isfinite().all())
@@ -128,7 +131,7 @@ def test_fast_shows_the_network_a_smaller_copy(method: Method) -> None:
 
 
 def test_auto_is_fast_on_a_processor_where_that_saves_time() -> None:
-    hungry = next(method for method in trained if not (method.cheap or method.largest))
+    hungry = next(method for method in trained if not (method.needs.cheap or method.needs.largest))
     fuser = Fuser(hungry, fast_pixels=1000)
     assert fuser.seen(30, 50) == (30, 50)
     assert fuser.seen(31, 50) < (30, 50)
@@ -146,7 +149,7 @@ def test_strips_cannot_be_seen(method: Method, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_enhanced_method_asks_for_its_lumas() -> None:
-    enhanced = [method for method in trained if method.enhanced]
+    enhanced = [method for method in trained if method.needs.enhanced]
     if not enhanced:
         pytest.skip("none is trained yet")
     with pytest.raises(ValueError, match="corrected by IAT"):
@@ -162,4 +165,61 @@ def test_names_are_unique_and_described() -> None:
     assert len({method.name for method in METHODS}) == len(METHODS)
     for method in METHODS:
         assert method.paper
-        assert method.summary.endswith(".")
+
+
+SENTENCES = [
+    *((method.name, method.summary) for method in METHODS),
+    *((f"{method.name}.{option.name}", option.meaning) for method in METHODS for option in method.options),
+]
+
+
+@pytest.mark.parametrize(("name", "sentence"), SENTENCES, ids=[name for name, _ in SENTENCES])
+def test_sentences_for_the_user_are_whole_and_short(name: str, sentence: str) -> None:
+    """Summaries and meanings begin with a capital, end with a full stop and fit one line of the page."""
+    assert sentence[0].isupper(), name
+    assert sentence.endswith("."), name
+    assert not sentence.endswith("..."), name
+    assert len(sentence) <= 120, f"{name}: {len(sentence)} characters"
+
+
+def test_a_network_by_its_name() -> None:
+    """It has the trained weights, is in eval mode, and takes a batch."""
+    network, method = fusion.network("deepfuse"), methods.method_named("deepfuse")
+    assert not network.training
+    assert all(torch.equal(value, method.trained().state_dict()[name]) for name, value in network.state_dict().items())
+    under, over = torch.rand(2, 3, 1, 24, 32)
+    with torch.inference_mode():
+        assert network(under, over).shape == (3, 1, 24, 32)
+        assert not torch.allclose(network(under, over), method.untrained()(under, over), atol=1e-3)
+
+
+def test_a_network_takes_options_and_says_what_it_does_not_have() -> None:
+    under, over = torch.rand(2, 1, 3, 24, 32)
+    with torch.inference_mode():
+        plain, changed = (
+            network(under, over) for network in (fusion.network("mertens"), fusion.network("mertens", contrast=0.0))
+        )
+    assert not torch.allclose(plain, changed, atol=1e-3)
+    with pytest.raises(FusionError, match="no option called colour"):
+        fusion.network("mertens", colour=1)
+    with pytest.raises(FusionError, match="no method called nonsense"):
+        fusion.network("nonsense")
+
+
+@available
+def test_pictures_of_a_batch_do_not_affect_each_other(method: Method) -> None:
+    network = method.trained()
+    under, over = torch.rand(2, 2, method.needs.channels, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = network(under, over)
+        alone = torch.cat([network(under[k : k + 1], over[k : k + 1]) for k in (0, 1)])
+    assert together.shape == (2, method.needs.planes.value, 32, 32)
+    assert together.dtype == torch.float32
+    assert torch.allclose(together, alone, atol=1e-4)  # sums in another order
+
+
+@pytest.mark.parametrize("method", [m for m in trained if m.needs.many], ids=lambda method: method.name)
+def test_a_network_for_many_takes_three(method: Method) -> None:
+    exposures = torch.rand(3, 1, method.needs.channels, 32, 32)
+    with torch.inference_mode():
+        assert method.trained()(*exposures).shape == (1, method.needs.planes.value, 32, 32)

@@ -16,7 +16,7 @@ from fusion.exposures.brackets import find_brackets
 from fusion.folders import run
 from fusion.folders.run import Done, Maker, Settings, fuse_folder
 from fusion.io.image import ExposurePair, save
-from fusion.methods import METHODS
+from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Option
 from fusion.methods.mertens import exposure_fusion
 from fusion.methods.pyramef import PyraMEF
@@ -25,7 +25,7 @@ from fusion.page import examples, views
 from fusion.page.gallery import Finished, Run, follow, weighed
 from fusion.page.presets import PRESETS
 from fusion.page.texts import ENGLISH
-from fusion.pipeline import by_method, compare, fuse_pair, method_named
+from fusion.pipeline import by_method, compare, fuse_pair
 from tests.shared_session import SESSION, load, load_pair, weight_maps
 
 Pair = tuple[Path, Path]

@@ -11,8 +11,10 @@ import torch
 
 from fusion.io import colour
 from fusion.io.image import ExposurePair, as_pair
+from fusion.methods.exposed_colour import carry_colour
 from fusion.methods.mertens import exposure_fusion
-from fusion.methods.pyramef import PyraMEF, carry_colour, gaussian, patch_statistics, pyramid
+from fusion.methods.patch_structure import gaussian, patch_statistics
+from fusion.methods.pyramef import PyraMEF, pyramid
 from fusion.metrics import mef_ssim as metric
 from fusion.pipeline import fuse_pair
 from tests.shared_session import load_pair

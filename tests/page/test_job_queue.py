@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from fusion.io.image import as_pair
-from fusion.methods import METHODS
+from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser
 from fusion.page import job_queue
 from fusion.page.job_queue import Line, Place, RefusedError
-from fusion.pipeline import Loaded, Scene, method_named
+from fusion.pipeline import Loaded, Scene
 from fusion.runtime import cancel, memory
 from tests.shared_session import load
 

@@ -18,10 +18,11 @@ import app
 import fusion
 from fusion.cli import main
 from fusion.io.image import save
+from fusion.methods import method_named
 from fusion.metrics import METRICS
 from fusion.page import gallery, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
-from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method_named
+from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare
 from fusion.settings import Settings
 from tests.shared_session import load
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from fusion.methods import method_named
 from fusion.page import examples, views
 from fusion.page.gallery import Finished, Run, Stage, Tile
 from fusion.page.texts import ENGLISH, FOLDER, LANGUAGES, Texts, complete, preferred
-from fusion.pipeline import Event, Running, compare, method_named
+from fusion.pipeline import Event, Running, compare
 from fusion.settings import Settings
 from tests.visitor import Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 

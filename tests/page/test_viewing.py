@@ -17,10 +17,11 @@ from playwright.sync_api import Page, expect
 
 import app
 from fusion.io.image import ExposurePair, save, to_uint8
+from fusion.methods import method_named
 from fusion.outputs.drawings import draw_weights
 from fusion.page import examples
 from fusion.page.gallery import Run, follow
-from fusion.pipeline import compare, method_named
+from fusion.pipeline import compare
 from tests.shared_session import load, weight_maps
 from tests.visitor import METHODS, Open, fuse, needs_chromium, quiet_server, tile
 

@@ -129,7 +129,7 @@ def _pickled(folder: Path, name: str) -> None:
 
 
 def _nan(folder: Path, name: str) -> None:
-    network = next(method for method in METHODS if method.name == name).build()
+    network = next(method for method in METHODS if method.name == name).untrained()
     next(network.parameters()).data.fill_(torch.nan)
     weights.ship(name, network, {}, folder)
 

@@ -72,8 +72,8 @@ def test_a_containers_limit_is_read(tmp_path: Path, files: dict[str, str], free:
 
 
 def test_a_network_sees_no_more_than_the_budget_allows() -> None:
-    hungry = next(method for method in METHODS if method.working_bytes and not method.largest)
-    fuser = Fuser(replace(hungry, working_bytes=1 << 10), memory_mb=4)
+    hungry = next(method for method in METHODS if method.needs.working_bytes and not method.needs.largest)
+    fuser = Fuser(replace(hungry, needs=replace(hungry.needs, working_bytes=1 << 10)), memory_mb=4)
     height, width = fuser.seen(100, 80, "exact")
     assert 3500 < height * width <= 4200
     scene = torch.rand(3, 100, 80, generator=torch.Generator().manual_seed(0))
@@ -106,7 +106,7 @@ ON_GPU = (
     lambda: RuntimeError("CUDA error: out of memory"),
     lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 )
-QUICK = [method for method in METHODS if not (method.unavailable or method.largest)]
+QUICK = [method for method in METHODS if not (method.unavailable or method.needs.largest)]
 SCENE = torch.nn.functional.interpolate(
     torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(3)), (48, 64), mode="bicubic"
 )[0].clamp(0, 1)
@@ -180,7 +180,7 @@ def test_a_hundred_times_out_of_memory(faults: Faults) -> None:
             assert fused.photo.shape == SCENE.shape
             assert bool(fused.photo.isfinite().all())
             assert "emory ran out" in fused.notes[0]
-            small = not (method.cheap or method.halo is not None)
+            small = not (method.needs.cheap or method.needs.halo is not None)
             assert (fused.seen < SCENE.shape[1:]) == small
         else:
             assert isinstance(fused, Failed)
@@ -224,7 +224,7 @@ def test_the_exposure_is_corrected_on_the_cpu_where_the_gpu_is_full(gpu: Callabl
 
 
 def test_tiles_are_halved_on_the_grid() -> None:
-    tiled = next(method for method in QUICK if method.halo is not None)
+    tiled = next(method for method in QUICK if method.needs.halo is not None)
     fuser = Fuser(tiled, tile=32)
     sides = [fuser.tile]
     for _ in range(pipeline.RETRIES):

@@ -18,7 +18,7 @@ from fusion.cli.reference import command_line
 from fusion.errors import DatasetError
 from fusion.training.camera import RESPONSES, Crop, Noise, Perspective, Radiance, Shake, expose, reference, view
 from fusion.training.datasets import find_pairs
-from fusion.training.radiance import Options, find_maps, make_pairs, read_map, render
+from fusion.training.radiance import PairOptions, find_maps, make_pairs, read_map, render
 from tests.shared_session import load, load_pair
 
 
@@ -38,7 +38,7 @@ def maps(tmp_path: Path) -> Path:
     return folder
 
 
-SMALL = Options(count=2, side=128)
+SMALL = PairOptions(count=2, side=128)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -70,17 +70,17 @@ def test_the_same_seed_gives_the_same_bytes_whatever_else_is_made(maps: Path, tm
     make_pairs(maps, tmp_path / "b", SMALL)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     (maps / "field.hdr").unlink()
-    make_pairs(maps, tmp_path / "c", Options(count=1, side=128))
+    make_pairs(maps, tmp_path / "c", PairOptions(count=1, side=128))
     alone = {name: data for name, data in contents(tmp_path / "c").items() if name != "manifest.csv"}
     assert len(alone) == 3
     assert alone.items() <= contents(tmp_path / "a").items()
-    make_pairs(maps, tmp_path / "d", Options(count=1, side=128, seed=1))
+    make_pairs(maps, tmp_path / "d", PairOptions(count=1, side=128, seed=1))
     assert contents(tmp_path / "d").keys() == contents(tmp_path / "c").keys()
     assert contents(tmp_path / "d") != contents(tmp_path / "c")
 
 
 def test_jpeg(maps: Path, tmp_path: Path) -> None:
-    shots, skipped = make_pairs(maps, tmp_path / "out", Options(count=1, side=128, jpeg=(60, 70)))
+    shots, skipped = make_pairs(maps, tmp_path / "out", PairOptions(count=1, side=128, jpeg=(60, 70)))
     assert not skipped
     assert all(60 <= (shot.jpeg or 0) <= 70 for shot in shots)
     pair = find_pairs(tmp_path / "out")[0]
@@ -96,7 +96,7 @@ def linear(picture: torch.Tensor, response: str) -> np.ndarray:
 
 @pytest.mark.parametrize("response", RESPONSES)
 def test_the_gap_is_the_gap(response: str) -> None:
-    pair = render(scene(144, 200), "hall.hdr", 0, Options(side=128, gap=(4, 4), response=response, noise=Noise()))
+    pair = render(scene(144, 200), "hall.hdr", 0, PairOptions(side=128, gap=(4, 4), response=response, noise=Noise()))
     inside = (pair.under > 0.05) & (pair.over < 0.95)
     assert int(inside.sum()) > 1000
     ratio = linear(pair.over[inside], response) / linear(pair.under[inside], response)
@@ -136,7 +136,8 @@ def test_noise_has_the_variance_of_its_formula(light: float) -> None:
 
 def test_a_thing_moves_between_the_exposures_and_all_else_stays() -> None:
     still, moving = (
-        render(scene(144, 200), "hall.hdr", 0, Options(side=128, noise=Noise(), move=move)) for move in (False, True)
+        render(scene(144, 200), "hall.hdr", 0, PairOptions(side=128, noise=Noise(), move=move))
+        for move in (False, True)
     )
     thing = moving.thing
     assert thing
@@ -157,7 +158,7 @@ def test_a_thing_moves_between_the_exposures_and_all_else_stays() -> None:
 
 def test_shake_moves_over_alone() -> None:
     steady, shaken = (
-        render(scene(144, 200), "hall.hdr", 0, Options(side=128, noise=Noise(), shake=shake)) for shake in (0, 3)
+        render(scene(144, 200), "hall.hdr", 0, PairOptions(side=128, noise=Noise(), shake=shake)) for shake in (0, 3)
     )
     assert torch.equal(steady.under, shaken.under)
     assert torch.equal(steady.reference, shaken.reference)
@@ -193,7 +194,7 @@ def test_a_panorama_is_seen_in_the_right_direction() -> None:
 
 def test_the_reference_holds_what_either_photograph_holds() -> None:
     for index in range(3):
-        pair = render(scene(144, 200), "hall.hdr", index, Options(side=128, gap=(4, 8), noise=Noise()))
+        pair = render(scene(144, 200), "hall.hdr", index, PairOptions(side=128, gap=(4, 8), noise=Noise()))
         target = pair.reference
         shown = ((pair.under < 0.95) & (pair.under > 0.05)) | ((pair.over < 0.95) & (pair.over > 0.05))
         assert int(shown.sum()) > 1000

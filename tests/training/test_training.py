@@ -140,7 +140,7 @@ def test_a_checkpoint_of_another_network_is_refused(dataset: Path, tmp_path: Pat
     subject = trainee("iat", crop=32, batch=1)
     train(subject, dataset, tmp_path, steps=1)
     subject.network.register_parameter("extra", torch.nn.Parameter(torch.zeros(1)))
-    with pytest.raises(WeightsError, match="another network"):
+    with pytest.raises(WeightsError, match="belongs to another network"):
         train(subject, dataset, tmp_path, steps=2, resume=True)
 
 

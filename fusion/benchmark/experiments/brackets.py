@@ -23,12 +23,12 @@ from fusion.metrics.mef_ssim import mef_ssim
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair, halves
 from fusion.training.camera import Noise, as_photo, expose, view
-from fusion.training.radiance import Options, read_map, render
+from fusion.training.radiance import PairOptions, read_map, render
 
 DURATION = "This takes minutes for each map; a bar shows the time left, and the table is printed at the end."
 
 COUNTS = 3, 5, 9
-OPTIONS = Options(count=1, gap=(4.0, 8.0))
+OPTIONS = PairOptions(count=1, gap=(4.0, 8.0))
 """One view of each map, with 4 to 8 stops between the darkest and the brightest exposure."""
 SSIM = next(one.measure for one in REFERENCE if one.name == "reference_ssim")
 TEXT = f"""One view of each HDR radiance map is photographed in 3, 5 and 9 exposures. No network was trained on these
@@ -67,7 +67,7 @@ def main(maps: Maps, name: MapNames = MAPS) -> None:
 
 def _fused(bracket: ExposurePair) -> Iterator[tuple[str, Photo]]:
     for method in METHODS:
-        if method.many:
+        if method.needs.many:
             yield f"`{method.name}`, at once", fuse_pair(bracket, method.name)
             yield f"`{method.name}`, two by two", _two_by_two(bracket.frames, method.name)
         else:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from fusion.benchmark.experiments.command import Dataset, run
 from fusion.io import colour
 from fusion.io.image import load_pair, to_uint8
-from fusion.methods.pyramef import carry_colour
+from fusion.methods.exposed_colour import carry_colour
 from fusion.metrics.base import Pixels
 from fusion.metrics.colourfulness import colourfulness, hue_error
 from fusion.pipeline import fuse_pair

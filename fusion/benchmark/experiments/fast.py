@@ -4,8 +4,8 @@
 
 The pairs of the usual datasets are smaller than the copy that a network sees in fast mode. So here the copy is made
 smaller: it has a half of each pair's pixels, as for a photograph of 6 megapixels, and a sixth, as for one of 18. Two
-kinds of methods are left out: those that always see a small copy (`Method.largest`), and those that always work at full
-size (`Method.cheap`).
+kinds of methods are left out: those that always see a small copy (`Needs.largest`), and those that always work at full
+size (`Needs.cheap`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(dataset: Dataset) -> None:
     print("| | MEF-SSIM, exact | " + " | ".join(f"at 1/{part} of the pixels | SSIM to exact" for part in PARTS) + " |")
     print("|---" * (2 + 2 * len(PARTS)) + "|", flush=True)
     for method in METHODS:
-        if method.cheap or method.largest or method.unavailable:
+        if method.needs.cheap or method.needs.largest or method.unavailable:
             continue
         exact: list[float] = []
         fast: dict[int, list[tuple[float, float]]] = {part: [] for part in PARTS}

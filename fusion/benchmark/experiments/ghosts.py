@@ -23,7 +23,7 @@ from fusion.benchmark.experiments.command import Dataset, run
 from fusion.exposures.ghosts import find_ghosts
 from fusion.io.image import ExposurePair, Photo, load_pair
 from fusion.pipeline import fuse_pair
-from fusion.training.camera import SIDE, Place, as_photo, draw_thing
+from fusion.training.camera import SIDE, Square, as_photo, draw_moving_disc
 from fusion.training.datasets import find_pairs
 
 DURATION = "This takes a minute or more for each pair; rows are printed as they are measured."
@@ -67,13 +67,13 @@ def main(dataset: Dataset) -> None:
 
 def _moved(
     pair: ExposurePair, seed: int, sides: tuple[float, float] = SIDE
-) -> tuple[ExposurePair, list[ExposurePair], tuple[Place, Place]]:
+) -> tuple[ExposurePair, list[ExposurePair], tuple[Square, Square]]:
     """The pair with a moved object, the pairs with the object at rest at either place, and the two places."""
     under, over = (photo.permute(1, 2, 0).numpy() for photo in (pair.under, pair.over))
-    thing = draw_thing((under, over), np.random.default_rng(seed), sides)
+    thing = draw_moving_disc((under, over), np.random.default_rng(seed), sides)
     places = thing.first, thing.second
 
-    def scene(before_under: Place, before_over: Place) -> ExposurePair:
+    def scene(before_under: Square, before_over: Square) -> ExposurePair:
         return ExposurePair(as_photo(thing.put(under, before_under)), as_photo(thing.put(over, before_over)))
 
     return scene(*places), [scene(place, place) for place in places], places

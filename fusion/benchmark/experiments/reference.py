@@ -26,8 +26,8 @@ from fusion.io.image import ExposurePair, Photo, to_uint8
 from fusion.methods import METHODS
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import fuse_pair
-from fusion.training.camera import Place, as_photo
-from fusion.training.radiance import Options, Pair, read_map, render
+from fusion.training.camera import Square, as_photo
+from fusion.training.radiance import PairOptions, RenderedPair, read_map, render
 
 DURATION = "This takes minutes for each map; a bar shows the time left, and the table is printed at the end."
 
@@ -52,12 +52,16 @@ class Variant:
     """One way to make the pairs and to fuse them; a group of columns in the table."""
 
     title: str
-    options: Options
+    options: PairOptions
     align: bool = False
     ghosts: Handling = "ignore"
 
 
-STILL, SHAKEN, MOVING = Options(count=PAIRS), Options(count=PAIRS, shake=SHAKE), Options(count=PAIRS, move=True)
+STILL, SHAKEN, MOVING = (
+    PairOptions(count=PAIRS),
+    PairOptions(count=PAIRS, shake=SHAKE),
+    PairOptions(count=PAIRS, move=True),
+)
 VARIANTS = (
     Variant("still", STILL),
     Variant("hand-held", SHAKEN),
@@ -95,7 +99,7 @@ def main(maps: Maps, name: MapNames = MAPS) -> None:
         print(f"| `{method.name}` | " + " | ".join(f"{psnr:.2f} | {ssim:.3f}" for psnr, ssim in means) + " |")
 
 
-def _measured(made: Pair, variant: Variant) -> Iterator[tuple[str, tuple[float, float]]]:
+def _measured(made: RenderedPair, variant: Variant) -> Iterator[tuple[str, tuple[float, float]]]:
     """PSNR and SSIM of each method; where something moved in a pair, only around what moved."""
     aligned = registered(ExposurePair(made.under, made.over)) if variant.align else None
     pair = aligned.pair if aligned else ExposurePair(made.under, made.over)
@@ -105,7 +109,7 @@ def _measured(made: Pair, variant: Variant) -> Iterator[tuple[str, tuple[float, 
         yield method.name, _at_things(fused, made) if made.thing else _scores(fused, reference)
 
 
-def _at_things(fused: Photo, made: Pair) -> tuple[float, float]:
+def _at_things(fused: Photo, made: RenderedPair) -> tuple[float, float]:
     """Mean PSNR and SSIM over both places of the moved object.
 
     At each place, the result is compared with the scene at both moments and the better score counts, since the object
@@ -124,7 +128,7 @@ def _scores(photo: Photo, reference: Photo) -> tuple[float, float]:
     return psnr, ssim
 
 
-def _part(photo: Photo, place: Place) -> Photo:
+def _part(photo: Photo, place: Square) -> Photo:
     return as_photo(place.of(photo.permute(1, 2, 0).numpy()))
 
 
