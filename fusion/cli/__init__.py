@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FusionError as error:
         say(str(error))
         return 1 if isinstance(error, (ImageError, NotEnoughMemoryError, WeightsError)) else 2
+    except ModuleNotFoundError as error:  # a package of an extra, such as mambamef[training]
+        say(f"This needs the package {error.name}, which is not installed: pip install {error.name}.")
+        return 2
     except OSError as error:
         if error.filename is None:
             raise

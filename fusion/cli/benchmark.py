@@ -30,10 +30,10 @@ class Pictures(NamedTuple):
 
 
 def pictures(text: str) -> Pictures:
-    """Read `NAME=DIR`. Raises `ValueError` for anything else."""
+    """Read `NAME=DIR`. Raises `typer.BadParameter` for anything else."""
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
-        raise ValueError("give the method's name and the folder of its pictures: NAME=DIR")
+        raise typer.BadParameter("give the method's name and the folder of its pictures: NAME=DIR")
     return Pictures(name, Path(folder))
 
 
@@ -43,7 +43,8 @@ def benchmark(
         typer.Argument(
             parser=file_name,
             metavar="DATASET",
-            help="Read the exposures SCENE/*_A.* and SCENE/*_B.* below this folder, and SCENE/*_GT.* as references.",
+            help="Read the scenes of this folder. Each is a folder with under.*, over.* and perhaps reference.*, "
+            "or with *_A.*, *_B.* and perhaps *_GT.*.",
         ),
     ] = None,
     *,
@@ -85,11 +86,13 @@ def benchmark(
     ] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="Keep the scores that --check measures, for later checks."),
+        typer.Option("--update", help="Keep the scores that --check measures and that have changed, for later checks."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Measure methods over a folder of scenes, and write a report with pictures, tables and statistics.
+
+    MEFB is at github.com/xingchenzhang/MEFB, and SICE at github.com/csjcai/SICE.
 
     Example: python -m fusion benchmark scenes -m mertens,pyramef -o report
     """
@@ -148,9 +151,7 @@ def speed(
         if as_json:
             print_json({"scan": [asdict(row) for row in scans]})
         return 0
-    names = chosen(methods)
-    timed = method_rows(names, megapixels, mode, say=say)
-    rows = _printed(timed, as_json=as_json)
+    rows = _printed(method_rows(chosen(methods), megapixels, mode, say=say), as_json=as_json)
     if out:
         draw(rows, out)
     if as_json:
@@ -223,14 +224,14 @@ def check_gpu(
     return 1 if any(row.largest_difference > 1 for row in rows) else 0
 
 
-def _check(methods: Methods, jobs: int, *, update: bool, as_json: bool) -> int:
-    """Compare the scores on the examples with those that were kept, or keep them anew."""
+def _check(methods: str | None, jobs: int, *, update: bool, as_json: bool) -> int:
+    """Compare the scores on the examples with those that were kept, or keep those that changed."""
     from fusion.benchmark import regression
     from fusion.methods import METHODS
 
     if update and methods:
         raise FusionError("Leave out -m with --check --update, which keeps the scores of all methods.")
-    names = methods or [method.name for method in METHODS]
+    names = chosen(methods) if methods else [method.name for method in METHODS]
     if not update:  # before half a minute is spent on measuring
         regression.check_names(regression.baseline())
     with progress("benchmark --check", len(regression.scenes())) as move:

@@ -1,4 +1,4 @@
-"""The command `docs`, and the pages of `docs/` that it writes from the program, which cannot be wrong then."""
+"""The pages of `docs/` that are generated from the program, so that they cannot be wrong about it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,33 @@ _NOTE = "<!-- Written by `python -m fusion docs`; change the program, not this p
 
 def docs(
     folder: Annotated[
-        Path, typer.Argument(parser=file_name, metavar="DOCS", help="Write the pages to this folder.")
+        Path,
+        typer.Argument(parser=file_name, metavar="DOCS", help="Write the pages to this folder."),
     ] = Path("docs"),
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing, and exit with 1 where a page is out of date.")
+        bool,
+        typer.Option("--check", help="Write nothing, and exit with 1 where a page is out of date."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Write the pages of the documentation that are generated from the program.
 
-    Example: python -m fusion docs --check
+    Example: python -m fusion docs
     """
     names = stale_pages(folder) if check else write_pages(folder)
     if as_json:
         print_json({"stale" if check else "written": names})
     for name in names:
-        say(f"{folder / name} {'is out of date; run python -m fusion docs' if check else 'was written'}.")
+        say(f"{folder / name} is out of date; run python -m fusion docs." if check else f"Wrote {folder / name}.")
     return 1 if check and names else 0
+
+
+def command_line_page() -> str:
+    """The page on the command line: every command, argument and option."""
+    from fusion.cli.reference import command_line
+
+    return _page("The command line", command_line())
 
 
 def methods_page() -> str:
@@ -116,17 +125,10 @@ def metrics_page() -> str:
     )
 
 
-def command_line_page() -> str:
-    """The page on the command line: every command with its arguments, options and defaults."""
-    from fusion.cli.reference import command_line
-
-    return command_line()
-
-
 PAGES: Mapping[str, Callable[[], str]] = {
+    "command-line.md": command_line_page,
     "methods.md": methods_page,
     "metrics.md": metrics_page,
-    "command-line.md": command_line_page,
 }
 """The generated pages: for each file name the function that returns the page's text."""
 

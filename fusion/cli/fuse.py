@@ -84,7 +84,7 @@ def fuse(
         bool,
         typer.Option(
             "--keep-location",
-            help="Write where the photograph was taken as well, together with --keep-metadata.",
+            help="Write where the photograph was taken as well, beside all that --keep-metadata writes.",
         ),
     ] = False,
     weights: Annotated[

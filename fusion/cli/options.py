@@ -29,30 +29,30 @@ class Assignment(NamedTuple):
 
 
 def assignment(text: str) -> Assignment:
-    """Read `NAME=NUMBER`. Raises `ValueError` for anything else."""
+    """Read `NAME=NUMBER`. Raises `typer.BadParameter` for anything else."""
     name, equals, value = text.partition("=")
     try:
         return Assignment(name.strip(), float(value))
     except ValueError:
         what = "a number" if equals else "a name and a value, such as contrast=0.5"
-        raise ValueError(f"give {what}, not {text}") from None
+        raise typer.BadParameter(f"give {what}, not {text}") from None
 
 
 def amount(text: str) -> float:
-    """Read a number above 0. Raises `ValueError` for anything else."""
+    """Read a number above 0. Raises `typer.BadParameter` for anything else."""
     with suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise ValueError("give a number above 0")
+    raise typer.BadParameter("give a number above 0")
 
 
 def file_name(text: str) -> Path:
-    """Read the name of a file or a folder. Raises `ValueError` for a name that the system cannot hold."""
+    """Read the name of a file or a folder. Raises `typer.BadParameter` for a name that the system cannot hold."""
     try:
         os.lstat(text)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise ValueError(f"the name {text[:24]}… is too long for this system; give a shorter one") from None
+            raise typer.BadParameter(f"the name {text[:24]}… is too long for this system; give a shorter one") from None
     return Path(text)
 
 
@@ -175,7 +175,7 @@ def settings(
         memory_mb=memory_mb,
         bits=bits,
         quality=quality,
-        keep_metadata=keep_metadata,
+        keep_metadata=keep_metadata or keep_location,
         keep_location=keep_location,
     )
 

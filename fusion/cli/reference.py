@@ -13,8 +13,8 @@ from fusion.cli import PROGRAM, application
 
 
 def command_line() -> str:
-    """Every command with its arguments, options and defaults, as a page of Markdown."""
-    return "\n\n".join((_INTRODUCTION, *map(_section, commands()))) + "\n"
+    """Every command with its arguments, options and defaults, as the Markdown of a page without its heading."""
+    return "\n\n".join((_INTRODUCTION, *map(_section, commands())))
 
 
 def commands() -> list[TyperCommand]:
@@ -30,11 +30,9 @@ def parameters(command: TyperCommand) -> list[TyperArgument | TyperOption]:
     return sorted(told, key=lambda one: isinstance(one, TyperOption))
 
 
-_INTRODUCTION = f"""# The command line
-
-`{PROGRAM} COMMAND --help` prints what this page says of one command. Results go to stdout and messages to
-stderr. The exit code is 0 where everything was done, 1 where an item failed, 2 for a wrong use, and 130 for a stop with
-Ctrl-C. Put `--` before file names that begin with a dash."""
+_INTRODUCTION = f"""`{PROGRAM} COMMAND --help` prints what this page says of one command. Results go to stdout and
+messages to stderr. The exit code is 0 where everything was done, 1 where an item failed, 2 for a wrong use, and 130 for
+a stop with Ctrl-C. Put `--` before file names that begin with a dash."""
 
 
 def _section(command: TyperCommand) -> str:
