@@ -21,12 +21,13 @@ from fusion.benchmark.results import Scores
 from fusion.benchmark.statistics import interval
 from fusion.errors import DatasetError, FusionError
 from fusion.io.image import load_pair
+from fusion.io.results_folder import write_file
 from fusion.methods import METHODS
 from fusion.metrics import mef_ssim, qabf, vif
 from fusion.metrics.base import Better
 from fusion.pipeline import Failed, Scored, Session
 from fusion.runtime.package_data import data_folder
-from fusion.runtime.workers import in_processes, write
+from fusion.runtime.workers import in_processes
 from fusion.settings import Settings
 
 BASELINE = Path(__file__).with_name("baseline.json")
@@ -137,7 +138,7 @@ def update(now: Scores) -> int:
     before = baseline() if BASELINE.exists() else {}
     merged = merge(before, now)
     if merged != before:
-        write(BASELINE, (json.dumps(merged, indent=1) + "\n").encode())
+        write_file(BASELINE, (json.dumps(merged, indent=1) + "\n").encode())
     old, new = _values(before), _values(merged)
     return sum(old.get(key) != new.get(key) for key in old | new)
 

@@ -24,6 +24,7 @@ from fusion.exposures.brackets import SUFFIXES
 from fusion.io.decode import decode
 from fusion.io.encode import encode
 from fusion.io.image import ExposurePair, Photo, load, load_pair, preview, save, to_uint8
+from fusion.io.results_folder import RECORDS, sha256, write_file
 from fusion.methods import method_named
 from fusion.methods.base import Mode
 from fusion.metrics import BENCHMARK
@@ -31,7 +32,7 @@ from fusion.metrics.base import Scorer
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import Failed, Fused, Running, Session
 from fusion.runtime import memory, weights
-from fusion.runtime.workers import OURS, reason, sha256, write
+from fusion.runtime.workers import failure_reason
 from fusion.settings import Settings
 from fusion.training.datasets import PairFiles
 
@@ -137,11 +138,11 @@ class SceneResult:
     def attempt(self, name: str, made: Callable[[], ResultRecord | None]) -> None:
         """Call `made` and keep the record that it returns, or the reason why it failed."""
         try:
-            with memory.said():
+            with memory.errors_translated():
                 if record := made():
                     self.records[name] = record
         except Exception as error:  # noqa: BLE001  # one method's defect must not stop the others
-            self.failures[name] = reason(error, f"{name}, {self.scene}")
+            self.failures[name] = failure_reason(error, f"{name}, {self.scene}")
 
     def due(self, run: BenchmarkRun) -> list[str]:
         """The names of the methods that have neither a record nor a failure yet."""
@@ -174,10 +175,10 @@ def _measured(scene: BenchmarkScene, run: BenchmarkRun, by: SceneMeasurer) -> Sc
     outcome = finished(scene, run)
     try:
         if due := outcome.due(run):
-            with memory.said():
+            with memory.errors_translated():
                 _measure(scene, run, due, outcome, by)
     except Exception as error:  # noqa: BLE001  # one scene's defect must not stop the others
-        outcome.failures.update(dict.fromkeys(outcome.due(run), reason(error, scene.name)))
+        outcome.failures.update(dict.fromkeys(outcome.due(run), failure_reason(error, scene.name)))
     for name in (*outcome.failures, *(() if outcome.records else PREVIEWS)):
         with suppress(OSError):
             for file in (picture(run.out, name, scene.name), _record_file(run, name, scene)):
@@ -234,7 +235,7 @@ class _Bench:
         self.scorer = Scorer(self.pair, BENCHMARK, limit=None)
         for kind, photo in (("under", self.pair.under), ("over", self.pair.over), ("reference", self.reference)):
             if photo is not None:
-                write(picture(run.out, kind, scene.name), preview(photo, _PREVIEW_SIDE))
+                write_file(picture(run.out, kind, scene.name), preview(photo, _PREVIEW_SIDE))
 
     def _load(self, file: Path, name: str) -> Photo:
         return load(file, name, sandbox=self.session.sandbox).photo
@@ -257,7 +258,7 @@ class _Bench:
             {} if self.reference is None else measure_against_reference(photo, self.reference)
         )
         record = ResultRecord(_identity(name, self.scene, self.run), sha256(file), finite(scores), time)
-        write(_record_file(self.run, name, self.scene), json.dumps(asdict(record), indent=1).encode())
+        write_file(_record_file(self.run, name, self.scene), json.dumps(asdict(record), indent=1).encode())
         return record
 
 
@@ -273,7 +274,7 @@ def _fused(
     base = None
     for event in session.compare(pair, names, settings, metrics=(), show_corrected=False):
         if isinstance(event, Running):
-            base = memory.forget_peak()
+            base = memory.reset_peak()
         elif isinstance(event, Fused):
             peaks[event.method.name] = None if base is None else memory.peak_mb() - base
     # Touch as much memory as the first run needed: the process keeps it for the second run.
@@ -308,7 +309,7 @@ def _identity(name: str, scene: BenchmarkScene, run: BenchmarkRun) -> str:
 
 def _record_file(run: BenchmarkRun, name: str, scene: BenchmarkScene) -> Path:
     """The file that holds the record of a result."""
-    return run.out / OURS / name / f"{scene.name}.json"
+    return run.out / RECORDS / name / f"{scene.name}.json"
 
 
 def _read(file: Path) -> ResultRecord | None:

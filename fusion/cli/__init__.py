@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        with memory.said():
+        with memory.errors_translated():
             code = get_command(application()).main(_one_by_one(given), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         say(_wrong_use(error, given))

@@ -25,7 +25,7 @@ from fusion.cli.output import print_json, print_rows, progress, say
 
 if TYPE_CHECKING:
     from fusion.exposures.brackets import Bracket, Skipped
-    from fusion.folders.run import Outcome, Run
+    from fusion.folders.results import BracketResult, FolderRun
 
 
 def fuse_folder(
@@ -87,14 +87,17 @@ def fuse_folder(
     if dry_run:
         return 0
 
-    from fusion.folders.run import Failed, Run, fuse_folder
+    from fusion.folders.results import FailedBracket, FolderRun
+    from fusion.folders.run import fuse_folder
 
     wanted = settings(option, method=method, align=align, deghost=deghost, mode=mode, memory_mb=memory_mb, bits=bits)
-    run = Run(folder, out, method, wanted)
-    refuse_to_overwrite((folder / file for one in brackets for file in one.files), map(run.result, brackets))
+    run = FolderRun(folder, out, method, wanted)
+    refuse_to_overwrite((folder / file for one in brackets for file in one.files), map(run.result_path, brackets))
     with progress(method, len(brackets)) as move:
         outcomes = fuse_folder(brackets, run, skipped=skipped, jobs=jobs, engine=engine, done=lambda _: move(advance=1))
-    failed = [{"scene": shown(one.bracket.name), "reason": one.reason} for one in outcomes if isinstance(one, Failed)]
+    failed = [
+        {"scene": shown(one.bracket.name), "reason": one.reason} for one in outcomes if isinstance(one, FailedBracket)
+    ]
     rows = _rows(outcomes, run, in_full=as_json)
     if as_json:
         print_json({"done": rows, "failed": failed, "skipped": _skipped(skipped)})
@@ -132,24 +135,24 @@ def _skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
     return [{"file": shown(one.file), "reason": one.reason} for one in skipped]
 
 
-def _rows(outcomes: Sequence[Outcome], run: Run, *, in_full: bool) -> list[dict[str, Any]]:
+def _rows(outcomes: Sequence[BracketResult], run: FolderRun, *, in_full: bool) -> list[dict[str, Any]]:
     """A row for each picture, with its notes and metrics where it is told in full."""
     from fusion.exposures.brackets import shown
-    from fusion.folders.run import Done
+    from fusion.folders.results import FusedBracket
 
     return [
-        {"scene": shown(one.bracket.name), "result": shown(run.result(one.bracket)), "kept": one.kept}
+        {"scene": shown(one.bracket.name), "result": shown(run.result_path(one.bracket)), "kept": one.kept}
         | ({"notes": one.record.notes, **one.record.scores} if in_full else {})
         for one in outcomes
-        if isinstance(one, Done)
+        if isinstance(one, FusedBracket)
     ]
 
 
-def _say_notes(outcomes: Sequence[Outcome]) -> None:
+def _say_notes(outcomes: Sequence[BracketResult]) -> None:
     """Say what was noted of the pictures that this run made."""
     from fusion.exposures.brackets import shown
-    from fusion.folders.run import Done
+    from fusion.folders.results import FusedBracket
 
     for one in outcomes:
-        for note in one.record.notes if isinstance(one, Done) and not one.kept else ():
+        for note in one.record.notes if isinstance(one, FusedBracket) and not one.kept else ():
             say(f"{shown(one.bracket.name)}: {note}")

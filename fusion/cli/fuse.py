@@ -132,9 +132,16 @@ def fuse(
         with progress(method, 1) as move:
             fused = session.fuse(scene, method, wanted, progress=lambda share: move(completed=share))
     _say_all(fused.notes)
-    origin, notes = scene.pair.origin if wanted.keep_metadata else None, (*scene.notes, *fused.notes)
+    metadata, notes = scene.pair.metadata if wanted.keep_metadata else None, (*scene.notes, *fused.notes)
     del scene  # which may take more than a gigabyte
-    save(fused.photo, out, bits=wanted.bits, quality=wanted.quality, origin=origin, place=wanted.keep_location)
+    save(
+        fused.photo,
+        out,
+        bits=wanted.bits,
+        quality=wanted.quality,
+        metadata=metadata,
+        keep_location=wanted.keep_location,
+    )
     height, width = fused.photo.shape[-2:]
     say(f"Wrote {out}, {width} × {height} pixels.")
     if as_json:
