@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from fusion.io.image import save
-from tests.shared_session import load
+from tests.shared_session import SESSION, load
 
 if TYPE_CHECKING:  # only the tests of the page need a browser
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
 
+    from fusion.page.services import Services
     from tests.visitor import Open
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,15 +47,39 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Of the page, served by this process."""
-    import app
+def report() -> Path | None:
+    """The benchmark's report that the page shows. A file of tests may show another one."""
+    return None
 
-    _, url, _ = app.demo.launch(
-        prevent_thread_lock=True, server_name="127.0.0.1", server_port=None, quiet=True, **app.launch_settings()
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, report: Path | None) -> Iterator[Services]:
+    """What the page's handlers share. A test may change how it fuses and what it remembers."""
+    from fusion.page.job_queue import JobQueue
+    from fusion.page.services import Services, compare_with
+
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield Services(SESSION, compare_with(SESSION), JobQueue(folder), report)
+
+
+@pytest.fixture(scope="module")
+def address(services: Services) -> Iterator[str]:
+    """The address of a page that this process serves."""
+    from fusion.page import layout, server
+    from fusion.page.middleware import Guard
+
+    demo = layout.build(services)
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True,
+        server_name="127.0.0.1",
+        server_port=None,
+        quiet=True,
+        **server.launch_settings(services, Guard(services.queue)),
     )
     yield url
-    app.demo.close(verbose=False)
+    demo.close(verbose=False)
 
 
 @pytest.fixture(scope="module")

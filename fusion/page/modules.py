@@ -20,11 +20,11 @@ from starlette.types import Scope
 
 PAGE = Path(__file__).parent / "static"
 SHARED = PAGE.parents[1] / "static"
-"""What a report and a study use as well."""
+"""The folder of the modules that a report and a study use as well."""
 
 
 def address() -> str:
-    """Where the modules are, from the page's address."""
+    """Return the modules' address, relative to the page's."""
     found = hashlib.sha256()
     for path in sorted([*PAGE.glob("*.js"), *SHARED.glob("*.js")]):
         found.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
@@ -32,24 +32,24 @@ def address() -> str:
 
 
 def start(module: str) -> str:
-    """The script of a component (`js_on_load`): start a module with what Gradio hands to the component."""
+    """Return a component's script (`js_on_load`), which starts a module with what Gradio gives to the component."""
     url = f'new URL("{address()}/page/static/{module}", document.baseURI)'
     return f"import({url}).then(({{ start }}) => start({{ element, props, trigger, watch }}));"
 
 
 def routes() -> list[BaseRoute]:
-    """What serves the modules."""
+    """Return the routes that serve the modules."""
     folders = {"page/static": PAGE, "static": SHARED}
     return [Mount(f"/{address()}/{path}", _Kept(directory=folder)) for path, folder in folders.items()]
 
 
 class _Kept(StaticFiles):
-    """Files that a browser need not ask for again."""
+    """Serves files that a browser need not ask for again."""
 
     def file_response(
         self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """Starlette's, to be kept for a year."""
+        """Make Starlette's response, and let browsers keep it for a year."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
