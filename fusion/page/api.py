@@ -78,7 +78,7 @@ class Api:
             mode: "exact" to run networks at full size, "fast" to run them on a smaller copy, "auto" to choose by size.
             bits: Bits of each channel of the PNG.
             align: Whether hand-held exposures are aligned first.
-            ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" to not look for it.
+            ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
 
         Returns:
             method: its name
@@ -110,7 +110,7 @@ class Api:
             methods: Names that the tool "methods" lists; without it, all that are available.
             mode: "exact" to run networks at full size, "fast" to run them on a smaller copy, "auto" to choose by size.
             align: Whether hand-held exposures are aligned first.
-            ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" to not look for it.
+            ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
 
         Returns:
             a list, which grows until all are done, of

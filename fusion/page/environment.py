@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def prepare(folder: Path) -> None:
     # PyTorch's idle threads otherwise spin for milliseconds and slow down the scan's own threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     with suppress(ImportError):
-        import spaces  # pyright: ignore[reportMissingImports]  # noqa: F401  # it changes torch, so it comes before torch
+        import_module("spaces")  # it changes torch, so it must be imported before torch
 
 
 def gpu_is_lent() -> bool:
@@ -47,7 +48,5 @@ def cannot_listen(host: str, port: int) -> str:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return f"Port {port} is taken by another program; choose another one with --port."
-        return (
-            f"The page cannot listen at {host}, port {port} ({error.strerror}); choose others with --host and --port."
-        )
+        return f"The page cannot listen at {host}, port {port}: {error.strerror}. Change --host or --port."
     return ""

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio import api as endpoint  # pyright: ignore[reportPrivateImportUsage]
 from gradio import queueing, routes
 from gradio.context import LocalContext
 from gradio.data_classes import ImageData
+from gradio.events import api as endpoint
 from gradio.i18n import I18nData
 from gradio.processing_utils import save_base64_to_cache
 from gradio_client.utils import is_file_obj_with_meta
@@ -21,7 +21,7 @@ from gradio_client.utils import is_file_obj_with_meta
 from fusion.page.logs import note_defect
 
 __all__ = [
-    "FILE_ADDRESS", "VERSION", "I18nData", "ImageData", "endpoint", "is_file_obj_with_meta", "keep_messages_out_of_the_log",
+    "FILE_ADDRESS", "VERSION", "I18nData", "ImageData", "endpoint", "is_file_obj_with_meta", "log_without_messages",
     "save_base64_to_cache", "visitor_is_here",
 ]  # fmt: skip
 
@@ -44,7 +44,7 @@ def visitor_is_here(demo: gr.Blocks) -> Callable[[], bool]:
     return lambda: event.alive and any(event in (events or ()) for events in queue.active_jobs)
 
 
-def keep_messages_out_of_the_log() -> None:
+def log_without_messages() -> None:
     """Log what a handler or a request raised as `logs` does. Gradio prints it whole, with paths and files' names.
 
     Gradio has no setting for that: both modules call `traceback.print_exc`.

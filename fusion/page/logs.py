@@ -1,4 +1,4 @@
-"""What the page writes down: requests as lines of JSON, and defects without messages, which may name visitors' files."""
+"""The page's log: requests as lines of JSON, and defects without messages, which may name visitors' files."""
 
 from __future__ import annotations
 

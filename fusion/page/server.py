@@ -66,7 +66,7 @@ def serve(services: Services, host: str, port: int) -> None:
     queue, guard = services.queue, Guard(services.queue)
     demo = layout.build(services)
     logs.configure()
-    gradio_internals.keep_messages_out_of_the_log()
+    gradio_internals.log_without_messages()
     upload_dir.sweep_regularly(services.folder)
     if not environment.gpu_is_lent():  # otherwise there is no GPU to warm up
         Thread(target=services.session.warm_up, daemon=True).start()

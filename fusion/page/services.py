@@ -22,14 +22,16 @@ class Compare(Protocol):
 
     def __call__(
         self, files: Sequence[str], methods: Sequence[str], settings: Settings, *, show_corrected: bool = True
-    ) -> Iterator[Event]: ...
+    ) -> Iterator[Event]:
+        """Yield the events of reading, fusing and measuring."""
+        ...
 
 
 def compare_with(session: Session) -> Compare:
     """Make the function that fuses for the page: on a GPU that is lent for the call, where the page runs on ZeroGPU.
 
-    It does everything from reading to measuring. A second call, for what needs no GPU, would queue and fork again, which
-    costs more than it saves. Pictures are written outside, where the events arrive.
+    It does everything from reading to measuring. A second call, for what needs no GPU, would queue and fork again,
+    which costs more than it saves. Pictures are written outside, where the events arrive.
     """
 
     def compare(

@@ -1,4 +1,4 @@
-"""The folder in which the page keeps visitors' pictures. It belongs to one process and is removed when that one ends."""
+"""The folder in which the page keeps visitors' pictures. It belongs to one process and is removed at its end."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 def taken() -> Generator[Path, None, None]:
     """Make a folder that only this user can read, for Gradio to keep files in, and remove it at the end.
 
-    It lies in the folder that `GRADIO_TEMP_DIR` names, or else in the user's cache. The system's temporary folder, which
-    other programs share, is used only where neither can be written. Folders of pages that were killed are removed first.
-    Raises `SystemExit` where no folder can be made.
+    It lies in the folder that `GRADIO_TEMP_DIR` names, or else in the user's cache. The system's temporary folder,
+    which other programs share, is used only where neither can be written. Folders of pages that were killed are removed
+    first. Raises `SystemExit` where no folder can be made.
     """
     given = os.environ.get("GRADIO_TEMP_DIR")
     parents = [Path(given) if given else platformdirs.user_cache_path("mambamef")]
@@ -68,7 +68,7 @@ def sweep_regularly(folder: Path) -> None:
 
 
 def sweep(folder: Path, kept: float = KEPT_SECONDS, most: int = MAX_BYTES) -> None:
-    """Remove files that were not touched for `kept` seconds, then the oldest while all together have over `most` bytes."""
+    """Remove files not touched for `kept` seconds, then the oldest while all together have over `most` bytes."""
     files: list[tuple[float, int, Path]] = []
     for path in folder.rglob("*"):
         with suppress(OSError):  # another may have removed it

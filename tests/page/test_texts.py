@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from fusion.page import examples, views
-from fusion.page.gallery import Finished, Run, Stage, Tile
+from fusion.page import examples, layout, views
+from fusion.page.gallery import Run, Stage, Tile
+from fusion.page.run_cache import RunCache
+from fusion.page.services import Services
 from fusion.page.texts import ENGLISH, FOLDER, LANGUAGES, Texts, complete, preferred
 from fusion.pipeline import Event, Running, compare, method_named
 from fusion.settings import Settings
@@ -66,10 +68,13 @@ def leftovers(texts: set[str], language: Texts) -> list[str]:
 @needs_chromium
 @pytest.mark.parametrize(("locale", "language"), LOCALES)
 def test_the_page_speaks_the_browsers_language(
-    open_page: Open, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, locale: str, language: str
+    open_page: Open,
+    services: Services,
+    pair: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    locale: str,
+    language: str,
 ) -> None:
-    import app
-
     gate = threading.Event()
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
@@ -78,8 +83,8 @@ def test_the_page_speaks_the_browsers_language(
                 assert gate.wait(30)
             yield event
 
-    monkeypatch.setattr(app, "events", events)
-    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(services, "compare", events)
+    monkeypatch.setattr(services, "runs", RunCache())
     text = LANGUAGES[language]
     page = open_page(locale=locale)
     expect(page.locator("html")).to_have_attribute("lang", language)
@@ -239,11 +244,9 @@ def test_the_first_language_counts(accepted: str | None, language: str) -> None:
     assert preferred(accepted)["page"]["language"] == language
 
 
-def test_every_word_of_gradios_components_is_translated() -> None:
-    import app
-
+def test_every_word_of_gradios_components_is_translated(services: Services) -> None:
     found: set[str] = set()
-    for block in app.demo.blocks.values():
+    for block in layout.build(services).blocks.values():
         if type(block).__name__ == "Api":  # what a program gives
             continue
         shown = [getattr(block, name, None) for name in ("label", "info", "placeholder")]
@@ -258,7 +261,7 @@ def test_every_word_of_gradios_components_is_translated() -> None:
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_examples_and_states_have_names(language: str) -> None:
     text = LANGUAGES[language]
-    assert {example.name for example in examples.EXAMPLES} <= set(text["examples"])
+    assert {example.name for example in examples.shipped()} <= set(text["examples"])
     tiles = Tile("under"), Tile("moved", share=0.021), Tile("over-iat"), Tile("mertens", "Mertens")
     run = Run(Path(), (method_named("mertens"),), tiles, (2000, 3000))
     stopped = views.sheet(run.ended(Stage.STOPPED), [], text)["tiles"]
