@@ -1,4 +1,4 @@
-"""Small things that several test files need."""
+"""Fixtures that several test files share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A corner of an example: small, so that metrics take no time."""
+    """A corner of an example, so small that metrics take no time."""
     folder = tmp_path_factory.mktemp("pair")
     paths = folder / "under.png", folder / "over.png"
     for path in paths:
@@ -96,9 +96,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """A page with only the two small methods ticked unless a link asks for others.
+    """Open a page with only the two small methods ticked, unless a link asks for others.
 
-    `beside` another page, it shares that one's browser. Requests that leave, and errors in the console, fail the test.
+    `beside` another page, it shares that one's browser. A request to another server, or an error in the console, fails
+    the test.
     """
     from tests.visitor import HARMLESS, METHODS
 

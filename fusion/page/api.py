@@ -34,7 +34,7 @@ Given: TypeAlias = FileData | str
 """An uploaded file, or the address of one, as MCP clients give it."""
 
 
-class Fusion(TypedDict):
+class FusedFile(TypedDict):
     """A method's picture.
 
     The file stands in a dictionary because MCP then gives its address; a file alone would be sent whole, as text.
@@ -46,7 +46,7 @@ class Fusion(TypedDict):
     notes: list[str]
 
 
-class Outcome(Fusion):
+class MethodResult(FusedFile):
     """A method's picture and its scores, or why there is none."""
 
     scores: dict[str, float]
@@ -69,7 +69,7 @@ class Api:
         bits: Bits = 8,
         align: bool = True,
         ghosts: Handling = "mark",
-    ) -> Fusion:
+    ) -> FusedFile:
         """Fuse two to nine exposures of one scene into one photograph that shows the details of all of them.
 
         Args:
@@ -88,12 +88,12 @@ class Api:
         """
         with _refusals():
             settings = Settings(mode=mode, align=align, ghosts=ghosts, bits=bits)
-            made = next((some[0] for some in self._outcomes(files, [method], settings) if some), None)
+            made = next((some[0] for some in self._results(files, [method], settings) if some), None)
             if made is None:
                 raise FusionError("The program that asked for this has disconnected.")
             if made["failure"]:
                 raise FusionError(made["failure"])
-            return Fusion(method=made["method"], file=made["file"], seconds=made["seconds"], notes=made["notes"])
+            return FusedFile(method=made["method"], file=made["file"], seconds=made["seconds"], notes=made["notes"])
 
     def compare(
         self,
@@ -102,7 +102,7 @@ class Api:
         mode: Mode = "auto",
         align: bool = True,
         ghosts: Handling = "mark",
-    ) -> Iterator[list[Outcome]]:
+    ) -> Iterator[list[MethodResult]]:
         """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
         Args:
@@ -127,7 +127,7 @@ class Api:
             if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise FusionError("Give the methods' names as a list of at least one.")
             settings = Settings(mode=mode, align=align, ghosts=ghosts)
-            yield from self._outcomes(files, list(dict.fromkeys(chosen)), settings)
+            yield from self._results(files, list(dict.fromkeys(chosen)), settings)
 
     def methods(self) -> list[Row]:
         """List the methods that can fuse photographs.
@@ -163,8 +163,10 @@ class Api:
         with _refusals():
             return next(self._followed(measured, 1), {})
 
-    def _outcomes(self, files: Sequence[Given], methods: Sequence[str], settings: Settings) -> Iterator[list[Outcome]]:
-        """Yield the outcomes after each event, once it is this request's turn."""
+    def _results(
+        self, files: Sequence[Given], methods: Sequence[str], settings: Settings
+    ) -> Iterator[list[MethodResult]]:
+        """Yield the results after each event, once it is this request's turn."""
         return self._followed(lambda: self._steps(files, methods, settings), len(methods))
 
     def _followed(self, steps: Callable[[], Generator[Any, None, None]], methods: int) -> Iterator[Any]:
@@ -173,11 +175,11 @@ class Api:
 
     def _steps(
         self, files: Sequence[Given], methods: Sequence[str], settings: Settings
-    ) -> Generator[list[Outcome], None, None]:
+    ) -> Generator[list[MethodResult], None, None]:
         with self._paths(files) as paths:
             folder = new_folder(self.services.folder, "run")
             notes: list[str] = []
-            made: dict[str, Outcome] = {}
+            made: dict[str, MethodResult] = {}
             for event in self.services.compare(paths, methods, settings, show_corrected=False):
                 match event:
                     case Loaded(scene):
@@ -185,11 +187,11 @@ class Api:
                     case Fused(method, photo, seconds):
                         path = folder / f"{method.name}.png"
                         save(photo, path, bits=settings.bits)
-                        made[method.name] = _outcome(method, path=path, seconds=seconds, notes=[*notes, *event.notes])
+                        made[method.name] = _result(method, path=path, seconds=seconds, notes=[*notes, *event.notes])
                     case Scored(fused, scores):
                         made[fused.method.name] = {**made[fused.method.name], "scores": scores}
                     case Failed(method, reason):
-                        made[method.name] = _outcome(method, notes=notes, failure=reason)
+                        made[method.name] = _result(method, notes=notes, failure=reason)
                     case _:
                         pass
                 yield list(made.values())
@@ -221,16 +223,16 @@ class Api:
         raise ImageError("Give each photograph as an uploaded file, as the address of one, or as a data: URL.")
 
 
-def _outcome(
+def _result(
     method: Method,
     *,
     path: Path | None = None,
     seconds: float | None = None,
     notes: list[str],
     failure: str | None = None,
-) -> Outcome:
+) -> MethodResult:
     file: Any = path and FileData(path=str(path)).model_dump()  # Gradio does not find a model inside a list
-    return Outcome(method=method.name, file=file, seconds=seconds, notes=notes, scores={}, failure=failure)
+    return MethodResult(method=method.name, file=file, seconds=seconds, notes=notes, scores={}, failure=failure)
 
 
 @contextmanager

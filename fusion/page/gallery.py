@@ -29,7 +29,7 @@ BEHIND = 3
 """How many larger pictures may wait in memory to be written."""
 
 
-class State(Enum):
+class TileState(Enum):
     """What has become of a tile's picture."""
 
     WAITING = "waiting"
@@ -57,7 +57,7 @@ class Tile:
     """The method's title. The titles of other tiles depend on the visitor's language."""
     share: float = 0
     """How much of the picture moved, 0 to 1; only the tile "moved" has it."""
-    state: State = State.WAITING
+    state: TileState = TileState.WAITING
     reason: str = ""
     """A sentence that says why there is no picture; empty where the visitor stopped it."""
     preview: Path | None = None
@@ -143,9 +143,9 @@ class Run:
                 )
                 return replace(self, tiles=self.tiles[:2] + corrected + self.tiles[2:])
             case Running(method):
-                return replace(self._with(method, state=State.RUNNING), stage=Stage.FUSING)
+                return replace(self._with(method, state=TileState.RUNNING), stage=Stage.FUSING)
             case Failed(method, reason):
-                return self._with(method, state=State.FAILED, reason=reason)
+                return self._with(method, state=TileState.FAILED, reason=reason)
             case Fused(method, photo):
                 tile = draw(Tile(method.name, method.title), photo)
                 return self._with(method, state=tile.state, preview=tile.preview, fused=_light(event))
@@ -160,7 +160,7 @@ class Run:
     def ended(self, stage: Stage) -> Run:
         """Return the run as it is when nothing more will come."""
         tiles = [
-            replace(tile, state=State.FAILED) if tile.state in (State.WAITING, State.RUNNING) else tile
+            replace(tile, state=TileState.FAILED) if tile.state in (TileState.WAITING, TileState.RUNNING) else tile
             for tile in self.tiles
         ]
         return replace(self, tiles=tuple(tiles), stage=stage)
@@ -193,11 +193,11 @@ class TileWriter:
         if pixels.shape[0] * pixels.shape[1] <= AT_ONCE:
             save(pixels, picture)
             self.at_once.append(tile.name)
-            return replace(tile, state=State.DONE, preview=preview)
+            return replace(tile, state=TileState.DONE, preview=preview)
         self.writing[tile.name] = self.pool.submit(save, pixels, picture)
         if unwritten := [future for future in self.writing.values() if not future.done()][:-BEHIND]:
             unwritten[-1].result()
-        return replace(tile, state=State.DONE, preview=preview)
+        return replace(tile, state=TileState.DONE, preview=preview)
 
     def keep(self, between: Mapping[Path, Photo]) -> None:
         """Write exposures that no tile shows, reduced to the size of previews. `weighed` reads them."""

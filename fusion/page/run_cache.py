@@ -11,7 +11,7 @@ from typing import TypeAlias
 from cachetools import LRUCache
 
 from fusion.errors import FusionError
-from fusion.page.gallery import Run, State
+from fusion.page.gallery import Run, TileState
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -51,7 +51,7 @@ class RunCache:
 
     def put(self, key: Key, run: Run) -> None:
         """Keep a run in which every method succeeded. The run that was unused for longest makes room."""
-        if not any(tile.state is State.FAILED for tile in run.tiles):
+        if not any(tile.state is TileState.FAILED for tile in run.tiles):
             self._runs[key] = run
 
     def update(self, run: Run) -> None:

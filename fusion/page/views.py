@@ -9,7 +9,7 @@ from typing import Any
 from fusion.io.decode import MAX_PIXELS
 from fusion.methods.base import Method, Options
 from fusion.metrics.base import Better, Metric, scored_size
-from fusion.page.gallery import Run, Stage, State, Tile
+from fusion.page.gallery import Run, Stage, Tile, TileState
 from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import Scored
 
@@ -142,8 +142,8 @@ def _progress(run: Run, say: dict[str, str]) -> str:
     if run.stage is Stage.CORRECTING:
         return say["correcting"]
     if run.stage is Stage.FUSING:
-        running = next((tile for tile in run.tiles if tile.state is State.RUNNING), None)
-        at = sum(tile.state in (State.RUNNING, State.DONE, State.FAILED) for tile in run.tiles[-total:])
+        running = next((tile for tile in run.tiles if tile.state is TileState.RUNNING), None)
+        at = sum(tile.state in (TileState.RUNNING, TileState.DONE, TileState.FAILED) for tile in run.tiles[-total:])
         if running:
             return say["fusing"].format(title=running.title, at=at, total=total)
         return say["between"].format(at=at, total=total)
@@ -161,9 +161,9 @@ def _tile(
     say = text["tile"]
     title, subtitle, label = _title(tile, say), _subtitle(tile, say), _label(tile, say)
     places = {
-        State.WAITING: say["waiting"],
-        State.RUNNING: say["running"],
-        State.FAILED: _harmless(tile.reason) or say["stopped"],
+        TileState.WAITING: say["waiting"],
+        TileState.RUNNING: say["running"],
+        TileState.FAILED: _harmless(tile.reason) or say["stopped"],
     }
     alt = f"{title}, {subtitle}" if subtitle else say["fused"].format(title=title)
     shown: dict[str, Any] = {

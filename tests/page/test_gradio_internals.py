@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 from gradio import queueing, routes
 from gradio.context import LocalContext
+from starlette.testclient import TestClient
 
 from fusion.page import gradio_internals, logs
 from fusion.page.gradio_internals import FILE_ADDRESS, VERSION, is_file_obj_with_meta, save_base64_to_cache
@@ -23,12 +24,12 @@ def test_the_version_is_the_one_that_was_read() -> None:
 @pytest.mark.parametrize(("alive", "active", "here"), [(True, True, True), (False, True, False), (True, False, False)])
 def test_the_queue_knows_whether_a_visitor_is_here(alive: bool, active: bool, here: bool) -> None:
     with gr.Blocks() as demo:
-        pass
+        gr.Button().click(print)
     queue: Any = demo._queue  # pyright: ignore[reportPrivateUsage]
     assert queue.event_ids_to_events == {}
     assert isinstance(queue.active_jobs, list)
     assert list(inspect.signature(queueing.Event).parameters)[:4] == ["session_hash", "fn", "request", "username"]
-    event = queueing.Event(None, None, None, None)  # pyright: ignore[reportArgumentType]
+    event = queueing.Event(None, demo.fns[0], None, None)  # pyright: ignore[reportArgumentType]
     assert event.alive
     event.alive = alive
     queue.event_ids_to_events["one"] = event
@@ -54,7 +55,8 @@ def test_gradio_prints_what_was_raised_with_one_function(
             Path("/home/visitor/secret.png").read_bytes()
         except OSError:
             queueing.traceback.print_exc()  # pyright: ignore[reportPrivateImportUsage]
-    X
+    assert "a request failed: FileNotFoundError at " in caplog.text
+    assert "< test_gradio_internals.py:" in caplog.text
     assert "secret" not in caplog.text
 
 
@@ -64,5 +66,5 @@ def test_files_come_in_and_go_out_as_expected(tmp_path: Path) -> None:
     saved = Path(save_base64_to_cache("data:image/png;base64,aGVsbG8=", str(tmp_path)))
     assert saved.read_bytes() == b"hello"
     assert saved.is_relative_to(tmp_path)
-    paths = {getattr(route, "path", "") for route in routes.App.create_app(gr.Blocks()).routes}
-    assert any(path.startswith(FILE_ADDRESS) for path in paths)
+    client = TestClient(routes.App.create_app(gr.Blocks()))
+    assert client.get(f"{FILE_ADDRESS}/etc/hostname").status_code == 403  # there is such an address, or it would be 404

@@ -20,7 +20,7 @@ from fusion.cli import main
 from fusion.io.image import save
 from fusion.metrics import METRICS
 from fusion.page import gallery, layout, modules, views
-from fusion.page.gallery import Run, Stage, State, Tile, follow
+from fusion.page.gallery import Run, Stage, Tile, TileState, follow
 from fusion.page.job_queue import JobQueue
 from fusion.page.run_cache import RunCache
 from fusion.page.services import Services, compare_with
@@ -447,7 +447,7 @@ def scored(name: str, seen: tuple[int, int] = (10, 10), **scores: float) -> Scor
 
 def run_of(*outcomes: Scored, folder: Path = Path()) -> Run:
     tiles = tuple(
-        Tile(one.method.name, one.method.title, state=State.DONE, fused=one.fused, scored=one) for one in outcomes
+        Tile(one.method.name, one.method.title, state=TileState.DONE, fused=one.fused, scored=one) for one in outcomes
     )
     return Run(folder, tuple(one.method for one in outcomes), tiles, (2000, 3000), stage=Stage.DONE)
 
@@ -520,7 +520,7 @@ def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
 
 def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
     cache = RunCache()
-    cache.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=State.FAILED),)))
+    cache.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=TileState.FAILED),)))
     assert cache.get(("a",)) is None
 
 
@@ -567,7 +567,7 @@ def test_no_sentence_can_become_a_program() -> None:
     """Gradio evaluates a filled template as JavaScript's template literal."""
     sentence = "It is called ${alert(1)}; rename it."
     run = replace(run_of(scored("mertens")), notes=(sentence,))
-    failed = replace(run.tiles[0], state=State.FAILED, reason=sentence)
+    failed = replace(run.tiles[0], state=TileState.FAILED, reason=sentence)
     for shown in (
         views.problem(sentence),
         views.status(run),
