@@ -26,9 +26,12 @@ import pytest
 from PIL import Image
 
 from fusion.io.image import save
+from fusion.methods import METHODS
 from fusion.page import environment, upload_dir
 from fusion.page.job_queue import JobQueue
 from fusion.page.middleware import LIMITS, Guard, Limits
+from fusion.page.server import DRAIN
+from tests.attack.load import METHODS as TICKED
 from tests.attack.load import pressed, uploaded
 from tests.server import ROOT, Server, served
 from tests.shared_session import load
@@ -375,7 +378,8 @@ def figure(client: httpx.Client, name: str) -> float:
 # Visitors who leave.
 
 
-def until(condition: Any, seconds: float) -> bool:
+def until(condition: Any, seconds: float = 60) -> bool:
+    """Wait for a condition, for long enough that a busy machine meets it as well."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -384,7 +388,15 @@ def until(condition: Any, seconds: float) -> bool:
     return False
 
 
-def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(client: httpx.Client, scene: list[bytes]) -> None:
+def unfinished(page: Server, methods: list[str]) -> bool:
+    """Whether the latest job wrote the pictures of only some methods, so that it was stopped."""
+    latest = max(page.place.glob("run-*"), key=lambda folder: folder.stat().st_mtime_ns)
+    return not all((latest / f"{name}.png").exists() for name in methods)
+
+
+def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(
+    page: Server, client: httpx.Client, scene: list[bytes]
+) -> None:
     slots = uploaded(client, *scene)
     done = figure(client, "page_job_seconds_count")
     body = {"files": slots}
@@ -393,26 +405,28 @@ def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(client: httpx.C
         lines = first.iter_lines()  # without it, the connection is closed
         next(line for line in lines if "data:" in line)
         with client.stream("GET", f"/gradio_api/call/compare/{jobs_[1]}"):
-            assert until(lambda: figure(client, "page_jobs_waiting") == 1, 2)
-        assert until(lambda: figure(client, "page_jobs_waiting") == 0, 2)
+            assert until(lambda: figure(client, "page_jobs_waiting") == 1)
+        assert until(lambda: figure(client, "page_jobs_waiting") == 0)
         assert figure(client, "page_jobs_running") == 1
-    assert until(lambda: figure(client, "page_jobs_running") == 0, 2)
+    assert until(lambda: figure(client, "page_jobs_running") == 0)
     assert figure(client, "page_job_seconds_count") == done + 1
+    assert unfinished(page, [method.name for method in METHODS if not method.unavailable])
 
 
-def test_a_closed_pages_job_stops(client: httpx.Client, scene: list[bytes]) -> None:
+def test_a_closed_pages_job_stops(page: Server, client: httpx.Client, scene: list[bytes]) -> None:
     said = pressed(client, uploaded(client, *scene))
     next(one for one in said if '"msg":"process_generating"' in one)
     assert figure(client, "page_jobs_running") == 1
     said.close()  # pyright: ignore[reportAttributeAccessIssue]
-    assert until(lambda: figure(client, "page_jobs_running") == 0, 2)
+    assert until(lambda: figure(client, "page_jobs_running") == 0)
+    assert unfinished(page, TICKED)
 
 
 def test_a_waiting_visitor_is_told_the_position_in_line(client: httpx.Client, scene: list[bytes]) -> None:
     slots = uploaded(client, *scene)
     first, second = pressed(client, slots), pressed(client, slots[::-1], ["mertens"])
     next(one for one in first if '"msg":"process_generating"' in one)
-    assert any("You are number 1 in line" in one for one in [next(second) for _ in range(3)])
+    assert "You are number 1 in line" in next(one for one in second if '"msg":"process_generating"' in one)
     first.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert '"kind":"done"' in "".join(second).replace('"kind"],"done"', '"kind":"done"')
 
@@ -425,11 +439,10 @@ def test_told_to_end_the_page_delivers_what_runs(tmp_path: Path, scene: list[byt
         folder = server.place
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         slots = uploaded(client, *scene)
-        said = pressed(client, slots, ["mertens", "meflut"])
+        said = pressed(client, slots, ["mertens"])  # it is done before the page ends in any case
         heard = [next(one for one in said if '"msg":"process_generating"' in one)]
         server.process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        assert until(lambda: client.get("/healthz").status_code == 503, 2)
+        assert until(lambda: client.get("/healthz").status_code == 503)
         refused = "".join(pressed(client, slots[::-1], ["mertens"]))
         assert "The page is about to restart" in refused
         heard += said
@@ -437,8 +450,7 @@ def test_told_to_end_the_page_delivers_what_runs(tmp_path: Path, scene: list[byt
         urls = re.findall(r'"url":"([^"]*mertens\.png)"', "".join(heard))
         assert client.get(urls[0]).status_code == 200
         client.close()
-        assert server.process.wait(20) == 0
-        assert time.monotonic() - began < 20
+        assert server.process.wait(60) == 0
         assert not folder.exists()
 
 
@@ -453,9 +465,9 @@ def test_told_twice_it_ends_at_once_and_the_next_removes_what_was_left(tmp_path:
         said = pressed(client, uploaded(client, *scene))
         next(one for one in said if '"msg":"process_generating"' in one)
         tell_to_end(server.process)
-        assert until(lambda: client.get("/healthz").status_code == 503, 2)
+        assert until(lambda: client.get("/healthz").status_code == 503)
         tell_to_end(server.process)
-        assert server.process.wait(2) == 143
+        assert server.process.wait(DRAIN / 2) == 143
         left = server.place
     taken = take(tmp_path / "cache")
     assert not left.exists()
