@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
-
-from cachetools import LRUCache
 
 from fusion.errors import FusionError
 from fusion.page.gallery import Run, TileState
@@ -23,7 +22,8 @@ class RunCache:
     """
 
     def __init__(self, limit: int = 64) -> None:
-        self._runs: LRUCache[Key, Run] = LRUCache(limit)
+        self.limit = limit
+        self._runs: OrderedDict[Key, Run] = OrderedDict()
 
     @staticmethod
     def key(files: Sequence[str], choices: Sequence[str]) -> Key:
@@ -47,12 +47,15 @@ class RunCache:
         except FileNotFoundError:
             self._runs.pop(key, None)
             return None
+        self._runs.move_to_end(key)
         return run
 
     def put(self, key: Key, run: Run) -> None:
         """Keep a run in which every method succeeded. The run that was unused for longest makes room."""
         if not any(tile.state is TileState.FAILED for tile in run.tiles):
             self._runs[key] = run
+            while len(self._runs) > self.limit:
+                self._runs.popitem(last=False)
 
     def update(self, run: Run) -> None:
         """Replace the run of the same folder, where it is kept, by this one, which has more to show."""
