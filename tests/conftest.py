@@ -84,10 +84,11 @@ def address(services: Services) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
-    from tests.visitor import CHROMIUM, FLAGS
+    from tests.visitor import CHROMIUM, FLAGS, PATIENCE
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -101,7 +102,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:
     `beside` another page, it shares that one's browser. A request to another server, or an error in the console, fails
     the test.
     """
-    from tests.visitor import HARMLESS, METHODS
+    from tests.visitor import HARMLESS, METHODS, PATIENCE
 
     complaints: list[str] = []
 
@@ -135,7 +136,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:
             else browser.new_context(viewport=size, has_touch=touch, is_mobile=touch, locale=locale)
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", heard)
         page.on("request", asked)
         page.on("pageerror", crashed)

@@ -40,12 +40,12 @@ class Running:
         return f"{self.api}/call/{endpoint}/{job}"
 
     def ask(self, endpoint: str, **arguments: Any) -> Any:
-        event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
+        event, data = httpx.get(self.start(endpoint, arguments), timeout=180).text.rstrip().split("\n")[-2:]
         assert event == "event: complete", data
         return json.loads(data.removeprefix("data: "))[0]
 
     def refusal(self, endpoint: str, **arguments: Any) -> str | None:
-        event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
+        event, data = httpx.get(self.start(endpoint, arguments), timeout=180).text.rstrip().split("\n")[-2:]
         assert event == "event: error", data
         return json.loads(data.removeprefix("data: "))["error"]
 

@@ -19,6 +19,8 @@ FLAGS = [
 ]  # fmt: skip
 METHODS = ["mertens", "mertens-torch"]
 HARMLESS = ("Method not implemented.",)
+PATIENCE = 60_000
+"""Milliseconds in which what a test waits for happens, also on a busy machine."""
 
 # The statistics of Gradio's queue use parts of pandas that are on their way out.
 quiet_server = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")

@@ -359,7 +359,7 @@ def test_bad_pairs_give_sentences(open_page: Open, pair: tuple[Path, Path], tmp_
         page = open_page()
         choose(page, pair[0], second)
         page.locator("#fuse").click()
-        expect(page.locator(".status.problem")).to_contain_text(sentence, timeout=2000)
+        expect(page.locator(".status.problem")).to_contain_text(sentence)
         assert page.locator(".tile").count() == 0
 
 

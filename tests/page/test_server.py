@@ -185,7 +185,7 @@ def test_a_slow_body_is_given_up(tmp_path: Path) -> None:
     for path in ("/gradio_api/upload", "/gradio_api/queue/join"):
         began = time.monotonic()
         answer = asked(impatient, "POST", path, content=drops(1000, size=10, pause=0.05))
-        assert (answer.status_code, time.monotonic() - began < 2) == (408, True)
+        assert (answer.status_code, time.monotonic() - began < 20) == (408, True)
 
 
 def test_a_full_disk_refuses_uploads_before_they_are_read(tmp_path: Path) -> None:

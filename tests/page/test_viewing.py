@@ -190,8 +190,8 @@ def test_weight_maps_are_there_again_where_the_same_is_asked_for_twice(
     fuse(page, *flat)
     keys(page, "w")
     expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
-    page.locator("#fuse").click()
-    page.wait_for_timeout(1500)  # the same sheet comes at once
+    with page.expect_event("requestfinished", lambda request: "/queue/data" in request.url):  # the same sheet has come
+        page.locator("#fuse").click()
     expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
 
 
