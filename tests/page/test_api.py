@@ -111,7 +111,7 @@ def test_compare_gives_the_librarys_pictures_and_scores(
         assert row["seconds"] > 0
         assert page.ask("metrics", under=files[0], over=files[1], fused=row["file"]["url"]) == one.scores
     height, width = scored[1].fused.seen
-    saw = f"The network saw a copy of {width} × {height} pixels; what it decided there was carried to full size."
+    saw = f"The result was computed on a copy of {width} × {height} pixels and carried to full size."
     assert [row["notes"] for row in rows] == [[], [saw]]
 
 
@@ -152,7 +152,7 @@ def test_methods(page: Server) -> None:
 
 def test_a_method_that_fails_says_why_and_leaves_the_others(tmp_path: Path, pair: tuple[Path, Path]) -> None:
     def events(files: Sequence[str], methods: Sequence[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, Fused) and event.method.name == "meflut":
                 yield Failed(event.method, "There was not enough memory.")
             elif not (isinstance(event, Scored) and event.method.name == "meflut"):

@@ -38,7 +38,7 @@ def gate(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[thread
     gate = threading.Event()
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
@@ -157,7 +157,7 @@ def test_a_failed_method_leaves_the_others(
     sentence = "There was not enough memory for this picture; try a smaller one."
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)
             else:

@@ -17,8 +17,9 @@ from fusion.page.gallery import Run, Stage, Tile
 from fusion.page.run_cache import RunCache
 from fusion.page.services import Services
 from fusion.page.texts import ENGLISH, FOLDER, LANGUAGES, Texts, complete, preferred
-from fusion.pipeline import Event, Running, compare, method_named
+from fusion.pipeline import Event, Running, method_named
 from fusion.settings import Settings
+from tests.shared_session import SESSION
 from tests.visitor import Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
@@ -78,7 +79,7 @@ def test_the_page_speaks_the_browsers_language(
     gate = threading.Event()
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event

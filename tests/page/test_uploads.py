@@ -250,7 +250,7 @@ def test_what_moved_is_shown_and_taken_out_on_request(open_page: Open, tmp_path:
     assert downloaded(page) == written(plain, tmp_path / "plain.png")
     page.get_by_label("Remove ghosts").check()
     page.locator("#fuse").click()
-    expect(page.locator(".status.done")).to_contain_text("the best exposed photograph was taken")
+    expect(page.locator(".status.done")).to_contain_text("it was taken from one exposure")
     assert downloaded(page) == written(clean, tmp_path / "clean.png")
 
 
