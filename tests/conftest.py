@@ -1,4 +1,4 @@
-"""Small things that several test files need."""
+"""Fixtures that several test files share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from fusion.io.image import save
-from tests.shared_session import load
+from tests.shared_session import SESSION, load
 
 if TYPE_CHECKING:  # only the tests of the page need a browser
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
 
+    from fusion.page.services import Services
     from tests.visitor import Open
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A corner of an example: small, so that metrics take no time."""
+    """A corner of an example, so small that metrics take no time."""
     folder = tmp_path_factory.mktemp("pair")
     paths = folder / "under.png", folder / "over.png"
     for path in paths:
@@ -46,23 +47,48 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Of the page, served by this process."""
-    import app
+def report() -> Path | None:
+    """The benchmark's report that the page shows. A file of tests may show another one."""
+    return None
 
-    _, url, _ = app.demo.launch(
-        prevent_thread_lock=True, server_name="127.0.0.1", server_port=None, quiet=True, **app.launch_settings()
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, report: Path | None) -> Iterator[Services]:
+    """What the page's handlers share. A test may change how it fuses and what it remembers."""
+    from fusion.page.job_queue import JobQueue
+    from fusion.page.services import Services, compare_with
+
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield Services(SESSION, compare_with(SESSION), JobQueue(folder), report)
+
+
+@pytest.fixture(scope="module")
+def address(services: Services) -> Iterator[str]:
+    """The address of a page that this process serves."""
+    from fusion.page import layout, server
+    from fusion.page.middleware import Guard
+
+    demo = layout.build(services)
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True,
+        server_name="127.0.0.1",
+        server_port=None,
+        quiet=True,
+        **server.launch_settings(services, Guard(services.queue)),
     )
     yield url
-    app.demo.close(verbose=False)
+    demo.close(verbose=False)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
-    from tests.visitor import CHROMIUM, FLAGS
+    from tests.visitor import CHROMIUM, FLAGS, PATIENCE
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -71,11 +97,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """A page with only the two small methods ticked unless a link asks for others.
+    """Open a page with only the two small methods ticked, unless a link asks for others.
 
-    `beside` another page, it shares that one's browser. Requests that leave, and errors in the console, fail the test.
+    `beside` another page, it shares that one's browser. A request to another server, or an error in the console, fails
+    the test.
     """
-    from tests.visitor import HARMLESS, METHODS
+    from tests.visitor import HARMLESS, METHODS, PATIENCE
 
     complaints: list[str] = []
 
@@ -109,7 +136,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Open]:
             else browser.new_context(viewport=size, has_touch=touch, is_mobile=touch, locale=locale)
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", heard)
         page.on("request", asked)
         page.on("pageerror", crashed)

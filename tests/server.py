@@ -1,4 +1,4 @@
-"""The page as a process of its own, and plain HTTP for what clients tidy up."""
+"""Start the page as a process of its own, and talk to it by plain HTTP, which no client tidies up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Running:
-    """A page, whoever started it."""
+    """A page that runs at an address."""
 
     address: str
 
@@ -35,31 +35,31 @@ class Running:
         return {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
 
     def start(self, endpoint: str, arguments: dict[str, Any]) -> str:
-        """The address of what the endpoint says."""
+        """Call an endpoint, and return the address at which it answers."""
         job = httpx.post(f"{self.api}/call/v2/{endpoint}", json=arguments).json()["event_id"]
         return f"{self.api}/call/{endpoint}/{job}"
 
     def ask(self, endpoint: str, **arguments: Any) -> Any:
-        event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
+        event, data = httpx.get(self.start(endpoint, arguments), timeout=180).text.rstrip().split("\n")[-2:]
         assert event == "event: complete", data
         return json.loads(data.removeprefix("data: "))[0]
 
     def refusal(self, endpoint: str, **arguments: Any) -> str | None:
-        event, data = httpx.get(self.start(endpoint, arguments), timeout=60).text.rstrip().split("\n")[-2:]
+        event, data = httpx.get(self.start(endpoint, arguments), timeout=180).text.rstrip().split("\n")[-2:]
         assert event == "event: error", data
         return json.loads(data.removeprefix("data: "))["error"]
 
 
 @dataclass(frozen=True)
 class Server(Running):
-    """A page of our own."""
+    """A page that was started here."""
 
     folder: Path
     process: subprocess.Popen[bytes]
 
     @property
     def place(self) -> Path:
-        """Where it keeps pictures."""
+        """The folder in which it keeps pictures."""
         (found,) = (path for path in (self.folder / "cache").glob("page-*") if path.is_dir())
         return found
 
@@ -70,7 +70,7 @@ class Server(Running):
 
 @contextmanager
 def served(folder: Path, *program: str, **environment: str) -> Generator[Server, None, None]:
-    """The page as `python app.py` starts it, with temporary files of its own."""
+    """Start the page as `python app.py` does, with its temporary files inside `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -88,13 +88,19 @@ def served(folder: Path, *program: str, **environment: str) -> Generator[Server,
     ):
         server = Server(f"http://127.0.0.1:{port}", folder, process)
         try:
-            for _ in range(600):
+            until = time.monotonic() + 180  # a busy machine takes a minute to import everything
+            while not _answers(server):
                 assert process.poll() is None, server.log
-                try:
-                    httpx.get(server.address)
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.1)
+                assert time.monotonic() < until, server.log
+                time.sleep(0.1)
             yield server
         finally:
             process.terminate()
+
+
+def _answers(server: Server) -> bool:
+    try:
+        httpx.get(server.address)
+    except httpx.TransportError:
+        return False
+    return True

@@ -12,13 +12,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page
 
 CHROMIUM = next(filter(None, map(which, ("chromium-headless-shell", "chromium"))), None)
-"""Without a window to draw, tests take less time."""
+"""The browser. One that draws no window takes less time."""
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 METHODS = ["mertens", "mertens-torch"]
 HARMLESS = ("Method not implemented.",)
+PATIENCE = 60_000
+"""Milliseconds in which what a test waits for happens, also on a busy machine."""
 
 # The statistics of Gradio's queue use parts of pandas that are on their way out.
 quiet_server = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
@@ -46,11 +48,11 @@ def tile(page: Page, name: str) -> Locator:
 
 
 GRADIOS = {("scrollable-region-focusable", ".virtual-table-viewport")}
-"""What is not ours to mend: Gradio's table, as long as it has no rows, is scrolled with the pointer alone."""
+"""Findings that we cannot mend: as long as Gradio's table has no rows, only the pointer can scroll it."""
 
 
 def findings(page: Page) -> list[str]:
-    """What axe-core finds wrong on the page as it stands, of any weight."""
+    """Return everything that axe-core finds wrong on the page as it stands."""
     return [
         f"{rule['impact']}: {rule['help']}: {node['target']}"
         for rule in Axe().run(page).response["violations"]

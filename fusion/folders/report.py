@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from fusion.exposures.brackets import Bracket, Skipped, shown
 from fusion.folders.results import BracketResult, FailedBracket, FolderRun, FusedBracket
+from fusion.methods import method_named
 from fusion.metrics import METRICS
-from fusion.pipeline import method_named
 
 REPORT = "report.html"
 """The report's name in the folder of the results."""

@@ -1,2 +1,1 @@
-"""What the web page is made of: the run as the visitor sees it, and the templates that draw it; `api` is what programs
-see. Nothing else here knows Gradio."""
+"""The web page. `layout`, `handlers`, `server` and `api` know Gradio; everything else does not."""

@@ -1,35 +1,29 @@
-"""The page's section on the benchmark: a report's own pages in a frame, and how each metric measures."""
+"""The page's section on the benchmark: a report in a frame, and what each metric measures."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from math import isinf
 from pathlib import Path
 from typing import Any
 
 from fusion.metrics.base import Metric
-from fusion.page.server import BENCHMARK
+from fusion.page.middleware import REPORT
 from fusion.page.texts import ENGLISH, Texts
 from fusion.page.views import titled
 
-REPORT = "MAMBAMEF_REPORT"
-"""The environment variable that names a report's folder."""
+
+def find_report(named: str | None) -> Path | None:
+    """Return the folder of a report, which is served as a whole; None if none is named or it holds no report."""
+    folder = Path(named).resolve() if named else None
+    return folder if folder and (folder / "index.html").is_file() else None
 
 
-def report() -> Path | None:
-    """The folder of the report that the page shows, which is served as a whole; None where none is named or there."""
-    if not (named := os.environ.get(REPORT)):
-        return None
-    folder = Path(named).resolve()
-    return folder if (folder / "index.html").is_file() else None
-
-
-def section(metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
-    """What the section shows. What it says of a metric is the metric's own, and English."""
+def section(metrics: Sequence[Metric], text: Texts = ENGLISH, *, shows_report: bool) -> dict[str, Any]:
+    """Values for the section's template. Sentences about a metric come from the metric and are English."""
     say = text["benchmark"]
     return {
-        "report": f"{BENCHMARK.removeprefix('/')}/index.html" if report() else "",  # from wherever the page is
+        "report": f"{REPORT.removeprefix('/')}/index.html" if shows_report else "",  # relative to the page's address
         "say": say,
         "metrics": [
             {

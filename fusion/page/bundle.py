@@ -1,4 +1,4 @@
-"""What a visitor takes home: the metrics, and everything in one archive."""
+"""The downloads of a run: its metrics, and everything in one archive."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from fusion.metrics import METRICS
 from fusion.outputs.provenance import provenance
 from fusion.outputs.tables import metrics_csv
 from fusion.page.gallery import Run
-from fusion.pipeline import default_device
 
 
 def write_csv(run: Run) -> Path:
-    """metrics.csv of the methods that are done."""
+    """Write metrics.csv with the methods that are done, and return its path."""
     path = run.folder / "metrics.csv"
     write_atomically(path, metrics_csv(run.scored, METRICS).encode())
     return path
 
 
-def write_zip(run: Run) -> Path:
-    """All pictures as PNG, metrics.csv and settings.json. PNG does not shrink further, so nothing is compressed."""
+def write_zip(run: Run, device: str) -> Path:
+    """Write an archive of all pictures as PNG, metrics.csv and settings.json, and return its path.
+
+    PNG does not shrink further, so nothing is compressed. `device` is where the methods ran.
+    """
     path = run.folder / "mambamef.zip"
     names = [one.method.name for one in run.scored]
-    made_with = provenance(names, [metric.name for metric in METRICS], default_device())
+    made_with = provenance(names, [metric.name for metric in METRICS], device)
     # Under another name first: a visitor who was given the same run may be downloading it.
     part = run.folder / f"{uuid.uuid4().hex}.part"
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:

@@ -1,4 +1,4 @@
-"""The pairs that come with the page, and the cards that offer them."""
+"""The example photographs that come with the page, and the cards that offer them."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def shipped() -> list[Example]:
 
 @dataclass(frozen=True)
 class Linked:
-    """What a link asks for, and what of it there is."""
+    """What a link asks for, as far as it is available here."""
 
     example: Example | None
     methods: tuple[str, ...]
-    """Empty where the link names none that is here: the visitor's own choice then stands."""
+    """Names of methods. Where the link names none that is available, the visitor's own choice stands."""
     options: Mapping[str, Options] = field(default_factory=dict[str, Options])
-    """By a method's name; of those that are here."""
+    """Options by the method's name."""
     problem: str = ""
-    """A sentence on what was left out. It never repeats what the link said: anyone can write one."""
+    """A sentence on what was left out. It never repeats the link's words, since anyone can write a link."""
 
 
 def linked(query: Mapping[str, str], methods: Collection[str], text: Texts = ENGLISH) -> Linked:
-    """What `?example=desk&methods=pyramef,mertens&mertens.sigma=0.3` asks for, out of the `methods` that there are."""
+    """Read a link such as `?example=desk&methods=pyramef,mertens&mertens.sigma=0.3`, given the available `methods`."""
     wanted = [name for name in query.get("methods", "").split(",") if name]
     known = tuple(name for name in methods if name in wanted)
     example = next((example for example in shipped() if example.name == query.get("example")), None)
@@ -65,7 +65,7 @@ def linked(query: Mapping[str, str], methods: Collection[str], text: Texts = ENG
 
 
 def name_of(files: Sequence[str]) -> str:
-    """The name of the example that these files hold, under any name of theirs; empty if they hold none."""
+    """Return the name of the example whose content these files have; empty if they have none's."""
     for example in shipped():
         pair = example.under, example.over
         if len(files) == len(pair) and all(map(_alike, pair, files)):
@@ -78,9 +78,9 @@ def _alike(one: Path, other: str) -> bool:
 
 
 def cards(folder: Path, sandbox: Sandbox, linked: Example | None = None, text: Texts = ENGLISH) -> list[dict[str, Any]]:
-    """A card for each example, and a mark on the one that a link asks for.
+    """Make a card for each example, and mark the one that a link asks for.
 
-    Their thumbnails lie in `folder`, and are made again when an hour has taken them away.
+    Thumbnails lie in `folder`, and are made again after they have been swept away.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [

@@ -1,11 +1,9 @@
-"""A run as the visitor sees it: tiles that fill one by one, each with its two files. Every state is a new value."""
+"""A run as the visitor sees it: tiles that fill one by one, each with two files. Each state is a new value."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,19 +22,15 @@ from fusion.pipeline import Corrected, Event, Failed, Fused, Loaded, Running, Sc
 from fusion.settings import DEFAULTS, Settings
 
 PREVIEW_SIDE = 1600
-"""Longest side, in pixels, of what the browser loads first."""
-
-
+"""Longest side, in pixels, of the preview that the browser loads first."""
 AT_ONCE = 2_000_000
-"""Pixels up to which a lossless picture is there as soon as its preview."""
-
-
+"""Pictures of at most this many pixels are written without loss together with their preview."""
 BEHIND = 3
-"""Large pictures that may wait to be written, in memory."""
+"""How many larger pictures may wait in memory to be written."""
 
 
-class State(Enum):
-    """What a tile shows."""
+class TileState(Enum):
+    """What has become of a tile's picture."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -55,80 +49,80 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of the sheet, or the place where it will be."""
+    """One picture of the contact sheet, or the frame in which it will appear."""
 
     name: str
-    """Of the method, or under, over, moved, under-iat, over-iat: also the name of its file."""
+    """A method's name, or under, over, moved, under-iat or over-iat. Its files have the same name."""
     title: str = ""
-    """Of the method; what the others are called depends on the visitor's language."""
+    """The method's title. The titles of other tiles depend on the visitor's language."""
     share: float = 0
-    """Of the picture that moved, 0 to 1; only that tile has it."""
-    state: State = State.WAITING
+    """How much of the picture moved, 0 to 1; only the tile "moved" has it."""
+    state: TileState = TileState.WAITING
     reason: str = ""
-    """Why there is no picture, as a sentence; empty where it was stopped."""
+    """A sentence that says why there is no picture; empty where the visitor stopped it."""
     preview: Path | None = None
-    """Lossy, reduced: what the browser loads first."""
+    """A reduced JPEG that the browser loads first."""
     picture: Path | None = None
-    """Lossless, full size; written a little later than the preview."""
+    """A PNG of full size, which is written a little later than the preview."""
     fused: Fused | None = None
-    """Its time; None for sources and what IAT made of them. Its photograph is empty."""
+    """How the method made it, without the photograph itself; None for tiles that are not a method's."""
     scored: Scored | None = None
-    """Its scores, a moment later."""
+    """The method's scores, which come a moment later."""
     weights: Path | None = None
-    """Its weight maps as one picture, once they were asked for."""
+    """A picture of the method's weight maps, once the visitor has asked for it."""
     shares: tuple[float, ...] = ()
-    """What each exposure counts in it on average, from dark to bright; of sum 1."""
+    """The mean weight of each exposure, from dark to bright. Their sum is 1."""
 
 
 Draw: TypeAlias = Callable[[Tile, Photo], Tile]
-"""Puts a photograph into a tile."""
+"""A function that puts a photograph into a tile."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A pair and everything made from it so far. Files lie in `folder`, which no other run shares."""
+    """The exposures of one scene and everything made from them so far. Its files lie in a folder of their own."""
 
     folder: Path
     methods: tuple[Method, ...]
     tiles: tuple[Tile, ...] = ()
     size: tuple[int, int] = (0, 0)
-    """Height and width in pixels."""
+    """Height and width of the exposures, in pixels."""
     between: tuple[Path, ...] = ()
-    """Exposures that no tile shows, as large as previews."""
+    """Copies of the exposures that no tile shows, as large as previews."""
     notes: tuple[str, ...] = ()
-    """What was changed on the way in, as sentences."""
+    """Sentences on how the exposures were prepared."""
     stage: Stage = Stage.CORRECTING
     example: str = ""
-    """The name of the page's example that the pair is; empty if it is none."""
+    """The name of the example that was fused; empty for the visitor's own photographs."""
     settings: Settings = DEFAULTS
-    """How the visitor wants the pictures."""
+    """What the visitor chose."""
 
     @property
     def finished(self) -> tuple[Tile, ...]:
-        """The tiles that show something."""
+        """The tiles that show a picture."""
         return tuple(tile for tile in self.tiles if tile.preview)
 
     @property
     def fused(self) -> tuple[Fused, ...]:
-        """Times of the methods that are done."""
+        """What the methods that are done say of their pictures."""
         return tuple(tile.fused for tile in self.tiles if tile.fused)
 
     @property
     def scored(self) -> tuple[Scored, ...]:
-        """Times and scores of the methods that are measured as well."""
+        """The scores of the methods whose pictures are measured."""
         return tuple(tile.scored for tile in self.tiles if tile.scored)
 
     @property
     def preview_width(self) -> int:
-        """Of every tile, in pixels."""
+        """The width of every preview, in pixels."""
         return round(self.size[1] * min(1, PREVIEW_SIDE / max(self.size)))
 
     def tile(self, name: str) -> Tile | None:
-        """The tile called `name`, if it shows something."""
+        """The tile called `name`, if it shows a picture."""
         return next((tile for tile in self.finished if tile.name == name), None)
 
     def after(self, event: Event, draw: Draw) -> Run:
-        """The run once `event` has happened."""
+        """Return the run as it is after `event`."""
         match event:
             case Loaded(scene):
                 pair, ghosts = scene.pair, scene.ghosts
@@ -149,9 +143,9 @@ class Run:
                 )
                 return replace(self, tiles=self.tiles[:2] + corrected + self.tiles[2:])
             case Running(method):
-                return replace(self._with(method, state=State.RUNNING), stage=Stage.FUSING)
+                return replace(self._with(method, state=TileState.RUNNING), stage=Stage.FUSING)
             case Failed(method, reason):
-                return self._with(method, state=State.FAILED, reason=reason)
+                return self._with(method, state=TileState.FAILED, reason=reason)
             case Fused(method, photo):
                 tile = draw(Tile(method.name, method.title), photo)
                 return self._with(method, state=tile.state, preview=tile.preview, fused=_light(event))
@@ -159,32 +153,32 @@ class Run:
                 return self._with(fused.method, scored=replace(event, fused=_light(fused)))
 
     def written(self, names: Collection[str]) -> Run:
-        """The run once the lossless pictures of these tiles lie in its folder."""
+        """Return the run as it is when the lossless pictures of these tiles are written."""
         tiles = [replace(t, picture=self.folder / f"{t.name}.png") if t.name in names else t for t in self.tiles]
         return replace(self, tiles=tuple(tiles))
 
     def ended(self, stage: Stage) -> Run:
-        """The run once nothing more will come."""
+        """Return the run as it is when nothing more will come."""
         tiles = [
-            replace(tile, state=State.FAILED) if tile.state in (State.WAITING, State.RUNNING) else tile
+            replace(tile, state=TileState.FAILED) if tile.state in (TileState.WAITING, TileState.RUNNING) else tile
             for tile in self.tiles
         ]
         return replace(self, tiles=tuple(tiles), stage=stage)
 
     def _with(self, method: Method, **changes: object) -> Run:
-        """The run with the method's tile changed."""
+        """Return the run with the method's tile changed."""
         tiles = [replace(tile, **changes) if tile.name == method.name else tile for tile in self.tiles]  # pyright: ignore[reportArgumentType]
         return replace(self, tiles=tuple(tiles))
 
 
 def _light(fused: Fused) -> Fused:
-    """Without its photograph, of 0.3 GB at 24 megapixels: a run outlives its request."""
+    """Drop the photograph, which takes 0.3 GB at 24 megapixels, because a run outlives its request."""
     return replace(fused, photo=fused.photo.new_empty(0))
 
 
 @dataclass(frozen=True)
-class Draughtsman:
-    """Writes tiles' pictures into a folder: previews at once, large lossless ones, which take longer, behind."""
+class TileWriter:
+    """Writes the pictures of tiles into a folder: previews at once, and large lossless pictures in a thread."""
 
     folder: Path
     pool: Executor
@@ -192,34 +186,37 @@ class Draughtsman:
     writing: dict[str, Future[None]] = field(default_factory=dict[str, "Future[None]"])
 
     def draw(self, tile: Tile, photo: Photo) -> Tile:
-        """The tile with its preview."""
+        """Write the photograph and return the tile with its preview."""
         pixels = to_uint8(photo)
         preview, picture = self.folder / f"{tile.name}.jpg", self.folder / f"{tile.name}.png"
         save_preview(pixels, preview, PREVIEW_SIDE)
         if pixels.shape[0] * pixels.shape[1] <= AT_ONCE:
             save(pixels, picture)
             self.at_once.append(tile.name)
-            return replace(tile, state=State.DONE, preview=preview)
+            return replace(tile, state=TileState.DONE, preview=preview)
         self.writing[tile.name] = self.pool.submit(save, pixels, picture)
         if unwritten := [future for future in self.writing.values() if not future.done()][:-BEHIND]:
             unwritten[-1].result()
-        return replace(tile, state=State.DONE, preview=preview)
+        return replace(tile, state=TileState.DONE, preview=preview)
 
     def keep(self, between: Mapping[Path, Photo]) -> None:
-        """Write exposures that no tile shows, as large as previews: `weighed` reads them."""
+        """Write exposures that no tile shows, reduced to the size of previews. `weighed` reads them."""
         for path, photo in between.items():
             self.writing[path.stem] = self.pool.submit(save, to_uint8(_reduced(photo)), path)
 
     def written(self, *, wait: bool = False) -> list[str]:
-        """The tiles whose lossless pictures are written; all of them with `wait`. Raises what writing raised."""
+        """Return the names of the tiles whose lossless pictures are written, and `wait` for all of them if asked to.
+
+        Raises what writing raised.
+        """
         ready = [name for name, future in self.writing.items() if wait or future.done()]
         for name in ready:
             self.writing[name].result()
         return self.at_once + ready
 
 
-def _stand_back() -> None:
-    """Let the fusion have the processor: on Linux, a thread may be content with what its process leaves over."""
+def _lower_priority() -> None:
+    """Let the fusion have the processor, and use only what it leaves. Linux alone allows that for one thread."""
     if sys.platform == "linux":
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
@@ -231,11 +228,11 @@ def follow(
     example: str = "",
     settings: Settings = DEFAULTS,
 ) -> Iterator[Run]:
-    """The run after each event, and once more at its end. Files go to a new folder inside `folder`."""
+    """Yield the run after each event, and once more at its end. Files go to a new folder inside `folder`."""
     run = Run(new_folder(folder, "run"), tuple(methods), example=example, settings=settings)
-    pool = ThreadPoolExecutor(1, initializer=_stand_back)
+    pool = ThreadPoolExecutor(1, initializer=_lower_priority)
     try:
-        pictures = Draughtsman(run.folder, pool)
+        pictures = TileWriter(run.folder, pool)
         for event in events:
             run = run.after(event, pictures.draw)
             if isinstance(event, Loaded):
@@ -244,15 +241,15 @@ def follow(
             yield run
         yield run.written(pictures.written(wait=True)).ended(Stage.DONE)
     finally:
-        # What still waits to be written is for a visitor who has left.
+        # After the end, pictures still wait to be written only where the visitor has left.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def weighed(run: Run, session: Session) -> Run:
-    """The run with a picture of the weights of every method that blends by them, as large as its previews.
+    """Return the run with a picture of the weight maps of every method that blends by such maps.
 
-    They are those of a copy of that size. Raises `FusionError` where the exposures are not in the
-    run's folder: not yet, or no more.
+    The maps are made of copies of the exposures as large as previews. Raises `FusionError` where the exposures are not
+    in the run's folder: not yet, or no longer.
     """
     files = [run.folder / "under.png", *run.between, run.folder / "over.png"]
     if not all(file.exists() for file in files):
@@ -273,57 +270,3 @@ def weighed(run: Run, session: Session) -> Run:
 
 def _reduced(photo: Photo) -> Photo:
     return shrink(photo[None], min(1.0, PREVIEW_SIDE / max(photo.shape[-2:])))[0]
-
-
-Key: TypeAlias = tuple[str, ...]
-
-
-@dataclass
-class Finished:
-    """The latest complete runs, for whoever asks for the same next: of the examples above all.
-
-    Kept in memory on purpose: new code or new weights mean a new process, which never meets old results.
-    """
-
-    limit: int = 64
-    _runs: OrderedDict[Key, Run] = field(default_factory=OrderedDict)
-
-    @staticmethod
-    def key(files: Sequence[str], choices: Sequence[str]) -> Key:
-        """By what the files hold, not by where they lie: every upload lies elsewhere; and by the visitor's choices.
-
-        Raises `FusionError` where a file is not there any more.
-        """
-        try:
-            return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files), *choices)
-        except FileNotFoundError:
-            raise FusionError("The photographs are not here any more; choose them again.") from None
-
-    def get(self, key: Key) -> Run | None:
-        """The run, if all its files are still there; their hour then begins anew."""
-        if (run := self._runs.get(key)) is None:
-            return None
-        shown = [file for tile in run.finished for file in (tile.picture, tile.preview, tile.weights) if file]
-        try:
-            for path in (*run.between, *shown):
-                os.utime(path)
-        except FileNotFoundError:
-            del self._runs[key]
-            return None
-        self._runs.move_to_end(key)
-        return run
-
-    def renew(self, run: Run) -> None:
-        """Keep a run that has more to show in the place of what it was made from, if that is still kept."""
-        for key, known in self._runs.items():
-            if known.folder == run.folder:
-                self._runs[key] = run
-                return
-
-    def put(self, key: Key, run: Run) -> None:
-        """Keep a run in which every method succeeded; the one unused for longest makes room."""
-        if any(tile.state is State.FAILED for tile in run.tiles):
-            return
-        self._runs[key] = run
-        while len(self._runs) > self.limit:
-            self._runs.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Sets of choices that go together, as data: what is ticked, switched on and changed when one of them is taken."""
+"""Presets: named sets of methods, switches and options. They stand in presets.json."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from fusion.methods.base import Options
 
 @dataclass(frozen=True)
 class Preset:
-    """One set of choices; whatever it does not name is as the page starts with it."""
+    """A named set of choices. What it does not name is as the page starts with it."""
 
     name: str
     methods: tuple[str, ...] | None
-    """None: all that are available."""
+    """Names of methods; None ticks all that are available."""
     align: bool = True
     deghost: bool = False
     exact: bool = False
-    """Networks see every pixel."""
+    """Run networks at full size."""
     options: Mapping[str, Options] = field(default_factory=dict[str, Options])
-    """By a method's name."""
+    """Options by the method's name."""
 
     def ticked(self, available: Collection[str]) -> list[str]:
-        """Its methods, as far as they are `available`."""
+        """Return the preset's methods, as far as they are `available`."""
         return [name for name in available if self.methods is None or name in self.methods]
 
 

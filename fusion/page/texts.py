@@ -1,4 +1,4 @@
-"""What the page says: a file for each language, and English for whatever a file leaves out."""
+"""The page's texts: a file for each language, with English for whatever a file leaves out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fusion.methods import METHODS
 FOLDER = Path(__file__).parent / "static" / "texts"
 
 Texts: TypeAlias = dict[str, dict[str, str]]
-"""Sentences by the part of the page that says them and a name; `{names}` in braces are filled in."""
+"""Sentences by the part of the page that shows them and by a name. `{names}` in braces are filled in."""
 
 _FILES: dict[str, Texts] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
@@ -22,25 +22,25 @@ ENGLISH["page"] |= {f"option_{option.name}_info": option.meaning for m in METHOD
 
 
 def complete(texts: Texts) -> Texts:
-    """The same, with English in the gaps."""
+    """Fill the gaps of a language with English."""
     return {part: sentences | texts.get(part, {}) for part, sentences in ENGLISH.items()}
 
 
 LANGUAGES: dict[str, Texts] = {language: complete(texts) for language, texts in _FILES.items()}
-"""By the tag that a browser sends, such as `de` or `zh-CN`."""
+"""Texts by the tag of the language that a browser sends, such as `de` or `zh-CN`."""
 
 
 def preferred(accepted: str | None) -> Texts:
-    """The texts for a visitor, from what the browser sends as `Accept-Language`.
+    """Return the texts for a visitor whose browser sends this `Accept-Language`.
 
-    Chosen as Gradio chooses for its own words: the first language, with or without its region, else English.
+    Gradio chooses for its own words in the same way: the first language, with or without its region, else English.
     """
     first = (accepted or "").split(",")[0].split(";")[0].strip()
     return LANGUAGES.get(first) or LANGUAGES.get(first.split("-")[0], ENGLISH)
 
 
 def labels() -> dict[str, dict[str, str]]:
-    """What `gr.I18n` is given: the words of Gradio's own components, which the browser chooses, as `page.name`."""
+    """Return the texts of Gradio's own components, named `page.name`, as `gr.I18n` takes them."""
     return {
         language: {f"page.{name}": sentence for name, sentence in texts["page"].items()}
         for language, texts in LANGUAGES.items()

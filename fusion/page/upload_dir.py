@@ -1,83 +1,83 @@
-"""Where the page keeps visitors' pictures: a folder of this process, which ends with it."""
+"""The folder in which the page keeps visitors' pictures. It belongs to one process and is removed at its end."""
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
-from fusion.io.files import new_folder
+import platformdirs
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-KEPT = 25 * 60
-"""Seconds that a file is kept."""
-SWEPT = 5 * 60
-"""Seconds between two looks at what is older."""
+KEPT_SECONDS = 25 * 60
+"""How long a file is kept after it was last touched."""
+SWEEP_SECONDS = 5 * 60
+"""How often old files are looked for."""
 MAX_BYTES = 2 << 30
-"""Of all files together; beyond that, the oldest go first."""
+"""How large all files together may be. Beyond that, the oldest are removed first."""
 
-_NEW = 5
 _log = logging.getLogger(__name__)
 
 
-def take() -> Path:
-    """A new folder that this user alone can read, to be Gradio's.
+@contextmanager
+def taken() -> Generator[Path, None, None]:
+    """Make a folder that only this user can read, for Gradio to keep files in, and remove it at the end.
 
-    It lies where `GRADIO_TEMP_DIR` says, else in the user's cache; in the system's temporary folder, which other
-    programs share, only where neither can be written. It is removed when the process ends, and what processes left that
-    had no time for that is removed now.
+    It lies in the folder that `GRADIO_TEMP_DIR` names, or else in the user's cache. The system's temporary folder,
+    which other programs share, is used only where neither can be written. Folders of pages that were killed are removed
+    first. Raises `SystemExit` where no folder can be made.
     """
-    given, cache = os.environ.get("GRADIO_TEMP_DIR"), os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    places = [Path(given)] if given else [Path(cache).expanduser() / "mambamef"]
-    for place in [*places, Path(tempfile.gettempdir()) / "mambamef"]:
+    given = os.environ.get("GRADIO_TEMP_DIR")
+    parents = [Path(given) if given else platformdirs.user_cache_path("mambamef")]
+    for parent in [*parents, Path(tempfile.gettempdir()) / "mambamef"]:
         try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _remove_left(place)
-            folder = new_folder(place, "page")
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _remove_abandoned(parent)
+            folder = parent / f"page-{secrets.token_hex(16)}"
+            # A folder whose lock is free was abandoned, so the lock is held before the folder exists.
+            lock = _lock(folder)
+            lock.acquire(blocking=False)
+            folder.mkdir(mode=0o700)
             break
-        except (OSError, RuntimeError) as error:  # there may be no home
-            _log.warning("cannot keep pictures in the first place to try (%s)", type(error).__name__)
+        except OSError as error:
+            _log.warning("cannot keep pictures in the first folder to try (%s)", type(error).__name__)
     else:
         raise SystemExit("There is no folder to keep pictures in; set GRADIO_TEMP_DIR to one that can be written.")
-    lock = folder.with_suffix(".lock")  # beside it: what lies in it is served
-    _taken(lock)
-    atexit.register(_remove, folder, lock)
-    return folder
+    try:
+        yield folder
+    finally:
+        _remove(folder, lock)
 
 
-def settle(folder: Path) -> None:
-    """From now on, receive uploads there as well, and remove what is too old or too much, in a thread."""
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+def sweep_regularly(folder: Path) -> None:
+    """Start a thread that removes from the folder what is too old or too large, as long as this process runs."""
 
     def sweeping() -> None:
         while True:
-            time.sleep(SWEPT)
+            time.sleep(SWEEP_SECONDS)
             sweep(folder)
 
     Thread(target=sweeping, daemon=True).start()
 
 
-def sweep(folder: Path, kept: float = KEPT, most: int = MAX_BYTES) -> None:
-    """Remove files that were not touched for so many seconds, then the oldest as long as all are too large."""
+def sweep(folder: Path, kept: float = KEPT_SECONDS, most: int = MAX_BYTES) -> None:
+    """Remove files not touched for `kept` seconds, then the oldest while all together have over `most` bytes."""
     files: list[tuple[float, int, Path]] = []
     for path in folder.rglob("*"):
         with suppress(OSError):  # another may have removed it
             stat = path.lstat()
             if not path.is_dir():
-                # Gradio copies an example with the time of its making, which is long ago.
+                # Gradio copies an example with the time at which it was made, which is long ago.
                 files.append((max(stat.st_mtime, stat.st_ctime), stat.st_size, path))
             elif time.time() - stat.st_mtime > kept:
-                path.rmdir()  # where it is empty
+                path.rmdir()  # fails, as it should, where the folder is not empty
     total = sum(size for _, size, _ in files)
     for touched, size, path in sorted(files):
         if time.time() - touched > kept or total > most:
@@ -86,26 +86,24 @@ def sweep(folder: Path, kept: float = KEPT, most: int = MAX_BYTES) -> None:
                 path.unlink()
 
 
-def _taken(lock: Path) -> bool:
-    """Whether this process holds the lock now; the system lets go of it when the process ends, however that happens."""
-    if fcntl is None:
-        return False
-    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return False
-    return True
+def _lock(folder: Path) -> FileLock:
+    """The lock of a folder; it lies beside the folder, since the page serves what lies inside.
+
+    The system releases it when the process that holds it ends, however that happens.
+    """
+    return FileLock(folder.with_suffix(".lock"), mode=0o600)
 
 
-def _remove_left(place: Path) -> None:
-    for lock in place.glob("page-*.lock"):
-        # A new one may be on its way to being held.
-        if time.time() - lock.stat().st_mtime > _NEW and _taken(lock):
-            _remove(lock.with_suffix(""), lock)
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob("page-*"):
+        if folder.is_dir():
+            lock = _lock(folder)
+            with suppress(Timeout):  # its page is running
+                lock.acquire(blocking=False)
+                _remove(folder, lock)
 
 
-def _remove(folder: Path, lock: Path) -> None:
+def _remove(folder: Path, lock: FileLock) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    lock.unlink(missing_ok=True)
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a visitor has chosen: two slots, or several files; and previews of what a browser cannot show."""
+"""The files that a visitor has chosen, and previews of those that a browser cannot show."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from fusion.io.image import load, save_preview
 from fusion.io.sandbox import Sandbox
 
 SEVERAL = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff", *sorted(RAW_SUFFIXES)]
-"""What the chooser of several files offers; their content decides."""
+"""The types that the chooser of several files offers. Whether a file can be used depends on its content alone."""
 PREVIEW_SIDE = 800
 """Longest side, in pixels, of a preview in a slot."""
 
 _SHOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8")
-"""What begins the files that every browser shows."""
+"""The first bytes of the files that every browser shows."""
 
 
 def preview_of(path: str, folder: Path, sandbox: Sandbox) -> str | None:
-    """A JPEG of a file that browsers do not show (HEIC, TIFF, RAW), in a new folder inside `folder`; else None.
+    """Make a JPEG of a file that browsers do not show (HEIC, TIFF, RAW), in a new folder inside `folder`.
+
+    Returns its path, or None for a file that browsers show themselves.
 
     Raises `ImageError` for a file that cannot be used.
     """
@@ -36,9 +38,9 @@ def preview_of(path: str, folder: Path, sandbox: Sandbox) -> str | None:
 def chosen(
     under: str | None, over: str | None, several: Sequence[str] | None, originals: dict[str, str]
 ) -> list[str] | None:
-    """The files to fuse: the several ones, if there are, else those of the slots; None where one is missing.
+    """Return the files to fuse: the several ones, if there are any, else those of the two slots.
 
-    `originals` are the files behind previews.
+    `originals` are the files behind previews. Returns None where a slot is empty.
     """
     if several:
         return list(several)

@@ -1,4 +1,4 @@
-"""What the templates and the table are given: plain values only, since the page turns anything else into text."""
+"""Values for the templates and the table. They are plain, because the page turns anything else into text."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from fusion.io.decode import MAX_PIXELS
 from fusion.methods.base import Method, Options
 from fusion.metrics.base import Better, Metric, scored_size
-from fusion.page.gallery import Run, Stage, State, Tile
+from fusion.page.gallery import Run, Stage, Tile, TileState
 from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import Scored
 
 _KEYS = "1234567890"
-"""Those that show the first ten methods everywhere while held."""
+"""The keys that show one of the first ten methods in all tiles while they are held."""
 
 _ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}
 
 
 def titled(metric: Metric) -> str:
-    """A metric's title with the direction that is better."""
+    """A metric's title with an arrow in the direction that is better."""
     return f"{metric.title} {_ARROWS[metric.better]}".strip()
 
 
 def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
-    """The contact sheet."""
+    """Values for the contact sheet."""
     height, width = run.size
     best = {metric.name: _best(metric, run.scored) for metric in metrics}
     return {
@@ -40,36 +40,45 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
 
 
 def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
-    """One line on how far the run is, and what the visitor should know about it."""
+    """Values for the status: one line on how far the run is, and notes on how the pictures were made."""
     if not run.tiles:
         return waiting(0, text)
     height, width = run.size
     notes = [_harmless(note) for note in run.notes]
-    notes += [f"{fused.method.title}: {fused.notes[0]}" for fused in run.fused if fused.short_of_memory]
+    notes += [f"{', '.join(titles)}: {_harmless(note)}" for note, titles in _by_note(run).items()]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
     kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
     return {"kind": kind, "text": _progress(run, text["status"]), "notes": notes}
 
 
-def waiting(place: int, text: Texts) -> dict[str, Any]:
-    """The status of one whose turn has not come, or has come a moment ago, where `place` is 0."""
-    said = text["status"]["line"].format(place=place) if place else text["status"]["reading"]
+def _by_note(run: Run) -> dict[str, list[str]]:
+    """The methods' titles by the notes on their pictures."""
+    titles: dict[str, list[str]] = {}
+    for fused in run.fused:
+        for note in fused.notes:
+            titles.setdefault(note, []).append(fused.method.title)
+    return titles
+
+
+def waiting(position: int, text: Texts) -> dict[str, Any]:
+    """The status of a visitor who waits at this position of the queue, or, at 0, whose turn has just come."""
+    said = text["status"]["line"].format(place=position) if position else text["status"]["reading"]
     return {"kind": "busy", "text": said, "notes": []}
 
 
 def problem(sentence: str) -> dict[str, Any]:
-    """The status that says what is wrong."""
+    """Values for a status that says what is wrong."""
     return {"kind": "problem", "text": _harmless(sentence), "notes": []}
 
 
 def _harmless(sentence: str) -> str:
-    """A sentence of the library as a value: Gradio runs what stands in `${}` in a template that it has filled."""
+    """Make a sentence of the library safe: Gradio runs what stands in `${}` in a template that it has filled."""
     return sentence.replace("$", "＄")
 
 
 def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
-    """A row for each method that is measured: title, seconds, every metric."""
+    """Rows with title, seconds and every metric, for each method that is measured."""
     return [
         [one.method.title, round(one.fused.seconds, 3), *(round(one.scores[metric.name], 4) for metric in metrics)]
         for one in run.scored
@@ -82,12 +91,12 @@ def table_headers(metrics: Sequence[Metric], text: Texts = ENGLISH) -> list[str]
 
 
 def choices(run: Run, text: Texts = ENGLISH) -> list[tuple[str, str]]:
-    """What can be put on either side of the slider: titles and names."""
+    """Titles and names of the pictures that can be put on either side of the slider."""
     return [(_label(tile, text["tile"]), tile.name) for tile in run.finished]
 
 
 def link(run: Run) -> str:
-    """The query that `examples.linked` reads and that leads to the same run; empty if its pair is the visitor's own."""
+    """The query that leads to the same run, as `examples.linked` reads it; empty for a visitor's own photographs."""
     if not run.example:
         return ""
     changed = [
@@ -99,19 +108,19 @@ def link(run: Run) -> str:
 
 
 def example(name: str, under: Path, over: Path, text: Texts = ENGLISH, *, linked: bool) -> dict[str, Any]:
-    """One card of the strip, from its two thumbnails; a `linked` one is pressed as soon as it is there."""
+    """Values for the card of an example, with its two thumbnails. A `linked` one is pressed as soon as it appears."""
     title = text["examples"].get(name, name.capitalize())
     press = text["examples"]["press"].format(title=title)
     return {"title": title, "press": press, "under": _file(under), "over": _file(over), "linked": linked}
 
 
 def described(methods: Sequence[Method]) -> list[dict[str, str | None]]:
-    """A line on every method, and why it cannot run here if it cannot."""
+    """Values for the list of methods: what each one does, or why it cannot run here."""
     return [{"title": m.title, "summary": m.summary, "reason": m.unavailable} for m in methods]
 
 
 def about(methods: Sequence[Method], device: str, scan: str, text: Texts = ENGLISH) -> str:
-    """What the page says about itself, as Markdown. What it says of a method is the method's own, and English."""
+    """The section about the page, as Markdown. Sentences about a method come from the method and are English."""
     say = text["about"]
     origin = {True: say["published"], False: say["adapted"]}
     rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {origin[m.faithful]} |" for m in methods)
@@ -133,8 +142,8 @@ def _progress(run: Run, say: dict[str, str]) -> str:
     if run.stage is Stage.CORRECTING:
         return say["correcting"]
     if run.stage is Stage.FUSING:
-        running = next((tile for tile in run.tiles if tile.state is State.RUNNING), None)
-        at = sum(tile.state in (State.RUNNING, State.DONE, State.FAILED) for tile in run.tiles[-total:])
+        running = next((tile for tile in run.tiles if tile.state is TileState.RUNNING), None)
+        at = sum(tile.state in (TileState.RUNNING, TileState.DONE, TileState.FAILED) for tile in run.tiles[-total:])
         if running:
             return say["fusing"].format(title=running.title, at=at, total=total)
         return say["between"].format(at=at, total=total)
@@ -152,9 +161,9 @@ def _tile(
     say = text["tile"]
     title, subtitle, label = _title(tile, say), _subtitle(tile, say), _label(tile, say)
     places = {
-        State.WAITING: say["waiting"],
-        State.RUNNING: say["running"],
-        State.FAILED: _harmless(tile.reason) or say["stopped"],
+        TileState.WAITING: say["waiting"],
+        TileState.RUNNING: say["running"],
+        TileState.FAILED: _harmless(tile.reason) or say["stopped"],
     }
     alt = f"{title}, {subtitle}" if subtitle else say["fused"].format(title=title)
     shown: dict[str, Any] = {
@@ -188,7 +197,7 @@ def _tile(
 
 
 def _changed(options: Options, say: dict[str, str]) -> str:
-    """What was set to other than its default."""
+    """The options that differ from their defaults, with their values."""
     return ", ".join(f"{say[f'option_{name}']} {value:g}" for name, value in options.items())
 
 
@@ -203,7 +212,7 @@ def _subtitle(tile: Tile, say: dict[str, str]) -> str:
 
 
 def _label(tile: Tile, say: dict[str, str]) -> str:
-    """A title that stands alone."""
+    """A title that is clear without its tile."""
     title = _title(tile, say)
     return f"{title}, IAT" if tile.name.endswith("-iat") else title
 
@@ -217,12 +226,12 @@ def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[st
 
 
 def _number(value: float) -> str:
-    """Four significant digits where that is enough: columns of one metric stay alike."""
+    """A value with three decimals, or fewer where it is large."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def _best(metric: Metric, scored: Collection[Scored]) -> float | None:
-    """The best value, where there are several to choose from."""
+    """The best value of a metric; None where there is no choice or no better direction."""
     values = [one.scores[metric.name] for one in scored]
     if metric.better is Better.NEITHER or len(set(values)) < 2:
         return None
@@ -230,5 +239,5 @@ def _best(metric: Metric, scored: Collection[Scored]) -> float | None:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    """A file that Gradio is to serve; it adds the address as `url`."""
+    """Describe a file that Gradio is to serve. Gradio adds its address as `url`."""
     return {"path": str(path), "meta": {"_type": "gradio.FileData"}}

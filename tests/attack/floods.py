@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from fusion.page.server import BODY_BYTES, UPLOAD_BYTES
+from fusion.page.middleware import LIMITS
 from tests.attack.kills import ask
 from tests.attack.report import Row
 from tests.attack.target import figure, watched
@@ -62,7 +62,7 @@ def floods(page: Running, pair: list[bytes]) -> list[Row]:
             codes = list(pool.map(partial(_uploaded, page), files))
         peak = max(watch.memory[0], figure(page, "process_resident_memory_bytes") / 1e6)
         jobs = _most_jobs(page)
-    large = upload[0] <= UPLOAD_BYTES + SLACK and body[0] <= BODY_BYTES + SLACK
+    large = upload[0] <= LIMITS.upload + SLACK and body[0] <= LIMITS.body + SLACK
     refused = all("connection closed" in line or " 4" in line for _, line in (upload, body))
     broken = [code for code in (thousand, nested, *codes) if code >= 500 and code != 507]
     return [

@@ -23,8 +23,9 @@ from fusion.methods.mertens import exposure_fusion
 from fusion.methods.pyramef import PyraMEF
 from fusion.outputs.drawings import draw_weights
 from fusion.page import examples, views
-from fusion.page.gallery import Finished, Run, follow, weighed
+from fusion.page.gallery import Run, follow, weighed
 from fusion.page.presets import PRESETS
+from fusion.page.run_cache import RunCache
 from fusion.page.texts import ENGLISH
 from fusion.pipeline import by_method, compare, fuse_pair
 from fusion.settings import Settings
@@ -205,7 +206,7 @@ def test_a_bracket_is_weighed_with_its_middle_exposure(pair: Pair, tmp_path: Pat
     assert tile
     assert len(tile.shares) == 3
     assert sum(tile.shares) == pytest.approx(1, abs=1e-4)
-    kept = Finished()
+    kept = RunCache()
     kept.put(("key",), run)
     os.utime(run.between[0], (0, 0))
     assert kept.get(("key",)) is run
@@ -218,7 +219,7 @@ def test_a_bracket_is_weighed_with_its_middle_exposure(pair: Pair, tmp_path: Pat
 
 def test_photographs_that_are_gone_are_asked_for_again(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="choose them again"):
-        Finished.key([str(pair[0]), str(tmp_path / "swept.png")], [])
+        RunCache.key([str(pair[0]), str(tmp_path / "swept.png")], [])
 
 
 # On the page, without a browser.

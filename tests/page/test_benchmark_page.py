@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -10,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect
 
-import app
+from app import parse
 from fusion.benchmark import report as written
 from fusion.metrics import METRICS
 from fusion.page import benchmark
@@ -21,18 +20,16 @@ from tests.visitor import Open, findings, fuse, needs_chromium, quiet_server, ti
 pytestmark = quiet_server
 
 
-@pytest.fixture(scope="module", autouse=True)
-def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What the page of this file shows; asked for before it is launched."""
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report that the page of this file shows."""
     folder = tmp_path_factory.mktemp("served") / "report"
     folder.mkdir()
     reports.write(folder)
     written.write(folder)
     (folder.parent / "secret.html").write_text("not part of it")
     (folder / "link.html").symlink_to(folder.parent / "secret.html")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(benchmark.REPORT, str(folder))
-        yield folder
+    return folder
 
 
 def opened(page: Page) -> Page:
@@ -91,22 +88,16 @@ def test_only_the_report_is_served(address: str) -> None:
 
 
 def test_a_report_is_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch, report: Path) -> None:
-    monkeypatch.setenv(benchmark.REPORT, "elsewhere")
-    monkeypatch.setattr("sys.argv", ["app.py", "--report", str(report)])
-
-    def nothing(*_: object) -> None:
-        pass
-
-    for name in ("warm_up", "web.log_plainly", "web.serve", "place.settle"):
-        monkeypatch.setattr(f"app.{name}", nothing)
-    app.main()
-    assert benchmark.report() == report
+    monkeypatch.setenv("MAMBAMEF_REPORT", "elsewhere")
+    assert parse(["--report", str(report)]).report == str(report)
+    assert parse([]).report == "elsewhere"
+    assert benchmark.find_report(str(report)) == report
+    assert benchmark.find_report("elsewhere") is None
 
 
-def test_without_a_report_the_section_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(benchmark.REPORT, str(tmp_path))
-    assert benchmark.report() is None
-    shown = benchmark.section(METRICS)
+def test_without_a_report_the_section_says_so() -> None:
+    assert benchmark.find_report(None) is None
+    shown = benchmark.section(METRICS, shows_report=False)
     assert shown["report"] == ""
     assert [one["name"] for one in shown["metrics"]] == [metric.name for metric in METRICS]
 
@@ -114,6 +105,6 @@ def test_without_a_report_the_section_says_so(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_ranges_and_directions_are_told_in_every_language(language: str) -> None:
     text = LANGUAGES[language]
-    facts = {one["name"]: one["facts"] for one in benchmark.section(METRICS, text)["metrics"]}
+    facts = {one["name"]: one["facts"] for one in benchmark.section(METRICS, text, shows_report=True)["metrics"]}
     assert facts["mef_ssim"].startswith(text["benchmark"]["higher"])
     assert facts["ce"].startswith(text["benchmark"]["lower"])

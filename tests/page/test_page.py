@@ -14,35 +14,38 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-import app
 import fusion
+from fusion.benchmark import templates
 from fusion.cli import main
 from fusion.io.image import save
 from fusion.methods import method_named
 from fusion.metrics import METRICS
-from fusion.page import gallery, views
-from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
+from fusion.page import gallery, layout, modules, views
+from fusion.page.gallery import Run, Stage, Tile, TileState, follow
+from fusion.page.job_queue import JobQueue
+from fusion.page.run_cache import RunCache
+from fusion.page.services import Services, compare_with
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare
 from fusion.settings import Settings
-from tests.shared_session import load
+from tests.shared_session import SESSION, load
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+def gate(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The last method begins only once this is set."""
     gate = threading.Event()
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
 
-    monkeypatch.setattr(app, "events", events)
-    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(services, "compare", events)
+    monkeypatch.setattr(services, "runs", RunCache())
     yield gate
     gate.set()
 
@@ -126,6 +129,7 @@ def test_a_stop_before_the_first_picture_leaves_the_earlier_run(
     gate.clear()
     page.locator("#fuse").click()
     expect(tile(page, "mertens-torch")).to_contain_text("Waiting")
+    expect(tile(page, "mertens").locator("img")).to_be_visible()  # or it would be stopped as well
     page.locator("#stop").click()
     page.locator(".tile.failed").wait_for()
     tile(page, "under").scroll_into_view_if_needed()
@@ -149,19 +153,19 @@ def test_fuse_works_right_after_stop(open_page: Open, gate: threading.Event, pai
 
 @needs_chromium
 def test_a_failed_method_leaves_the_others(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]
+    open_page: Open, services: Services, monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]
 ) -> None:
     sentence = "There was not enough memory for this picture; try a smaller one."
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, (Fused, Scored)) and event.method.name == "mertens":
                 yield Failed(event.method, sentence)
             else:
                 yield event
 
-    monkeypatch.setattr(app, "events", events)
-    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(services, "compare", events)
+    monkeypatch.setattr(services, "runs", RunCache())
     page = open_page()
     fuse(page, *pair)
     expect(tile(page, "mertens").locator(".place")).to_have_text(sentence)
@@ -356,13 +360,15 @@ def test_bad_pairs_give_sentences(open_page: Open, pair: tuple[Path, Path], tmp_
         page = open_page()
         choose(page, pair[0], second)
         page.locator("#fuse").click()
-        expect(page.locator(".status.problem")).to_contain_text(sentence, timeout=2000)
+        expect(page.locator(".status.problem")).to_contain_text(sentence)
         assert page.locator(".tile").count() == 0
 
 
 @needs_chromium
-def test_an_example_takes_one_click_and_is_remembered(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "finished", Finished())
+def test_an_example_takes_one_click_and_is_remembered(
+    open_page: Open, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "runs", RunCache())
     page = open_page(theme="dark")
     page.get_by_label("Mertens (4-level port)").uncheck()
     page.get_by_role("button", name="Try the example Courtyard").click()
@@ -373,7 +379,7 @@ def test_an_example_takes_one_click_and_is_remembered(open_page: Open, monkeypat
         raise AssertionError("the run was made a second time")
         yield
 
-    monkeypatch.setattr(app, "events", never)
+    monkeypatch.setattr(services, "compare", never)
     page = open_page()
     page.get_by_label("Mertens (4-level port)").uncheck()
     page.get_by_role("button", name="Try the example Courtyard").click()
@@ -403,7 +409,7 @@ def test_axe_finds_nothing(
     def opened() -> Page:
         page = open_page(width=width, theme=theme)
         page.add_style_tag(content="* { transition: none !important }")  # or colours between two are looked at
-        for closed in ("Metrics", "Options of the methods", "About"):
+        for closed in ("Metrics", "Method settings", "About"):
             page.get_by_role("button", name=closed).first.click()
         page.locator(".described summary").click()
         return page
@@ -442,7 +448,7 @@ def scored(name: str, seen: tuple[int, int] = (10, 10), **scores: float) -> Scor
 
 def run_of(*outcomes: Scored, folder: Path = Path()) -> Run:
     tiles = tuple(
-        Tile(one.method.name, one.method.title, state=State.DONE, fused=one.fused, scored=one) for one in outcomes
+        Tile(one.method.name, one.method.title, state=TileState.DONE, fused=one.fused, scored=one) for one in outcomes
     )
     return Run(folder, tuple(one.method for one in outcomes), tiles, (2000, 3000), stage=Stage.DONE)
 
@@ -467,7 +473,7 @@ def test_a_tile_says_what_its_network_saw() -> None:
     whole, part = scored("mertens"), scored("pyramef", seen=(4, 5))
     run = replace(run_of(whole, part), size=(10, 10))
     tiles = views.sheet(run, METRICS)["tiles"]
-    assert [tile["reduced"] for tile in tiles] == ["", "network at 5 × 4"]
+    assert [tile["reduced"] for tile in tiles] == ["", "computed at 5 × 4, upscaled"]
 
 
 def test_a_picture_is_shown_before_it_is_measured() -> None:
@@ -503,32 +509,29 @@ def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
     picture.touch()
     run = run_of(scored("mertens"), folder=tmp_path)
     run = replace(run, tiles=(replace(run.tiles[0], picture=picture, preview=picture),))
-    finished = Finished(limit=1)
-    finished.put(("a",), run)
-    assert finished.get(("a",)) is run
+    cache = RunCache(limit=1)
+    cache.put(("a",), run)
+    assert cache.get(("a",)) is run
     picture.unlink()
-    assert finished.get(("a",)) is None
-    finished.put(("b",), run)
-    finished.put(("c",), run_of())
-    assert finished.get(("b",)) is None
+    assert cache.get(("a",)) is None
+    cache.put(("b",), run)
+    cache.put(("c",), run_of())
+    assert cache.get(("b",)) is None
 
 
 def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
-    finished = Finished()
-    finished.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=State.FAILED),)))
-    assert finished.get(("a",)) is None
+    cache = RunCache()
+    cache.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=TileState.FAILED),)))
+    assert cache.get(("a",)) is None
 
 
-def test_runs_with_other_options_are_other_runs(
-    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(app, "finished", Finished())
-    monkeypatch.setattr(app, "cache_folder", lambda: tmp_path)
+def test_runs_with_other_options_are_other_runs(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    services = Services(SESSION, compare_with(SESSION), JobQueue(tmp_path))
 
     def last(contrast: float) -> Run:
         options = by_method([("mertens.contrast", contrast), ("pyramef.detail", 1.3)])
         files = [str(path) for path in pair]
-        made = app.runs(files, ["mertens"], Settings(align=False, options=options), wanted=lambda: True)
+        made = services.run(files, ["mertens"], Settings(align=False, options=options), wanted=lambda: True)
         run = list(made)[-1]
         assert isinstance(run, Run)
         return run
@@ -540,8 +543,8 @@ def test_runs_with_other_options_are_other_runs(
     assert plain.settings.options == {}  # of methods that are not among the chosen, options do not count
 
 
-def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() -> None:
-    handlers = {handler.api_name: handler for handler in app.demo.fns.values()}
+def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit(services: Services) -> None:
+    handlers = {handler.api_name: handler for handler in layout.build(services).fns.values()}
     public = {name: one.concurrency_id for name, one in handlers.items() if one.api_visibility == "public"}
     assert set(public) == {"fuse", "compare", "metrics", "methods"}
     assert public["fuse"] == public["compare"] == public["metrics"] == handlers["fuse_1"].concurrency_id
@@ -552,7 +555,7 @@ def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() ->
     "path",
     [
         path
-        for folder in (app.PARTS, app.SHARED)
+        for folder in (modules.PAGE, modules.SHARED, templates.STATIC)
         for path in sorted(folder.iterdir())
         if path.suffix in {".html", ".css", ".js"}
     ],
@@ -565,7 +568,7 @@ def test_no_sentence_can_become_a_program() -> None:
     """Gradio evaluates a filled template as JavaScript's template literal."""
     sentence = "It is called ${alert(1)}; rename it."
     run = replace(run_of(scored("mertens")), notes=(sentence,))
-    failed = replace(run.tiles[0], state=State.FAILED, reason=sentence)
+    failed = replace(run.tiles[0], state=TileState.FAILED, reason=sentence)
     for shown in (
         views.problem(sentence),
         views.status(run),

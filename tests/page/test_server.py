@@ -26,8 +26,12 @@ import pytest
 from PIL import Image
 
 from fusion.io.image import save
-from fusion.page import job_queue, server, upload_dir
-from fusion.page.job_queue import Line
+from fusion.methods import METHODS
+from fusion.page import environment, upload_dir
+from fusion.page.job_queue import JobQueue
+from fusion.page.middleware import LIMITS, Guard, Limits
+from fusion.page.server import DRAIN
+from tests.attack.load import METHODS as TICKED
 from tests.attack.load import pressed, uploaded
 from tests.server import ROOT, Server, served
 from tests.shared_session import load
@@ -122,7 +126,7 @@ def test_a_defect_has_headers_and_no_words(tmp_path: Path, caplog: pytest.LogCap
     answer = asked(guard(tmp_path, broken), "GET", "/")
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "a request failed: OSError at test_web.py:" in caplog.text
+    assert "a request failed: OSError at test_server.py:" in caplog.text
     assert "secret" not in caplog.text
 
 
@@ -139,8 +143,8 @@ async def reading(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(length).encode()})
 
 
-def guard(folder: Path, app: Any = reading) -> server.Guard:
-    return server.Guard(app, Line(folder))
+def guard(folder: Path, app: Any = reading, limits: Limits = LIMITS, **queue: Any) -> Guard:
+    return Guard(JobQueue(folder, **queue), limits).before(app)
 
 
 def asked(app: Any, method: str, path: str, **options: Any) -> httpx.Response:
@@ -159,7 +163,7 @@ async def drops(count: int, size: int = 100_000, pause: float = 0) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("path", "limit"), [("/gradio_api/upload", server.UPLOAD_BYTES), ("/gradio_api/queue/join", server.BODY_BYTES)]
+    ("path", "limit"), [("/gradio_api/upload", LIMITS.upload), ("/gradio_api/queue/join", LIMITS.body)]
 )
 def test_bodies_are_bounded(tmp_path: Path, path: str, limit: int) -> None:
     fits = asked(guard(tmp_path), "POST", path, content=b"x" * 999_999)
@@ -170,23 +174,22 @@ def test_bodies_are_bounded(tmp_path: Path, path: str, limit: int) -> None:
     assert asked(guard(tmp_path), "POST", path, headers={"content-length": "-5"}, content=b"").status_code == 413
 
 
-def test_a_body_is_cut_off_where_it_grows_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "UPLOAD_BYTES", 2_000_000)
+def test_a_body_is_cut_off_where_it_grows_too_long(tmp_path: Path) -> None:
+    strict = guard(tmp_path, limits=Limits(upload=2_000_000))
     for path in ("/gradio_api/upload", "/gradio_api/queue/join"):
-        assert asked(guard(tmp_path), "POST", path, content=drops(500)).status_code == 413
+        assert asked(strict, "POST", path, content=drops(500)).status_code == 413
 
 
-def test_a_slow_body_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 0.2)
+def test_a_slow_body_is_given_up(tmp_path: Path) -> None:
+    impatient = guard(tmp_path, limits=Limits(seconds=0.2))
     for path in ("/gradio_api/upload", "/gradio_api/queue/join"):
         began = time.monotonic()
-        answer = asked(guard(tmp_path), "POST", path, content=drops(1000, size=10, pause=0.05))
-        assert (answer.status_code, time.monotonic() - began < 2) == (408, True)
+        answer = asked(impatient, "POST", path, content=drops(1000, size=10, pause=0.05))
+        assert (answer.status_code, time.monotonic() - began < 20) == (408, True)
 
 
-def test_a_full_disk_refuses_uploads_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_queue, "KEPT_FREE", 1 << 60)
-    answer = asked(guard(tmp_path), "POST", "/gradio_api/upload", content=b"x")
+def test_a_full_disk_refuses_uploads_before_they_are_read(tmp_path: Path) -> None:
+    answer = asked(guard(tmp_path, kept_free=1 << 60), "POST", "/gradio_api/upload", content=b"x")
     assert answer.status_code == 507
     assert answer.json()["detail"] == "The page has no room for more photographs at the moment; try again later."
 
@@ -375,7 +378,8 @@ def figure(client: httpx.Client, name: str) -> float:
 # Visitors who leave.
 
 
-def until(condition: Any, seconds: float) -> bool:
+def until(condition: Any, seconds: float = 60) -> bool:
+    """Wait for a condition, for long enough that a busy machine meets it as well."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -384,7 +388,15 @@ def until(condition: Any, seconds: float) -> bool:
     return False
 
 
-def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(client: httpx.Client, scene: list[bytes]) -> None:
+def unfinished(page: Server, methods: list[str]) -> bool:
+    """Whether the latest job wrote the pictures of only some methods, so that it was stopped."""
+    latest = max(page.place.glob("run-*"), key=lambda folder: folder.stat().st_mtime_ns)
+    return not all((latest / f"{name}.png").exists() for name in methods)
+
+
+def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(
+    page: Server, client: httpx.Client, scene: list[bytes]
+) -> None:
     slots = uploaded(client, *scene)
     done = figure(client, "page_job_seconds_count")
     body = {"files": slots}
@@ -393,26 +405,28 @@ def test_a_gone_visitors_job_stops_and_a_queued_one_never_starts(client: httpx.C
         lines = first.iter_lines()  # without it, the connection is closed
         next(line for line in lines if "data:" in line)
         with client.stream("GET", f"/gradio_api/call/compare/{jobs_[1]}"):
-            assert until(lambda: figure(client, "page_jobs_waiting") == 1, 2)
-        assert until(lambda: figure(client, "page_jobs_waiting") == 0, 2)
+            assert until(lambda: figure(client, "page_jobs_waiting") == 1)
+        assert until(lambda: figure(client, "page_jobs_waiting") == 0)
         assert figure(client, "page_jobs_running") == 1
-    assert until(lambda: figure(client, "page_jobs_running") == 0, 2)
+    assert until(lambda: figure(client, "page_jobs_running") == 0)
     assert figure(client, "page_job_seconds_count") == done + 1
+    assert unfinished(page, [method.name for method in METHODS if not method.unavailable])
 
 
-def test_a_closed_pages_job_stops(client: httpx.Client, scene: list[bytes]) -> None:
+def test_a_closed_pages_job_stops(page: Server, client: httpx.Client, scene: list[bytes]) -> None:
     said = pressed(client, uploaded(client, *scene))
     next(one for one in said if '"msg":"process_generating"' in one)
     assert figure(client, "page_jobs_running") == 1
     said.close()  # pyright: ignore[reportAttributeAccessIssue]
-    assert until(lambda: figure(client, "page_jobs_running") == 0, 2)
+    assert until(lambda: figure(client, "page_jobs_running") == 0)
+    assert unfinished(page, TICKED)
 
 
-def test_a_waiting_visitor_is_told_the_place_in_line(client: httpx.Client, scene: list[bytes]) -> None:
+def test_a_waiting_visitor_is_told_the_position_in_line(client: httpx.Client, scene: list[bytes]) -> None:
     slots = uploaded(client, *scene)
     first, second = pressed(client, slots), pressed(client, slots[::-1], ["mertens"])
     next(one for one in first if '"msg":"process_generating"' in one)
-    assert any("You are number 1 in line" in one for one in [next(second) for _ in range(3)])
+    assert "You are number 1 in line" in next(one for one in second if '"msg":"process_generating"' in one)
     first.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert '"kind":"done"' in "".join(second).replace('"kind"],"done"', '"kind":"done"')
 
@@ -425,11 +439,10 @@ def test_told_to_end_the_page_delivers_what_runs(tmp_path: Path, scene: list[byt
         folder = server.place
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         slots = uploaded(client, *scene)
-        said = pressed(client, slots, ["mertens", "meflut"])
+        said = pressed(client, slots, ["mertens"])  # it is done before the page ends in any case
         heard = [next(one for one in said if '"msg":"process_generating"' in one)]
         server.process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        assert until(lambda: client.get("/healthz").status_code == 503, 2)
+        assert until(lambda: client.get("/healthz").status_code == 503)
         refused = "".join(pressed(client, slots[::-1], ["mertens"]))
         assert "The page is about to restart" in refused
         heard += said
@@ -437,8 +450,7 @@ def test_told_to_end_the_page_delivers_what_runs(tmp_path: Path, scene: list[byt
         urls = re.findall(r'"url":"([^"]*mertens\.png)"', "".join(heard))
         assert client.get(urls[0]).status_code == 200
         client.close()
-        assert server.process.wait(20) == 0
-        assert time.monotonic() - began < 20
+        assert server.process.wait(60) == 0
         assert not folder.exists()
 
 
@@ -453,20 +465,59 @@ def test_told_twice_it_ends_at_once_and_the_next_removes_what_was_left(tmp_path:
         said = pressed(client, uploaded(client, *scene))
         next(one for one in said if '"msg":"process_generating"' in one)
         tell_to_end(server.process)
-        assert until(lambda: client.get("/healthz").status_code == 503, 2)
+        assert until(lambda: client.get("/healthz").status_code == 503)
         tell_to_end(server.process)
-        assert server.process.wait(2) == 143
+        assert server.process.wait(DRAIN / 2) == 143
         left = server.place
-    taken = subprocess.run(
-        [sys.executable, "-c", "from fusion.page import place; print(upload_dir.take())"],
-        env=os.environ | {"GRADIO_TEMP_DIR": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
+    taken = take(tmp_path / "cache")
     assert not left.exists()
-    assert not Path(taken.stdout.strip()).exists()  # at its own end
+    assert not left.with_suffix(".lock").exists()
+    assert not taken.exists()  # it is removed at its own end
+
+
+TAKE = "from fusion.page import upload_dir\nwith upload_dir.taken() as folder: print(folder)"
+
+
+def take(cache: Path) -> Path:
+    """The folder that another process took inside `cache`, and removed at its end."""
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(cache)}
+    command = [sys.executable, "-c", TAKE]
+    return Path(
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+    )
+
+
+def test_what_a_killed_process_left_is_removed_at_once(tmp_path: Path) -> None:
+    """However short it lived; and never what a running one keeps."""
+    cache = tmp_path / "cache"
+    killed = TAKE.replace("print(folder)", "print(folder, flush=True); import os; os.kill(os.getpid(), 9)")
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(cache)}
+    command = [sys.executable, "-c", killed]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    left = Path(ended.stdout.strip())
+    assert (ended.returncode, left.is_dir(), left.with_suffix(".lock").exists()) == (-signal.SIGKILL, True, True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(cache))
+        with upload_dir.taken() as kept:
+            assert not left.exists()
+            assert not take(cache).exists()
+            assert kept.is_dir()
+    assert list(cache.iterdir()) == []
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "app.py", "--port", str(port)], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode == 2
+        said = f"Port {port} is taken by another program; choose another one with --port."
+        assert done.stderr.splitlines()[-1] == f"app.py: error: {said}"
+        assert "Traceback" not in done.stderr
+    assert environment.cannot_listen("127.0.0.1", port) == ""
+    assert "from 1 to 65535" in environment.cannot_listen("127.0.0.1", 70_000)
+    assert "Change --host or --port." in environment.cannot_listen("192.0.2.1", port)
 
 
 @pytest.mark.parametrize("cache", ["/proc/nowhere", "/dev/null/nowhere"])
@@ -477,7 +528,7 @@ def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, ca
         [
             sys.executable,
             "-c",
-            "from fusion.page import place; p = upload_dir.take(); print(p, oct(p.stat().st_mode))",
+            "from fusion.page import upload_dir\nwith upload_dir.taken() as p: print(p, oct(p.stat().st_mode))",
         ],
         env=environment | {"XDG_CACHE_HOME": cache, "TMPDIR": str(tmp_path)},
         capture_output=True,

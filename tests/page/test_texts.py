@@ -13,11 +13,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fusion.methods import method_named
-from fusion.page import examples, views
-from fusion.page.gallery import Finished, Run, Stage, Tile
+from fusion.page import examples, layout, views
+from fusion.page.gallery import Run, Stage, Tile
+from fusion.page.run_cache import RunCache
+from fusion.page.services import Services
 from fusion.page.texts import ENGLISH, FOLDER, LANGUAGES, Texts, complete, preferred
-from fusion.pipeline import Event, Running, compare
+from fusion.pipeline import Event, Running
 from fusion.settings import Settings
+from tests.shared_session import SESSION
 from tests.visitor import Open, choose, findings, fuse, needs_chromium, quiet_server, tile
 
 pytestmark = quiet_server
@@ -67,20 +70,23 @@ def leftovers(texts: set[str], language: Texts) -> list[str]:
 @needs_chromium
 @pytest.mark.parametrize(("locale", "language"), LOCALES)
 def test_the_page_speaks_the_browsers_language(
-    open_page: Open, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, locale: str, language: str
+    open_page: Open,
+    services: Services,
+    pair: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    locale: str,
+    language: str,
 ) -> None:
-    import app
-
     gate = threading.Event()
 
     def events(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
-        for event in compare(files[0], files[1], methods, settings=settings):
+        for event in SESSION.compare(files, methods, settings):
             if isinstance(event, Running) and event.method.name == methods[-1]:
                 assert gate.wait(30)
             yield event
 
-    monkeypatch.setattr(app, "events", events)
-    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(services, "compare", events)
+    monkeypatch.setattr(services, "runs", RunCache())
     text = LANGUAGES[language]
     page = open_page(locale=locale)
     expect(page.locator("html")).to_have_attribute("lang", language)
@@ -240,11 +246,9 @@ def test_the_first_language_counts(accepted: str | None, language: str) -> None:
     assert preferred(accepted)["page"]["language"] == language
 
 
-def test_every_word_of_gradios_components_is_translated() -> None:
-    import app
-
+def test_every_word_of_gradios_components_is_translated(services: Services) -> None:
     found: set[str] = set()
-    for block in app.demo.blocks.values():
+    for block in layout.build(services).blocks.values():
         if type(block).__name__ == "Api":  # what a program gives
             continue
         shown = [getattr(block, name, None) for name in ("label", "info", "placeholder")]

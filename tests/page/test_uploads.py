@@ -9,13 +9,13 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-import app
 import fusion
 from fusion.errors import ImageError
 from fusion.io.image import Photo, save
 from fusion.io.sandbox import Sandbox
 from fusion.page import uploads
-from fusion.page.gallery import Finished
+from fusion.page.run_cache import RunCache
+from fusion.page.services import Services
 from tests.exposures.test_ghosts import walk
 from tests.shared_session import SESSION, load
 from tests.visitor import Open, choose, fuse, needs_chromium, quiet_server, tile
@@ -27,9 +27,9 @@ COURTYARD = Path(__file__).resolve().parents[2] / "examples" / "courtyard"
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """No run is remembered from another test."""
-    monkeypatch.setattr(app, "finished", Finished())
+    monkeypatch.setattr(services, "runs", RunCache())
 
 
 def photographs() -> tuple[Photo, Photo]:
@@ -250,7 +250,7 @@ def test_what_moved_is_shown_and_taken_out_on_request(open_page: Open, tmp_path:
     assert downloaded(page) == written(plain, tmp_path / "plain.png")
     page.get_by_label("Remove ghosts").check()
     page.locator("#fuse").click()
-    expect(page.locator(".status.done")).to_contain_text("the best exposed photograph was taken")
+    expect(page.locator(".status.done")).to_contain_text("it was taken from one exposure")
     assert downloaded(page) == written(clean, tmp_path / "clean.png")
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -15,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-import app
 from fusion.io.image import ExposurePair, save, to_uint8
 from fusion.methods import method_named
 from fusion.outputs.drawings import draw_weights
 from fusion.page import examples
 from fusion.page.gallery import Run, follow
+from fusion.page.handlers import Handlers
+from fusion.page.run_cache import RunCache
+from fusion.page.services import Services
 from fusion.pipeline import compare
 from tests.shared_session import load, weight_maps
 from tests.visitor import METHODS, Open, fuse, needs_chromium, quiet_server, tile
@@ -188,37 +191,40 @@ def test_weight_maps_are_there_again_where_the_same_is_asked_for_twice(
     fuse(page, *flat)
     keys(page, "w")
     expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
-    page.locator("#fuse").click()
-    page.wait_for_timeout(1500)  # the same sheet comes at once
+    with page.expect_event("requestfinished", lambda request: "/queue/data" in request.url):  # the same sheet has come
+        page.locator("#fuse").click()
     expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
 
 
-def test_weight_maps_do_not_bring_an_earlier_run_back(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_weight_maps_do_not_bring_an_earlier_run_back(
+    services: Services, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     asked = gr.Request(headers={})
+    page: Any = None  # neither of the two looks at a component
+    handlers = Handlers(services, page, page)
     events = compare(*pair, METHODS, align=False, metrics=(), show_corrected=False)
     (tmp_path / "earlier").mkdir()
     chosen = [method_named(name) for name in METHODS]
     run = list(follow(events, chosen, tmp_path / "earlier"))[-1]
-    made, said = app.weigh(run)
+    made, said = handlers.weigh(run)
     assert made
     assert made.folder == run.folder
     assert "__type__" in said  # nothing to say
-    taken, shown = app.take_weighed(run, made, [], asked)
+    taken, shown = handlers.take_weighed(run, made, [], asked)
     assert taken is made
     assert shown["tiles"]
     later = Run(tmp_path / "later", run.methods)
-    assert app.take_weighed(later, made, [], asked) == app.take_weighed(None, made, [], asked)
-    assert "tiles" not in app.take_weighed(later, made, [], asked)[1]
+    assert handlers.take_weighed(later, made, [], asked) == handlers.take_weighed(None, made, [], asked)
+    assert "tiles" not in handlers.take_weighed(later, made, [], asked)[1]
 
 
 @needs_chromium
 def test_options_and_presets_on_the_page(open_page: Open, pair: tuple[Path, Path]) -> None:
-    page = open_page()
-    opened = page.get_by_role("button", name="Options of the methods")
-    opened.click()
+    # With a link, all methods are ticked at once, so that the sliders are drawn anew only once.
+    page = open_page(query=f"&methods={','.join(METHODS)}")
+    page.get_by_role("button", name="Method settings").click()
     expect(page.locator("#mertens-contrast")).to_be_visible()
     expect(page.locator("#pyramef-detail")).to_be_hidden()  # it is not ticked
-    page.wait_for_timeout(1000)  # the page has heard of each method that was unticked: that draws the sliders anew
     page.get_by_label("number input for Contrast").first.fill("0.5")
     page.keyboard.press("Tab")
     fuse(page, *pair)
@@ -229,7 +235,7 @@ def test_options_and_presets_on_the_page(open_page: Open, pair: tuple[Path, Path
     page.get_by_role("button", name="Crisp", exact=True).click()
     expect(page.locator("#pyramef-detail input[type=number]")).to_have_value("1.2")
     expect(page.locator("#mertens-contrast input[type=number]")).to_have_value("1")
-    page.get_by_role("button", name="Fast look", exact=True).click()
+    page.get_by_role("button", name="Quick look", exact=True).click()
     expect(page.get_by_label("Remove ghosts")).not_to_be_checked()
     expect(page.locator("#pyramef-detail")).to_be_hidden()
     ticked = [box.get_attribute("name") for box in page.locator("#methods input:checked").all()]
@@ -335,22 +341,20 @@ def test_a_region_is_chosen_by_keyboard(open_page: Open, pair: tuple[Path, Path]
 
 @needs_chromium
 def test_a_figure_says_which_lossless_picture_is_not_there(
-    open_page: Open, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_page: Open, services: Services, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import app
-
     written = Run.written
 
     def all_but_one(run: Run, names: Collection[str]) -> Run:
         return written(run, [name for name in names if name != "over"])
 
     monkeypatch.setattr(Run, "written", all_but_one)
-    monkeypatch.setattr(app, "finished", type(app.finished)())
+    monkeypatch.setattr(services, "runs", RunCache())
     page = open_page()
     fuse(page, *pair)
     press(page, "Region")
     page.get_by_label("Enlarged").select_option("4")
-    expect(page.locator(".progress")).to_contain_text("not yet written without loss: Over-exposed.")
+    expect(page.locator(".progress")).to_contain_text("their lossless files are still being written: Over-exposed.")
     assert figure_of(page, 4, tmp_path).shape[1] == 8 + 5 * (4 * 80 + 8)
 
 

@@ -1,0 +1,95 @@
+"""What the handlers of one page share, and how a visitor's request becomes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from fusion.io.image import check_count
+from fusion.methods import method_named
+from fusion.page import environment, examples
+from fusion.page.gallery import Run, follow
+from fusion.page.job_queue import JobQueue, QueuePosition, wait_for_memory
+from fusion.page.requests import Requests
+from fusion.page.run_cache import RunCache
+from fusion.pipeline import Event, Session
+from fusion.settings import Settings
+
+
+class Compare(Protocol):
+    """Fuses files with several methods, as `Session.compare` does."""
+
+    def __call__(
+        self, files: Sequence[str], methods: Sequence[str], settings: Settings, *, show_corrected: bool = True
+    ) -> Iterator[Event]:
+        """Yield the events of reading, fusing and measuring."""
+        ...
+
+
+def compare_with(session: Session) -> Compare:
+    """Make the function that fuses for the page: on a GPU that is lent for the call, where the page runs on ZeroGPU.
+
+    It does everything from reading to measuring. A second call, for what needs no GPU, would queue and fork again,
+    which costs more than it saves. Pictures are written outside, where the events arrive.
+    """
+
+    def compare(
+        files: Sequence[str], methods: Sequence[str], settings: Settings, *, show_corrected: bool = True
+    ) -> Iterator[Event]:
+        check_count(len(files))
+        yield from wait_for_memory(session.compare(files, methods, settings, show_corrected=show_corrected))
+
+    if not environment.gpu_is_lent():
+        return compare
+    import spaces  # pyright: ignore[reportMissingImports]
+
+    return spaces.GPU(duration=_gpu_seconds)(compare)
+
+
+def _gpu_seconds(_files: Sequence[str], methods: Sequence[str], _settings: Settings, **_choices: Any) -> int:
+    return min(60, 10 + 4 * len(methods))
+
+
+@dataclass(eq=False)
+class Services:
+    """What the handlers of one page share."""
+
+    session: Session
+    compare: Compare
+    queue: JobQueue
+    report: Path | None = None
+    """The folder of the benchmark's report that the page shows."""
+    runs: RunCache = field(default_factory=RunCache)
+    requests: Requests = field(default_factory=Requests)
+
+    @property
+    def folder(self) -> Path:
+        """Gradio's cache. What lies in it is served without a copy, and deleted when it is old."""
+        return self.queue.folder
+
+    def run(
+        self, files: Sequence[str], methods: Sequence[str], settings: Settings, *, wanted: Callable[[], bool]
+    ) -> Iterator[Run | QueuePosition]:
+        """Yield the position in the queue, then the run after each event; or, if the run is known, the whole run.
+
+        Ends where `wanted()` turns False. Raises what `JobQueue.follow`, `RunCache.key` and `Session.compare` raise.
+        """
+        options = {name: chosen for name, chosen in settings.options.items() if name in methods}
+        settings = replace(settings, options=options)
+        key = self.runs.key(files, (*methods, str(settings)))
+        if (known := self.runs.get(key)) is not None:
+            yield known
+            return
+
+        def steps() -> Generator[Run, None, None]:
+            run = None
+            chosen = [method_named(name) for name in methods]
+            events = self.compare(files, methods, settings)
+            for run in follow(events, chosen, self.folder, examples.name_of(files), settings):
+                yield run
+            if run is not None:
+                self.runs.put(key, run)
+
+        yield from self.queue.follow(steps, methods=len(methods), key=key, wanted=wanted)
