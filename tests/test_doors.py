@@ -12,9 +12,10 @@ import torch
 import fusion
 from fusion.cli import main
 from fusion.io.image import save
-from fusion.methods import method_named
 from fusion.page.api import Api
-from fusion.page.gallery import follow
+from fusion.page.gallery import Run
+from fusion.page.job_queue import JobQueue
+from fusion.page.services import Services, compare_with
 from fusion.pipeline import Fused, Loaded, Session
 from fusion.settings import Settings
 from tests.shared_session import SESSION, load
@@ -88,8 +89,9 @@ def by_folder(files: list[Path], folder: Path, settings: Settings, capsys: pytes
 
 
 def by_page(files: list[Path], folder: Path, settings: Settings) -> Answer:
-    events = SESSION.compare(files, [METHOD], settings)
-    run = list(follow(events, [method_named(METHOD)], folder, settings=settings))[-1]
+    services = Services(SESSION, compare_with(SESSION), JobQueue(folder))
+    *_, run = services.run([str(file) for file in files], [METHOD], settings, wanted=lambda: True)
+    assert isinstance(run, Run)
     tile = run.tile(METHOD)
     assert tile
     assert tile.picture
@@ -97,7 +99,8 @@ def by_page(files: list[Path], folder: Path, settings: Settings) -> Answer:
 
 
 def by_api(files: list[Path], folder: Path, settings: Settings) -> Answer:
-    api = Api(SESSION.compare, folder, SESSION.sandbox)
+    services = Services(SESSION, compare_with(SESSION), JobQueue(folder))
+    api = Api(services, lambda: lambda: True)
     given: list[Any] = [{"path": str(file), "meta": {"_type": "gradio.FileData"}} for file in files]
     made = api.fuse(given, METHOD, align=settings.align, ghosts=settings.ghosts, bits=settings.bits)
     file: Any = made["file"]
