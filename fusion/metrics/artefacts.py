@@ -22,7 +22,7 @@ def _gradient(plane: Picture) -> tuple[Plane, Plane]:
 
 
 def halo(fused: Picture, sources: Sources) -> float:
-    """Halo: the share of the fused picture's gradient that no photograph has.
+    """Return the halo: the share of the fused picture's gradient that no photograph has.
 
         halo = sum of |g_fused| where g_fused . g_source <= 0 for every source / sum of |g_fused|
 
@@ -65,7 +65,7 @@ def _darkest(sources: Sources) -> Pixels:
 
 
 def lost_shadows(fused: Picture, sources: Sources) -> float:
-    """Lost shadows: the share of samples that are 0 in the fused picture and above 0 in a photograph.
+    """Return the lost shadows: the share of samples that are 0 in the fused picture and above 0 in a photograph.
 
         share of samples, one for each pixel and channel, with F = 0 and max over sources > 0
 
@@ -87,7 +87,7 @@ def lost_shadows(fused: Picture, sources: Sources) -> float:
 
 
 def lost_highlights(fused: Picture, sources: Sources) -> float:
-    """Lost highlights: the share of samples that are 255 in the fused picture and below 255 in a photograph.
+    """Return the lost highlights: the share of samples that are 255 in the fused picture and below 255 in a photograph.
 
         share of samples, one for each pixel and channel, with F = 255 and min over sources < 255
 
@@ -123,7 +123,7 @@ def _noise(plane: Plane) -> Plane:
 
 
 def noise_gain(fused: Picture, sources: Sources) -> float:
-    """Noise gain: the noise of the fused picture over that of the noisiest photograph.
+    """Return the noise gain: the noise of the fused picture over that of the noisiest photograph.
 
         gain = d(fused) / max over sources of d(source),   d = sqrt(m^2 + 1/12),
         m = sqrt(pi / 2) / 6 * mean of |second difference of the second difference|

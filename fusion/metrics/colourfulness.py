@@ -27,7 +27,7 @@ def colourfulness(pixels: Pixels) -> float:
 
 
 def hue_error(fused: Pixels, reference: Pixels) -> float:
-    """Hue error: the mean angle between the fused picture's hues and the reference's, in degrees.
+    """Return the hue error: the mean angle between the fused picture's hues and the reference's, in degrees.
 
         error = sum of (chroma |hue_fused - hue_reference|) / sum of chroma   in CIELAB
 
@@ -59,7 +59,7 @@ def _hue(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def delta_e(fused: Pixels, reference: Pixels) -> float:
-    """CIEDE2000: the mean difference in colour between the fused picture and the reference.
+    """Return CIEDE2000: the mean difference in colour between the fused picture and the reference.
 
         dE = mean over pixels of the CIEDE2000 difference, as scikit-image computes it
 
@@ -82,7 +82,7 @@ def delta_e(fused: Pixels, reference: Pixels) -> float:
 
 
 def fused_colourfulness(fused: Picture, _sources: Sources) -> float:
-    """Colourfulness of the fused picture.
+    """Return the colourfulness of the fused picture.
 
         C = sqrt(sd(rg)^2 + sd(yb)^2) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2),   rg = R - G,   yb = (R + G) / 2 - B
 

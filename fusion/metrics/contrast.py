@@ -17,7 +17,7 @@ from fusion.metrics.picture import Picture, Sources, mean_over_rgb
 
 @mean_over_rgb
 def standard_deviation(fused: Picture, _sources: Sources) -> float:
-    """Population standard deviation of the fused picture's levels: its overall contrast.
+    """Return the population standard deviation of the fused picture's levels: its overall contrast.
 
         SD = sqrt(mean of (F - mean of F)^2)
 
@@ -40,7 +40,7 @@ def standard_deviation(fused: Picture, _sources: Sources) -> float:
 
 @mean_over_rgb
 def spatial_frequency(fused: Picture, _sources: Sources) -> float:
-    """Spatial frequency: how much neighbouring pixels of the fused picture differ.
+    """Return the spatial frequency: how much neighbouring pixels of the fused picture differ.
 
         SF = sqrt(RF^2 + CF^2),   RF and CF = root mean squared difference along rows and along columns
 
@@ -67,7 +67,7 @@ def spatial_frequency(fused: Picture, _sources: Sources) -> float:
 
 @mean_over_rgb
 def average_gradient(fused: Picture, _sources: Sources) -> float:
-    """Average gradient: the mean steepness of the fused picture.
+    """Return the average gradient: the mean steepness of the fused picture.
 
         AG = sum of sqrt((gx^2 + gy^2) / 2) / ((m - 1) (n - 1))   for m x n pixels
 
@@ -96,7 +96,7 @@ def average_gradient(fused: Picture, _sources: Sources) -> float:
 
 @mean_over_rgb
 def edge_intensity(fused: Picture, _sources: Sources) -> float:
-    """Edge intensity: the mean magnitude of the fused picture's Sobel gradient.
+    """Return the edge intensity: the mean magnitude of the fused picture's Sobel gradient.
 
         EI = mean of sqrt(sx^2 + sy^2)
 

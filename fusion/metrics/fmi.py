@@ -6,18 +6,19 @@ MEFB's settings (Zhang, Information Fusion 2021): R, G and B apart, edges as fea
 
 The features are MATLAB's `edge`: Sobel, border replicated, strengths above twice their root mean square that are the
 largest in their row or their column. A window's nine features, column by column and divided by their sum, count as a
-distribution over nine places. Of the joint distribution of a source's and the result's, only a mixture is asked:
+distribution over nine places. The joint distribution of a source's window and the result's is taken to be a mixture:
 
     phi * (the most dependent one, Frechet's bound) + (1 - phi) * (the independent one)
 
-with phi the correlation of the nine values over that of the bound's places: Nelsen's method, simplified. The window's
-value is 2 I / (H_source + H_fused), and 1 where both hold the same edges (none at all: most windows).
+phi is the correlation of the nine values over that of the bound's places, which simplifies Nelsen's method. The
+window's value is 2 I / (H_source + H_fused), and 1 where both hold the same edges; most windows hold none.
 
-Not compared with MEFB's own code picture by picture, which needs MATLAB: `edge` is written from what it does, and the
-rest compared with a loop. It gives 0.861 to 0.951 for the eight pictures of `tests/golden` (`python -m
-fusion.benchmark.experiments.golden`), where MEFB's 21 methods average 0.846 to 0.898, each over 100 scenes. One habit
-is left out: MEFB overwrites a window of the result that has no edges before the second source is compared with it, and
-what it then gets where that has none either rests on rounding; here it is 1.
+The values were not compared with MEFB's own code picture by picture, because that needs MATLAB: `edge` is written from
+what it does, and a test compares the rest with a loop. The metric gives 0.861 to 0.951 for the eight pictures of
+`tests/golden` (`python -m fusion.benchmark.experiments.golden`), where MEFB's 21 methods average 0.846 to 0.898, each
+over 100 scenes. One habit is left out: MEFB overwrites a window of the result that has no edges before the second
+source is compared with it, and what it then gets where that has none either rests on rounding; here it is 1.
+
 A window has one of 512 patterns, so that only the pairs of patterns that occur are looked at.
 """
 
@@ -99,7 +100,7 @@ def pattern_information(a: NDArray[np.int64], f: NDArray[np.int64]) -> NDArray[n
 
 @mean_over_rgb
 def feature_information(fused: Picture, sources: Sources) -> float:
-    """FMI: how much of the photographs' edges can be told from those of the fused picture, window by window.
+    """Return FMI: how much of the photographs' edges the fused picture's edges tell, window by window.
 
         FMI = mean over sources and windows of 2 I / (H_source + H_fused)
 

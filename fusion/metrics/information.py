@@ -23,7 +23,7 @@ _BITS_PER_DIGIT = 8  # log2(256): QNCIE counts in base 256
 
 @mean_over_rgb
 def fused_entropy(fused: Picture, _sources: Sources) -> float:
-    """Entropy of the fused picture's levels: how many of them it uses, and how evenly.
+    """Return the entropy of the fused picture's levels: how many of them it uses, and how evenly.
 
         H = -sum p log2 p   over the levels, p being the share of pixels that have the level
 
@@ -55,7 +55,7 @@ def _divergence(source: Levels, fused: Levels) -> float:
 
 @mean_over_rgb
 def cross_entropy(fused: Picture, sources: Sources) -> float:
-    """Cross entropy: how far the fused histogram is from the photographs' histograms, in bits.
+    """Return the cross entropy: how far the fused histogram is from the photographs' histograms, in bits.
 
         CE = mean over sources of sum p log2(p / q)
 
@@ -87,7 +87,7 @@ def _shared_part(source: Levels, fused: Levels) -> float:
 
 @mean_over_rgb
 def normalised_mutual_information(fused: Picture, sources: Sources) -> float:
-    """NMI: how well the levels of the fused picture tell those of the photographs.
+    """Return NMI: how well the levels of the fused picture tell those of the photographs.
 
         NMI = 2 [I(A; F) / (H(A) + H(F)) + I(B; F) / (H(B) + H(F))]
 
@@ -113,7 +113,7 @@ def normalised_mutual_information(fused: Picture, sources: Sources) -> float:
 
 @mean_over_rgb
 def nonlinear_correlation(fused: Picture, sources: Sources) -> float:
-    """Q_NCIE: how strongly the fused picture and both photographs depend on one another.
+    """Return Q_NCIE: how strongly the fused picture and both photographs depend on one another.
 
         Q = 1 + sum (l / 3) log256(l / 3)   over the eigenvalues l of the pictures' correlation matrix
 
@@ -154,7 +154,7 @@ def _tsallis(joint: NDArray[np.float64], expected: NDArray[np.float64]) -> float
 
 @mean_over_rgb
 def tsallis_information(fused: Picture, sources: Sources) -> float:
-    """Tsallis' mutual information of the fused picture with each photograph, summed over the two.
+    """Return Tsallis' mutual information of the fused picture with each photograph, summed over the two.
 
         I = (1 - sum p(a, f)^q / (p(a) p(f))^(q - 1)) / (1 - q),   q = 1.85
 
@@ -189,7 +189,7 @@ def _stretched(picture: Picture) -> Levels:
 
 @mean_over_rgb
 def tsallis_information_mefb(fused: Picture, sources: Sources) -> float:
-    """MEFB's form of Tsallis' mutual information, in which the two pictures' histograms are exchanged.
+    """Return MEFB's form of Tsallis' mutual information, in which the two pictures' histograms are exchanged.
 
         I = (1 - sum p(a, f)^q / (p_f(a) p_a(f))^(q - 1)) / (1 - q),   q = 1.85
 

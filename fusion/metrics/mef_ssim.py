@@ -75,7 +75,7 @@ def structure_gains(variance: Tensor, covariance: Tensor) -> Tensor:
     """
 
     def norm(gain: Tensor) -> Tensor:
-        """|sum_k gain_k (x_k - mu_k)| over a patch."""
+        """Return |sum_k gain_k (x_k - mu_k)| over a patch."""
         return _WINDOW * _combined(gain, variance, covariance).clamp_min(0).sqrt()
 
     norms = _WINDOW * variance.sqrt()
@@ -163,7 +163,7 @@ def _score(level: Tensor, targets: Sequence[Target]) -> Tensor:
 
 
 def structure_kept(fused: Picture, sources: Sources) -> float:
-    """MEF-SSIM: how much of the photographs' local structure the fused picture keeps.
+    """Return MEF-SSIM: how much of the photographs' local structure the fused picture keeps.
 
     Formula and settings stand at the top of `fusion.metrics.mef_ssim`. It is measured on BT.601 grey, rounded to 8
     bits, at three scales; sides below 44 use the scales at which an 11 x 11 window still fits.

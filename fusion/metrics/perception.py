@@ -56,7 +56,7 @@ def _contrast(picture: Picture) -> Plane:
 
 @mean_over_rgb
 def contrast_kept(fused: Picture, sources: Sources) -> float:
-    """Q_CB: how much of the contrast that an eye sees in the photographs is kept in the fused picture.
+    """Return Q_CB: how much of the contrast that an eye sees in the photographs is kept in the fused picture.
 
         Q = mean of (w q_under + (1 - w) q_over),   q = min(c_source, c_fused) / max(c_source, c_fused),
         w = c_under^2 / (c_under^2 + c_over^2)
@@ -121,7 +121,7 @@ def _saliency(picture: Picture) -> _Saliency:
 
 @mean_over_rgb
 def seen_difference(fused: Picture, sources: Sources) -> float:
-    """Q_CV: the mean squared difference from the photographs as an eye sees it, near strong edges above all.
+    """Return Q_CV: the mean squared difference from the photographs as an eye sees it, near strong edges above all.
 
         Q = sum of (w d) / sum of w   over sources and 16 x 16 blocks
 

@@ -109,7 +109,7 @@ class _Features(NamedTuple):
 
 
 def _noise_energy(shortest: Response, gain: float) -> float:
-    """The energy that noise alone would hardly exceed; of the shortest scale's responses (H, W, 2)."""
+    """Return the energy that noise alone would hardly exceed, from the shortest scale's responses (H, W, 2)."""
     power = np.median(np.einsum("yxc,yxc->yx", shortest, shortest)) / math.log(2)
     rayleigh = math.sqrt(power * gain)
     mean, deviation = rayleigh * math.sqrt(math.pi / 2), rayleigh * math.sqrt(2 - math.pi / 2)
@@ -117,7 +117,7 @@ def _noise_energy(shortest: Response, gain: float) -> float:
 
 
 def _energy(responses: list[Response], noise: float) -> tuple[Response, Response]:
-    """Energy of one orientation and sum of the amplitudes, of the scales' responses (h, W, 2)."""
+    """Return the energy and the sum of amplitudes of one orientation, from its scales' responses (h, W, 2)."""
     import cv2
 
     parts = [cv2.split(response) for response in responses]
@@ -198,7 +198,7 @@ def _of_plane(fused: Picture, sources: Sources, filters: _Filters) -> float:
 
 
 def phase_congruency_kept(fused: Picture, sources: Sources) -> float:
-    """Q_P: how much of the photographs' edges and corners, weak ones too, is in the fused picture.
+    """Return Q_P: how much of the photographs' edges and corners, weak ones too, is in the fused picture.
 
         Q = c(phase congruency) c(largest moment) c(smallest moment)
 

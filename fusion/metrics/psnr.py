@@ -20,7 +20,7 @@ def _distances(fused: Picture, sources: Sources) -> list[float]:
 
 @mean_over_rgb
 def psnr(fused: Picture, sources: Sources) -> float:
-    """Peak signal-to-noise ratio in dB, with the mean of the photographs' mean squared errors.
+    """Return the peak signal-to-noise ratio in dB, with the mean of the photographs' mean squared errors.
 
         PSNR = 10 log10(255^2 / e),   e = mean over sources and pixels of (source - fused)^2
 
@@ -46,7 +46,7 @@ def psnr(fused: Picture, sources: Sources) -> float:
 
 @mean_over_rgb
 def psnr_mefb(fused: Picture, sources: Sources) -> float:
-    """MEFB's "PSNR", which is not in decibels and depends on the size of the picture.
+    """Return MEFB's "PSNR", which is not in decibels and depends on the size of the picture.
 
         20 log10(255 / sqrt(e)),   e = mean over sources of sqrt(sum of (source - fused)^2) / (number of pixels)
 

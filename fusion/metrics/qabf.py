@@ -60,7 +60,7 @@ def _edges_kept(fused: Picture, sources: Sources, *, as_mefb: bool) -> float:
 
 @mean_over_rgb
 def edges_kept_mefb(fused: Picture, sources: Sources) -> float:
-    """Q^AB/F with MEFB's habit where strengths are equal: the share of the photographs' edges that is preserved.
+    """Return Q^AB/F, the share of the photographs' edges that is preserved, with MEFB's rule for equal strengths.
 
         Q^AB/F = sum over sources and pixels of Q g / sum over sources and pixels of g
 
@@ -87,7 +87,7 @@ def edges_kept_mefb(fused: Picture, sources: Sources) -> float:
 
 @mean_over_rgb
 def edges_kept(fused: Picture, sources: Sources) -> float:
-    """Q^AB/F as published: the share of the photographs' edges that is preserved in the fused picture.
+    """Return Q^AB/F as published: the share of the photographs' edges that the fused picture preserves.
 
         Q^AB/F = sum over sources and pixels of Q g / sum over sources and pixels of g
 

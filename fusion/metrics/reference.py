@@ -21,7 +21,7 @@ _SSIM_WINDOW = 7
 
 
 def psnr(fused: Pixels, reference: Pixels) -> float:
-    """Peak signal-to-noise ratio of the fused picture against the reference, in dB.
+    """Return the peak signal-to-noise ratio of the fused picture against the reference, in dB.
 
         PSNR = 10 log10(255^2 / mean squared error)   over all pixels and channels
 
@@ -44,7 +44,7 @@ def psnr(fused: Pixels, reference: Pixels) -> float:
 
 
 def structural_similarity(fused: Pixels, reference: Pixels) -> float:
-    """SSIM of the fused picture with the reference, by scikit-image's defaults.
+    """Return SSIM of the fused picture with the reference, by scikit-image's defaults.
 
     SSIM's formula stands in `fusion.metrics.ssim`. Here the windows are uniform, 7 x 7, with the sample covariance, and
     the value is the mean over R, G and B. Sides below 7 are mirrored up to 7. Range: -1 to 1. Higher is better.
@@ -68,7 +68,7 @@ def structural_similarity(fused: Pixels, reference: Pixels) -> float:
 
 
 def multiscale_similarity(fused: Pixels, reference: Pixels) -> float:
-    """MS-SSIM of the fused picture with the reference: likeness in contrast and structure at up to five scales.
+    """Return MS-SSIM of the fused picture with the reference: their likeness in contrast and structure.
 
     Its formula stands in `fusion.metrics.ssim.ms_ssim`. It is measured on BT.601 grey, rounded to 8 bits; sides below
     11 are mirrored up to 11. Range: 0 to 1. Higher is better.

@@ -56,7 +56,7 @@ def _edges(picture: Picture) -> Moments:
 
 @mean_over_rgb
 def edge_similarity(fused: Picture, sources: Sources) -> float:
-    """Q_W: SSIM of the fused picture's edge strengths with those of the photographs.
+    """Return Q_W: SSIM of the fused picture's edge strengths with those of the photographs.
 
         Q_W = sum of s (w SSIM_under + (1 - w) SSIM_over) / sum of s   over all windows,
         w = v_under / (v_under + v_over),   s = max(v_under, v_over)
@@ -123,7 +123,7 @@ def _windows(fused: Picture, sources: Sources) -> _Windows:
 
 @mean_over_rgb
 def either_similarity(fused: Picture, sources: Sources) -> float:
-    """Q_Y: likeness to both photographs where they agree, and to the nearer one where they do not.
+    """Return Q_Y: the likeness to both photographs where they agree, and to the nearer one where they do not.
 
         Q_Y = mean of  w SSIM_under + (1 - w) SSIM_over   where SSIM(under, over) >= 0.75,
                        max(SSIM_under, SSIM_over)         elsewhere;   w = v_under / (v_under + v_over)
@@ -153,7 +153,7 @@ def either_similarity(fused: Picture, sources: Sources) -> float:
 
 @mean_over_rgb
 def weighted_similarity(fused: Picture, sources: Sources) -> float:
-    """Q_C: likeness to each photograph, weighted by how much of it is in the fused picture.
+    """Return Q_C: the likeness to each photograph, weighted by how much of it is in the fused picture.
 
         Q_C = mean of w SSIM_under + (1 - w) SSIM_over,   w = cov_under / (cov_under + cov_over), kept within 0 to 1
 
@@ -236,14 +236,15 @@ def _mean_of_finite(quality: Plane) -> float:
 @mean_over_rgb
 @np.errstate(divide="ignore", invalid="ignore")
 def either_similarity_mefb(fused: Picture, sources: Sources) -> float:
-    """MEFB's form of Q_Y, with 2e-16 for SSIM's constants, so that flat windows are quotients of rounding errors.
+    """Return MEFB's form of Q_Y, in which SSIM's constants are 2e-16.
 
         Q_Y = mean of  w SSIM_under + (1 - w) SSIM_over   where SSIM(under, over) >= 0.75,
                        max(SSIM_under, SSIM_over)         elsewhere;   w = v_under / (v_under + v_over)
 
-    MEFB leaves out windows whose value is not a number; infinite ones are left out here as well, and the value is 1
-    where none is left. It is averaged over R, G and B. Range: any number, which means nothing where many windows are
-    flat in all pictures. Higher counts as better.
+    The value of a window that is flat in both pictures is then a quotient of rounding errors. MEFB leaves out windows
+    whose value is not a number; infinite ones are left out here as well, and the result is 1 where none is left. It is
+    averaged over R, G and B. Range: any number, which means nothing where many windows are flat in all pictures. Higher
+    counts as better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
@@ -270,14 +271,15 @@ def either_similarity_mefb(fused: Picture, sources: Sources) -> float:
 @mean_over_rgb
 @np.errstate(divide="ignore", invalid="ignore")
 def weighted_similarity_mefb(fused: Picture, sources: Sources) -> float:
-    """MEFB's form of Q_C, with 2e-16 for SSIM's constants, so that flat windows are quotients of rounding errors.
+    """Return MEFB's form of Q_C, in which SSIM's constants are 2e-16.
 
         Q_C = mean of w SSIM_under + (1 - w) SSIM_over,   w = cov_under / (cov_under + cov_over)
 
-    Where w leaves 0 to 1, because one photograph opposes the fused picture, MEFB sets the *quality* to 0 or 1 instead
-    of w, which is kept. It leaves out windows whose value is not a number; infinite ones are left out here as well, and
-    the value is 1 where none is left. It is averaged over R, G and B. Range: any number, which means nothing where many
-    windows are flat in all pictures. Higher counts as better.
+    The value of a window that is flat in both pictures is then a quotient of rounding errors. Where w leaves 0 to 1,
+    because one photograph opposes the fused picture, MEFB sets the *quality* to 0 or 1 instead of w, which is kept. It
+    leaves out windows whose value is not a number; infinite ones are left out here as well, and the result is 1 where
+    none is left. It is averaged over R, G and B. Range: any number, which means nothing where many windows are flat in
+    all pictures. Higher counts as better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.

@@ -98,7 +98,7 @@ def _moments(grey: Picture) -> Moments:
 
 
 def mean_ssim(fused: Picture, sources: Sources) -> float:
-    """SSIM of the fused picture with each photograph, averaged over the photographs.
+    """Return SSIM of the fused picture with each photograph, averaged over the photographs.
 
     In every window SSIM compares two pictures' means mu, variances v and their covariance cov:
 

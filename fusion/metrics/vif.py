@@ -12,14 +12,14 @@ Information Fusion 2013, which builds on Sheikh, Bovik, TIP 2006; with the setti
     VIND      log(1 + var(source) / noise): information that is there
 
 g is 0 where source or fused picture is flat or where they oppose each other. At each pixel the source with the
-smaller gain counts, on a tie (mostly both 0) `over`: the one place where the order of the sources matters.
-A scale's value is sum VID / sum VIND, and 1 where no source shows anything: nothing was lost. More contrast
-than the sources have gives values above 1.
+smaller gain counts. Where both are equal (mostly both 0) `over` counts, which is the one place where the order of the
+sources matters. A scale's value is sum VID / sum VIND, and 1 where no source shows anything, because nothing was lost.
+More contrast than the sources have gives values above 1.
 
-Known deviation: MEFB sums its windows in two dimensions, which leaves some flat bright patches with more variance
-from rounding than the 1e-10 below which it takes them for flat (1.6e-10 at level 254), so that chance decides which
-source counts there. Here they are flat. On MEFB's pair Window2, where 254 fills a quarter of `over`, its value is
-up to 0.007 lower, and other orders of summation alone move it by as much.
+One deviation from MEFB is known. MEFB sums its windows in two dimensions, which leaves some flat bright patches with
+more variance from rounding than the 1e-10 below which it takes them for flat (1.6e-10 at level 254), so that chance
+decides which source counts there. Here they are flat. On MEFB's pair Window2, where 254 fills a quarter of `over`, its
+value is up to 0.007 lower, and other orders of summation alone move it by as much.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _fidelity(fused: Moments, under: Moments, over: Moments, size: int) -> float
 
 @mean_over_rgb
 def visual_fidelity(fused: Picture, sources: Sources) -> float:
-    """VIF for fusion: how much of what the photographs show a viewer is still seen in the fused picture.
+    """Return VIF for fusion: how much of what the photographs show a viewer is still seen in the fused picture.
 
     Each of four scales gives sum VID / sum VIND, which the top of `fusion.metrics.vif` defines; the value is their mean
     with weights 1, 0, 0.15 and 1. Sides below 41 are mirrored up to 41. It is averaged over R, G and B. Range: 0 and
