@@ -197,11 +197,11 @@ def test_a_network_takes_options_and_says_what_it_does_not_have() -> None:
     under, over = torch.rand(2, 1, 3, 24, 32)
     with torch.inference_mode():
         plain, changed = (
-            network(under, over) for network in (fusion.network("mertens"), fusion.network("mertens", contrast=0.0))
+            fusion.network("mertens", options=options)(under, over) for options in (None, {"contrast": 0})
         )
     assert not torch.allclose(plain, changed, atol=1e-3)
     with pytest.raises(FusionError, match="no option called colour"):
-        fusion.network("mertens", colour=1)
+        fusion.network("mertens", options={"colour": 1})
     with pytest.raises(FusionError, match="no method called nonsense"):
         fusion.network("nonsense")
 
