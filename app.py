@@ -34,14 +34,13 @@ from gradio import themes
 from gradio.data_classes import ImageData
 from gradio.i18n import I18nData
 
-from fusion.benchmark.parts import FOLDER as SHARED
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.io.image import check_count
 from fusion.methods import METHODS
 from fusion.methods.base import Mode, Options
 from fusion.metrics import BENCHMARK, METRICS
-from fusion.page import benchmark, bundle, examples, job_queue, server, texts, uploads, views
+from fusion.page import benchmark, bundle, examples, job_queue, modules, server, texts, uploads, views
 from fusion.page.api import Api
 from fusion.page.examples import EXAMPLES
 from fusion.page.gallery import Finished, Run, Stage, follow, weighed
@@ -50,7 +49,6 @@ from fusion.page.presets import PRESETS, Preset
 from fusion.page.texts import Texts
 from fusion.pipeline import Event, by_method, compare, default_device, method, warm_up
 
-PARTS = Path(__file__).parent / "fusion" / "page" / "static"
 SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
 TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
 """The methods a visitor starts with: the best ones, the namesake, and the classic."""
@@ -355,12 +353,7 @@ def measured(request: gr.Request) -> dict[str, Any]:
 @cache
 def part(name: str | Path) -> str:
     """A template: one of the page's by its name, any other by its path."""
-    return (PARTS / name).read_text(encoding="utf-8")
-
-
-def parts(*names: str | Path) -> str:
-    """Several of them, one after the other."""
-    return "\n".join(map(part, names))
+    return (modules.PAGE / name).read_text(encoding="utf-8")
 
 
 def upload(name: str) -> gr.Image:
@@ -405,7 +398,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(upload_dir.SWEPT
         i18n("page.tagline"),
         label=i18n("page.language"),
         html_template=part("header.html"),
-        js_on_load=f"document.documentElement.lang = props.label;\n{part('benchmark.js')}",
+        js_on_load=modules.start("header.js"),
         apply_default_css=False,
     )
 
@@ -488,7 +481,7 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(upload_dir.SWEPT
         label=i18n("page.examples"),
         html_template=part("strip.html"),
         css_template=part("strip.css"),
-        js_on_load=part("strip.js"),
+        js_on_load=modules.start("strip.js"),
         apply_default_css=False,
         elem_id="strip",
     )
@@ -496,17 +489,8 @@ with gr.Blocks(title="MambaMEF", fill_width=True, delete_cache=(upload_dir.SWEPT
     sheet = gr.HTML(
         text=texts.ENGLISH,
         html_template=part("sheet.html"),
-        css_template=parts(SHARED / "zoom.css", "sheet.css", "tools.css"),
-        js_on_load=parts(
-            "tools.js",
-            "difference.js",
-            "histogram.js",
-            "region.js",
-            "vote.js",
-            "weights.js",
-            SHARED / "zoom.js",
-            "sheet.js",
-        ),
+        css_template="\n".join(map(part, (modules.SHARED / "zoom.css", "sheet.css", "tools.css"))),
+        js_on_load=modules.start("sheet.js"),
         apply_default_css=False,
         elem_id="sheet",
     )

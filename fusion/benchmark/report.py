@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fusion.benchmark import published, results
-from fusion.benchmark.parts import rendered
 from fusion.benchmark.results import Entrant, Facts, Mean, Scores, Summary, picture
+from fusion.benchmark.templates import rendered
 from fusion.exposures.brackets import shown
 from fusion.io.files import write_atomically
 

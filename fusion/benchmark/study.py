@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.benchmark.bradley_terry import fit, groups
-from fusion.benchmark.parts import rendered
 from fusion.benchmark.results import load_summary, picture
+from fusion.benchmark.templates import rendered
 from fusion.errors import DatasetError
 from fusion.exposures.brackets import shown
 

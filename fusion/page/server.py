@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from fusion.page import prometheus
+from fusion.page import modules, prometheus
 from fusion.page.job_queue import Line, RefusedError, check_room
 
 Message: TypeAlias = dict[str, Any]
@@ -46,9 +46,10 @@ _PAGE_POLICY = (
     "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
 )
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
-# A report's pages carry their scripts, and their pictures lie beside them; the page shows them in a frame.
+# A report's pages carry their scripts, which hold imported modules as data: addresses, and their pictures lie beside
+# them; the page shows them in a frame.
 _REPORT_POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline' data:; "
     "sandbox allow-scripts allow-downloads allow-popups; frame-ancestors 'self' https://huggingface.co https://*.hf.space"
 )
 BENCHMARK = "/benchmark"
@@ -287,8 +288,10 @@ def settings(guards: list[Guard], line: Line, report: Path | None) -> dict[str, 
 
     @asynccontextmanager
     async def guarded(app: Any) -> AsyncGenerator[None, None]:
-        if report:  # before Gradio's routes, some of which take any path
-            app.router.routes.insert(0, Mount(BENCHMARK, StaticFiles(directory=report)))
+        own = modules.routes()
+        if report:
+            own.append(Mount(BENCHMARK, StaticFiles(directory=report)))
+        app.router.routes[:0] = own  # before Gradio's, some of which take any path
         # Given as middleware, it would stand behind Gradio's own, and not see what those answer.
         guards.append(Guard(app.middleware_stack, line))
         app.middleware_stack = guards[-1]

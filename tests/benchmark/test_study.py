@@ -16,6 +16,7 @@ from scipy.optimize import brentq, minimize
 
 from fusion.benchmark import bradley_terry, study
 from fusion.benchmark.study import Rank
+from fusion.benchmark.templates import STATIC, data_address
 from fusion.cli import main
 from fusion.errors import DatasetError
 from tests import reports
@@ -218,12 +219,8 @@ def opened(browser: Browser, made: Path, width: int = 1440, height: int = 900) -
 
 
 def shown(page: Page) -> None:
-    """Both pictures are there. Playwright's own wait evaluates strings, which the page forbids."""
-    for _ in range(1000):
-        if page.evaluate("seen > 0"):
-            return
-        page.wait_for_timeout(20)
-    pytest.fail("no picture was shown")
+    """Wait until both pictures are shown."""
+    expect(page.locator("#booth")).to_have_attribute("aria-busy", "false", timeout=20_000)
 
 
 def begin(page: Page, participant: str) -> None:
@@ -278,7 +275,12 @@ def test_votes_by_keyboard_are_exported_and_analysed(browser: Browser, made: Pat
 @needs_chromium
 def test_the_code_decides_the_order(browser: Browser, made: Path) -> None:
     page = opened(browser, made)
-    orders = [page.evaluate(f"ask('{code}')") for code in ("anna", "bert", "anna")]
+    ask = """async ([module, code]) => {
+        const { questionsFor } = await import(module);
+        return questionsFor(JSON.parse(document.getElementById("data").textContent), code);
+    }"""
+    module = data_address(STATIC / "questions.js")
+    orders = [page.evaluate(ask, [module, code]) for code in ("anna", "bert", "anna")]
     assert orders[0] == orders[2] != orders[1]
     page.context.close()
 

@@ -97,7 +97,7 @@ def test_a_report_is_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch, 
     def nothing(*_: object) -> None:
         pass
 
-    for name in ("warm_up", "web.log_plainly", "web.serve", "place.settle"):
+    for name in ("warm_up", "server.log_plainly", "server.serve", "upload_dir.settle"):
         monkeypatch.setattr(f"app.{name}", nothing)
     app.main()
     assert benchmark.report() == report

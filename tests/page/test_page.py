@@ -16,11 +16,12 @@ from playwright.sync_api import Page, expect
 
 import app
 import fusion
+from fusion.benchmark import templates
 from fusion.cli import main
 from fusion.io.image import load, save
 from fusion.methods.base import Mode
 from fusion.metrics import METRICS
-from fusion.page import gallery, views
+from fusion.page import gallery, modules, views
 from fusion.page.gallery import Finished, Run, Stage, State, Tile, follow
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare, method
 from tests.visitor import METHODS, Open, choose, findings, fuse, needs_chromium, quiet_server, tile
@@ -548,7 +549,7 @@ def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit() ->
     "path",
     [
         path
-        for folder in (app.PARTS, app.SHARED)
+        for folder in (modules.PAGE, modules.SHARED, templates.STATIC)
         for path in sorted(folder.iterdir())
         if path.suffix in {".html", ".css", ".js"}
     ],

@@ -1,38 +1,31 @@
-// A histogram under every tile, and marks on the pixels where light or shadow is cut off.
-{
-  const text = (name, told) => sentence("histogram", name, told);
-  const CHANNELS = ["#e5484d", "#3fa35b", "#4a86e8"];
-  const MARKS = { black: [30, 136, 255, 255], white: [255, 45, 40, 255] };
+// Histogram: a histogram under every tile, and marks on the pixels where light or shadow is clipped.
+import { context2d, find } from "../../static/dom.js";
+
+/** @typedef {{ levels: Uint32Array[], black: number, white: number, all: number }} Counts red, green, blue and luma */
+
+const CHANNELS = ["#e5484d", "#3fa35b", "#4a86e8"];
+const BLACK = [30, 136, 255, 255]; // the mark of a pixel with a channel at 0
+const WHITE = [255, 45, 40, 255]; // the mark of a pixel with a channel at 255
+
+/** @param {Uint8ClampedArray} data @param {number} at */
+const atBlack = (data, at) => data[at] === 0 || data[at + 1] === 0 || data[at + 2] === 0;
+/** @param {Uint8ClampedArray} data @param {number} at */
+const atWhite = (data, at) => data[at] === 255 || data[at + 1] === 255 || data[at + 2] === 255;
+
+/** A share as a percentage with two significant digits. @param {number} share */
+const percent = (share) => (share && share < 1e-4 ? "< 0.01 %" : `${Number((100 * share).toPrecision(2))} %`);
+
+/** @param {import("./contact_sheet.js").ContactSheet} sheet @returns {import("./types").Tool} */
+export function histogram(sheet) {
   let marks = true;
-  let counted = new Map(); // address -> counts of the picture there
+  /** @type {Map<string, Counts>} */
+  let counted = new Map(); // by the picture's address
 
-  const percent = (share) => (share && share < 1e-4 ? "< 0.01 %" : `${Number((100 * share).toPrecision(2))} %`);
-  const atBlack = (data, at) => data[at] === 0 || data[at + 1] === 0 || data[at + 2] === 0;
-  const atWhite = (data, at) => data[at] === 255 || data[at + 1] === 255 || data[at + 2] === 255;
-
-  tools.histogram = {
-    start: () => (counted = new Map()),
-    choose: (_, { checked }) => (marks = checked),
-
-    draw() {
-      choice("marks").checked = marks;
-      for (const tile of filled().filter(inSight)) {
-        const [image] = picturesOf([tile], true) ?? [];
-        lay(tile, image && marks ? marked(image, tile.querySelector(".stage")) : null);
-        const [whole] = picturesOf([tile], false) ?? [];
-        if (!whole) continue;
-        const counts = countsOf(whole);
-        curves(tile.querySelector(".histogram"), counts);
-        const clipped = text("clipped", { black: percent(counts.black / counts.all), white: percent(counts.white / counts.all) });
-        const reduced = counts.all < grid().dataset.width * grid().dataset.height;
-        measured(tile, reduced ? text("preview", { sentence: clipped }) : clipped);
-      }
-    },
-  };
-
-  /** How many pixels have each level of red, green, blue and luma, and how many are clipped. */
+  /** @param {HTMLImageElement} image @returns {Counts} */
   function countsOf(image) {
-    if (counted.has(image.src)) return counted.get(image.src);
+    const known = counted.get(image.src);
+    if (known) return known;
+    const { scratch } = sheet;
     const { naturalWidth: width, naturalHeight: height } = image;
     Object.assign(scratch.canvas, { width, height });
     scratch.setTransform(1, 0, 0, 1, 0, 0);
@@ -50,37 +43,71 @@
     return counts;
   }
 
-  /** Luma as an area, the channels as lines. What is clipped would dwarf the rest: the ends do not set the height. */
-  function curves(canvas, { levels }) {
-    const { width, height } = canvas;
-    const most = Math.max(1, ...levels.flatMap((counts) => [...counts.subarray(1, 255)]));
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, width, height);
-    const line = (counts) => {
-      context.beginPath();
-      counts.forEach((count, level) => context.lineTo(level + 0.5, height - 1 - Math.min(1, count / most) * (height - 2)));
-    };
-    context.fillStyle = getComputedStyle(canvas).color;
-    line(levels[3]);
-    context.lineTo(width, height);
-    context.lineTo(0, height);
-    context.fill();
-    CHANNELS.forEach((colour, channel) => {
-      context.strokeStyle = colour;
-      line(levels[channel]);
-      context.stroke();
-    });
-  }
-
-  /** Marks in two colours on what is in sight; nothing is averaged, since a mean of clipped and not is neither. */
-  function marked(image, stage) {
-    const pixels = pixelsInSight(image, stage, false);
+  /**
+   * Pixels that mark what is clipped and in sight. They are read without smoothing, since the average of a clipped pixel
+   * and another one is not clipped.
+   * @param {HTMLImageElement} image @param {HTMLElement} stage
+   */
+  function clippedMarks(image, stage) {
+    const pixels = sheet.pixelsInSight(image, stage, false);
     const { data } = pixels;
     for (let at = 0; at < data.length; at += 4) {
-      if (data[at + 3] === 255 && atWhite(data, at)) data.set(MARKS.white, at);
-      else if (data[at + 3] === 255 && atBlack(data, at)) data.set(MARKS.black, at);
+      if (data[at + 3] === 255 && atWhite(data, at)) data.set(WHITE, at);
+      else if (data[at + 3] === 255 && atBlack(data, at)) data.set(BLACK, at);
       else data[at + 3] = 0;
     }
     return pixels;
   }
+
+  return {
+    start() {
+      counted = new Map();
+    },
+
+    choose(_, field) {
+      if (field instanceof HTMLInputElement) marks = field.checked;
+    },
+
+    draw() {
+      sheet.field("marks", HTMLInputElement).checked = marks;
+      for (const tile of sheet.filled.filter((tile) => sheet.inSight(tile))) {
+        const [image] = sheet.pictures([tile], true) ?? [];
+        sheet.overlay(tile, image && marks ? clippedMarks(image, sheet.stage(tile)) : null);
+        const [whole] = sheet.pictures([tile], false) ?? [];
+        if (!whole) continue;
+        const counts = countsOf(whole);
+        drawCurves(find(tile, ".histogram", HTMLCanvasElement), counts);
+        const [black, white] = [counts.black, counts.white].map((count) => percent(count / counts.all));
+        const clipped = sheet.text("histogram", "clipped", { black, white });
+        const reduced = counts.all < sheet.size.width * sheet.size.height;
+        sheet.note(tile, reduced ? sheet.text("histogram", "preview", { sentence: clipped }) : clipped);
+      }
+    },
+  };
+}
+
+/**
+ * Draw luma as an area and the channels as lines. The first and the last level do not set the height: clipped pixels
+ * would make all others look flat.
+ * @param {HTMLCanvasElement} canvas @param {Counts} counts
+ */
+function drawCurves(canvas, { levels }) {
+  const { width, height } = canvas;
+  const most = Math.max(1, ...levels.flatMap((counts) => [...counts.subarray(1, 255)]));
+  const context = context2d(canvas);
+  context.clearRect(0, 0, width, height);
+  const line = (/** @type {Uint32Array} */ counts) => {
+    context.beginPath();
+    counts.forEach((count, level) => context.lineTo(level + 0.5, height - 1 - Math.min(1, count / most) * (height - 2)));
+  };
+  context.fillStyle = getComputedStyle(canvas).color;
+  line(levels[3]);
+  context.lineTo(width, height);
+  context.lineTo(0, height);
+  context.fill();
+  CHANNELS.forEach((colour, channel) => {
+    context.strokeStyle = colour;
+    line(levels[channel]);
+    context.stroke();
+  });
 }

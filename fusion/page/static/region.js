@@ -1,177 +1,204 @@
-// One region of all pictures as a figure: lossless crops side by side, each above its name, as papers print them.
-{
-  const text = (name, told) => sentence("region", name, told);
-  const GAP = 8; // pixels of white around every crop
-  const LABEL = 28; // pixels for a name
-  const WIDEST = 2400; // pixels, where one row may end
-  const LARGEST = 4096 ** 2; // pixels that a canvas may have on a phone
-  const FIRST = 320; // pixels of the picture, at most, that the region's longer side begins with
-  const SMALLEST = 8; // pixels of the picture a side: less is a slip of the hand
-  const STEP = 16; // pixels of the picture for one press of an arrow
+// Region: one region of all pictures as a figure of lossless crops side by side, each above its name, as papers print them.
+import { context2d, find } from "../../static/dom.js";
+import { clamp } from "../../static/zoom.js";
 
-  let region = null; // { x, y, width, height } in pixels of the picture
+/** @typedef {import("../../static/zoom.js").Point} Point */
+/** @typedef {{ x: number, y: number, width: number, height: number }} Rectangle in pixels of the picture */
+/** @typedef {{ cropWidth: number, cellHeight: number, columns: number, width: number, height: number }} Layout in pixels */
+
+const GAP = 8; // pixels of white around every crop
+const LABEL = 28; // pixels of height for a name
+const ROW_WIDTH = 2400; // pixels; a row is not made wider than this
+const LARGEST = 4096 ** 2; // pixels that a canvas may have on a phone
+const FIRST = 320; // pixels of the picture: at most so long is the longer side of a run's first region
+const SMALLEST = 8; // pixels of the picture on a side; whoever drags less did not mean to
+const STEP = 16; // pixels of the picture for one press of an arrow key
+
+/** @param {import("./contact_sheet.js").ContactSheet} sheet @returns {import("./types").Tool} */
+export function region(sheet) {
+  const text = (/** @type {string} */ name, /** @type {import("./types").Values} */ values = {}) => sheet.text("region", name, values);
+  const font = () => `16px ${getComputedStyle(sheet.element).fontFamily}`;
+
+  /** @type {Rectangle} */
+  let chosen = { x: 0, y: 0, width: 0, height: 0 };
   let scale = 2;
   let dragging = false;
-  let made = ""; // what the figure shows or will soon
+  let content = ""; // what the figure shows, or will show once it is made
   let progress = "";
-  let figure = null; // { image, link } once it is made
+  /** @type {{ image: HTMLImageElement, link: HTMLAnchorElement } | null} */
+  let figure = null;
 
-  tools.region = {
-    start() {
-      const [width, height] = sides();
-      const share = Math.min(1 / 4, FIRST / Math.max(width, height));
-      const [wide, high] = [width, height].map((side) => Math.ceil(side * share));
-      region = { x: (width - wide) >> 1, y: (height - high) >> 1, width: wide, height: high };
-      forget();
-    },
-
-    choose: (_, { value }) => (scale = Number(value)),
-
-    /** A rectangle between two points of a stage. */
-    drag(from, to, stage) {
-      const [start, end] = [from, to].map((point) => pixelAt(point, stage));
-      const width = Math.abs(start.x - end.x);
-      const height = Math.abs(start.y - end.y);
-      if (Math.min(width, height) < SMALLEST) return;
-      dragging = true;
-      place({ x: Math.min(start.x, end.x), y: Math.min(start.y, end.y), width, height });
-    },
-
-    drop() {
-      dragging = false;
-      renderTools();
-    },
-
-    keys: {
-      ArrowLeft: ({ shiftKey }) => nudge(-STEP, 0, shiftKey),
-      ArrowRight: ({ shiftKey }) => nudge(STEP, 0, shiftKey),
-      ArrowUp: ({ shiftKey }) => nudge(0, -STEP, shiftKey),
-      ArrowDown: ({ shiftKey }) => nudge(0, STEP, shiftKey),
-    },
-
-    draw() {
-      const [width, height] = sides();
-      const box = fitted(anyStage());
-      const { style } = element;
-      style.setProperty("--left", box.left + (box.width * region.x) / width);
-      style.setProperty("--top", box.top + (box.height * region.y) / height);
-      style.setProperty("--width", (box.width * region.width) / width);
-      style.setProperty("--height", (box.height * region.height) / height);
-      choice("scale").value = String(scale);
-      show();
-      const tiles = filled();
-      const wanted = JSON.stringify([region, scale, tiles.map((tile) => tile.querySelector("img").dataset)]);
-      if (dragging || wanted === made) return;
-      forget();
-      made = wanted;
-      make(tiles);
-    },
-  };
-
-  const sides = () => [grid().dataset.width, grid().dataset.height].map(Number);
-
+  /** The picture's pixel at a point of a stage. @param {Point} point @param {HTMLElement} stage */
   function pixelAt(point, stage) {
-    const box = fitted(stage);
-    const [width, height] = sides();
+    const box = sheet.fitted(stage);
+    const { width, height } = sheet.size;
+    const { view } = sheet.zoom;
     return {
       x: clamp(Math.round((((point.x - view.x) / view.zoom - box.left) / box.width) * width), 0, width),
       y: clamp(Math.round((((point.y - view.y) / view.zoom - box.top) / box.height) * height), 0, height),
     };
   }
 
-  /** Move the region, or its lower right corner alone. */
-  function nudge(right, down, resize) {
-    const { x, y, width, height } = region;
-    if (resize) place({ x, y, width: width + right, height: height + down });
-    else place({ ...region, x: x + right, y: y + down });
-  }
+  /**
+   * What an arrow key does: it moves the region or, with Shift, its lower right corner.
+   * @param {number} right @param {number} down
+   * @returns {(event: KeyboardEvent) => void}
+   */
+  const arrow = (right, down) => ({ shiftKey }) => {
+    const { x, y, width, height } = chosen;
+    if (shiftKey) choose({ x, y, width: width + right, height: height + down });
+    else choose({ ...chosen, x: x + right, y: y + down });
+  };
 
-  /** A new region, brought within the picture. */
-  function place({ x, y, width, height }) {
-    const [across, down] = sides();
-    width = clamp(width, Math.min(SMALLEST, across), across);
-    height = clamp(height, Math.min(SMALLEST, down), down);
-    region = { x: clamp(x, 0, across - width), y: clamp(y, 0, down - height), width, height };
-    renderTools();
+  /** Choose a region; it is brought within the picture. @param {Rectangle} wanted */
+  function choose(wanted) {
+    const size = sheet.size;
+    const width = clamp(wanted.width, Math.min(SMALLEST, size.width), size.width);
+    const height = clamp(wanted.height, Math.min(SMALLEST, size.height), size.height);
+    chosen = { x: clamp(wanted.x, 0, size.width - width), y: clamp(wanted.y, 0, size.height - height), width, height };
+    sheet.redraw();
   }
 
   function forget() {
     if (figure) URL.revokeObjectURL(figure.image.src);
     figure = null;
-    progress = made = "";
+    progress = content = "";
   }
 
+  /** Show the figure and how far it is. */
   function show() {
-    element.querySelector(".progress").replaceChildren(progress);
-    element.querySelector(".figure").replaceChildren(...(figure ? [figure.image] : []));
-    element.querySelector(".take").replaceChildren(...(figure ? [figure.link] : []));
+    find(sheet.element, ".progress", HTMLElement).replaceChildren(progress);
+    find(sheet.element, ".figure", HTMLElement).replaceChildren(...(figure ? [figure.image] : []));
+    find(sheet.element, ".take", HTMLElement).replaceChildren(...(figure ? [figure.link] : []));
   }
 
+  /** Make the figure; give up as soon as it is to show something else. @param {HTMLElement[]} tiles */
   async function make(tiles) {
-    const mine = made;
-    const say = (text) => {
-      progress = text;
-      if (grid()) show();
+    const mine = content;
+    const say = (/** @type {string} */ sentence) => {
+      progress = sentence;
+      if (sheet.hasRun) show();
     };
-    const label = (tile) => tile.dataset.label;
-    const missing = tiles.filter((tile) => !lossless(tile.querySelector("img"))).map(label);
-    const there = tiles.filter((tile) => lossless(tile.querySelector("img")));
-    const names = there.map(label);
-    const images = there.map((tile) => picture(tile.querySelector("img").dataset.full));
-    const absent = missing.length ? text("missing", { names: missing.join(", ") }) : "";
-    if (!there.length) return say(absent);
-    const sheet = layout(names);
-    if (sheet.width * sheet.height > LARGEST) return say(text("large"));
+    const nameOf = (/** @type {HTMLElement} */ tile) => tile.dataset.label ?? "";
+    const missing = tiles.filter((tile) => !sheet.hasFull(sheet.image(tile)));
+    const written = tiles.filter((tile) => sheet.hasFull(sheet.image(tile)));
+    const names = written.map(nameOf);
+    const images = written.map((tile) => sheet.picture(sheet.image(tile).dataset.full ?? ""));
+    const absent = missing.length ? text("missing", { names: missing.map(nameOf).join(", ") }) : "";
+    if (!written.length) return say(absent);
+    const layout = arranged(names);
+    if (layout.width * layout.height > LARGEST) return say(text("large"));
     try {
       for (const [done, image] of images.entries()) {
         say(text("loading", { done, all: images.length }));
         await image.decode();
-        if (mine !== made) return;
+        if (mine !== content) return;
       }
-      const blob = await drawn(names, images, sheet);
-      if (mine !== made) return;
-      figure = shown(blob, names);
-      say(`${text("made", region)} ${absent}`);
+      const blob = await drawn(names, images, layout);
+      if (mine !== content) return;
+      figure = withLink(blob, names);
+      say(`${text("made", chosen)} ${absent}`);
     } catch {
-      if (mine === made) say(text("failed"));
+      if (mine === content) say(text("failed"));
     }
   }
 
-  /** Size of the figure, and of its columns: as many as fit, rows as even as can be. */
-  function layout(names) {
+  /** The figure's layout: as many columns as fit, in rows as even as possible. @param {string[]} names @returns {Layout} */
+  function arranged(names) {
+    const { scratch } = sheet;
     scratch.font = font();
-    const across = Math.ceil(Math.max(region.width * scale, ...names.map((name) => scratch.measureText(name).width)));
-    const down = region.height * scale + LABEL;
-    const rows = Math.ceil(names.length / Math.max(1, Math.floor((WIDEST - GAP) / (across + GAP))));
+    const cropWidth = Math.ceil(Math.max(chosen.width * scale, ...names.map((name) => scratch.measureText(name).width)));
+    const cellHeight = chosen.height * scale + LABEL;
+    const rows = Math.ceil(names.length / Math.max(1, Math.floor((ROW_WIDTH - GAP) / (cropWidth + GAP))));
     const columns = Math.ceil(names.length / Math.max(1, rows));
-    return { across, down, columns, width: GAP + columns * (across + GAP), height: GAP + rows * (down + GAP) };
+    return { cropWidth, cellHeight, columns, width: GAP + columns * (cropWidth + GAP), height: GAP + rows * (cellHeight + GAP) };
   }
 
-  const font = () => `16px ${getComputedStyle(element).fontFamily}`;
-
-  function drawn(names, images, { across, down, columns, width, height }) {
+  /**
+   * The figure as a PNG.
+   * @param {string[]} names @param {HTMLImageElement[]} images @param {Layout} layout
+   * @returns {Promise<Blob>}
+   */
+  function drawn(names, images, { cropWidth, cellHeight, columns, width, height }) {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
-    const context = canvas.getContext("2d");
+    const context = context2d(canvas);
     context.fillStyle = "#fff";
     context.fillRect(0, 0, width, height);
     Object.assign(context, { fillStyle: "#000", font: font(), textAlign: "center", textBaseline: "middle" });
     context.imageSmoothingEnabled = false; // one pixel of a picture is scale × scale pixels of the figure
-    const { x, y, width: wide, height: high } = region;
+    const { x, y, width: wide, height: high } = chosen;
     images.forEach((image, index) => {
-      const left = GAP + (index % columns) * (across + GAP);
-      const top = GAP + Math.floor(index / columns) * (down + GAP);
-      const inset = (across - wide * scale) >> 1;
+      const left = GAP + (index % columns) * (cropWidth + GAP);
+      const top = GAP + Math.floor(index / columns) * (cellHeight + GAP);
+      const inset = (cropWidth - wide * scale) >> 1;
       context.drawImage(image, x, y, wide, high, left + inset, top, wide * scale, high * scale);
-      context.fillText(names[index], left + across / 2, top + high * scale + LABEL / 2);
+      context.fillText(names[index], left + cropWidth / 2, top + high * scale + LABEL / 2);
     });
-    return new Promise((done) => canvas.toBlob(done));
+    return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject())));
   }
 
-  function shown(blob, names) {
-    const image = Object.assign(new Image(), { src: URL.createObjectURL(blob), alt: text("figure", { names: names.join(", ") }) });
+  /** An image of the figure and a link to download it. @param {Blob} blob @param {string[]} names */
+  function withLink(blob, names) {
+    const alt = text("figure", { names: names.join(", ") });
+    const image = Object.assign(new Image(), { src: URL.createObjectURL(blob), alt });
     const link = Object.assign(document.createElement("a"), { href: image.src, textContent: "PNG ↓" });
-    link.download = `region-${region.x}-${region.y}-${region.width}x${region.height}-${scale}x.png`;
+    link.download = `region-${chosen.x}-${chosen.y}-${chosen.width}x${chosen.height}-${scale}x.png`;
     link.setAttribute("aria-label", text("download"));
     return { image, link };
   }
+
+  return {
+    start() {
+      const size = sheet.size;
+      const share = Math.min(1 / 4, FIRST / Math.max(size.width, size.height));
+      const [width, height] = [size.width, size.height].map((side) => Math.ceil(side * share));
+      chosen = { x: (size.width - width) >> 1, y: (size.height - height) >> 1, width, height };
+      forget();
+    },
+
+    choose(_, { value }) {
+      scale = Number(value);
+    },
+
+    drag(from, to, stage) {
+      const [start, end] = [from, to].map((point) => pixelAt(point, stage));
+      const width = Math.abs(start.x - end.x);
+      const height = Math.abs(start.y - end.y);
+      if (Math.min(width, height) < SMALLEST) return;
+      dragging = true;
+      choose({ x: Math.min(start.x, end.x), y: Math.min(start.y, end.y), width, height });
+    },
+
+    drop() {
+      dragging = false;
+      sheet.redraw();
+    },
+
+    keys: {
+      ArrowLeft: arrow(-STEP, 0),
+      ArrowRight: arrow(STEP, 0),
+      ArrowUp: arrow(0, -STEP),
+      ArrowDown: arrow(0, STEP),
+    },
+
+    draw() {
+      const { width, height } = sheet.size;
+      const stage = sheet.zoom.visibleStage();
+      if (!stage) return;
+      const box = sheet.fitted(stage);
+      const { style } = sheet.element;
+      style.setProperty("--left", String(box.left + (box.width * chosen.x) / width));
+      style.setProperty("--top", String(box.top + (box.height * chosen.y) / height));
+      style.setProperty("--width", String((box.width * chosen.width) / width));
+      style.setProperty("--height", String((box.height * chosen.height) / height));
+      sheet.field("scale", HTMLSelectElement).value = String(scale);
+      show();
+      const tiles = sheet.filled;
+      const wanted = JSON.stringify([chosen, scale, tiles.map((tile) => sheet.image(tile).dataset)]);
+      if (dragging || wanted === content) return;
+      forget();
+      content = wanted;
+      make(tiles);
+    },
+  };
 }

@@ -1,129 +1,174 @@
-// The contact sheet around its zoom: what is held, which pictures the tiles show, and keys. Read after zoom.js and the
-// tools, which wait in `tools` until this file calls them.
+// The contact sheet: which picture each tile shows, its keys and buttons, and which tool is open.
+import { find, findAll, holder } from "../../static/dom.js";
+import { zoomable } from "../../static/zoom.js";
+import { ContactSheet } from "./contact_sheet.js";
+import { difference } from "./difference.js";
+import { histogram } from "./histogram.js";
+import { region } from "./region.js";
+import { vote } from "./vote.js";
+import { weights } from "./weights.js";
 
-let held = null; // { tile, source }: which tile's picture is shown, in one tile or, where tile is null, in all
-let run = null;
+/** @typedef {import("./types").Tool} Tool */
 
-const grid = () => element.querySelector(".grid");
-const tileNamed = (name) => element.querySelector(`.tile[data-name="${name}"]`);
+/** @param {import("./types").Component} component */
+export function start(component) {
+  const { element, watch } = component;
+  /** @type {{ tile: HTMLElement | null, source: string } | null} */
+  let held = null; // the tile, or all where it is null, that shows another picture, and that picture's tile's name
+  /** @type {string | undefined} */
+  let run; // the name of the run on show
+  let open = ""; // the name of the open tool
+  let frame = 0; // in which the open tool will draw
 
-const { view, actual, anyStage, fit, show } = zoomable(element, {
-  keyed: ".grid, .booth",
-  act: actOf,
-  size: () => grid().dataset,
-  tool: () => tools[tool],
-  moved() {
-    renderTools();
-    element.querySelectorAll(".tile").forEach(renderTile);
-  },
-});
+  const zoom = zoomable(element, {
+    keyed: ".grid, .booth",
+    action: actionOf,
+    size: () => sheet.size,
+    tool: () => tools[open],
+    moved() {
+      redraw();
+      findAll(element, ".tile").forEach(renderTile);
+    },
+  });
+  const sheet = new ContactSheet(component, zoom, { render, redraw });
+  /** @type {Record<string, Tool>} */
+  const tools = {
+    difference: difference(sheet),
+    histogram: histogram(sheet),
+    region: region(sheet),
+    vote: vote(sheet),
+    weights: weights(sheet),
+  };
 
-/** Everything on the page that follows from `view` and `held`. */
-function render() {
-  if (!grid()) return;
-  if (grid().dataset.run === run) show();
-  else startRun();
-}
-
-function startRun() {
-  run = grid().dataset.run;
-  held = null;
-  startTools();
-  fit();
-  if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ behavior: "smooth" });
-}
-
-function renderTile(tile) {
-  const image = tile.querySelector("img");
-  if (!image) return;
-  const holding = held && (held.tile ?? tile) === tile ? held.source : null;
-  const shown = (holding && sourceImage(holding)) ?? image;
-  const url = sharp(tile) ? shown.dataset.full : shown.dataset.preview;
-  if (image.getAttribute("src") !== url) image.src = url;
-  tile.toggleAttribute("data-held", Boolean(holding));
-  tile.querySelector(".badge").textContent = holding ? sourceImage(holding).alt : "";
-  for (const button of tile.querySelectorAll("[data-hold]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.hold === holding));
+  /** Show everything that follows from the zoom and from what is held. */
+  function render() {
+    if (!sheet.hasRun) return;
+    if (sheet.grid.dataset.run === run) zoom.show();
+    else startRun();
   }
-}
 
-const sourceImage = (name) => tileNamed(name)?.querySelector("img");
+  function startRun() {
+    run = sheet.grid.dataset.run;
+    held = null;
+    sheet.start();
+    for (const tool of Object.values(tools)) tool.start?.();
+    zoom.fit();
+    if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ behavior: "smooth" });
+  }
 
-function inSight(tile) {
-  const { top, bottom } = tile.querySelector(".stage").getBoundingClientRect();
-  return bottom > 0 && top < innerHeight;
-}
+  /** @param {HTMLElement} tile */
+  function renderTile(tile) {
+    const image = tile.querySelector("img");
+    if (!image) return;
+    const source = held && (held.tile ?? tile) === tile ? sheet.tile(held.source)?.querySelector("img") : null;
+    const { dataset } = source ?? image;
+    const url = (sheet.needsFull(tile) ? dataset.full : dataset.preview) ?? "";
+    if (image.getAttribute("src") !== url) image.src = url;
+    tile.toggleAttribute("data-held", Boolean(source));
+    find(tile, ".badge", HTMLElement).textContent = source ? source.alt : "";
+    for (const button of findAll(tile, "[data-hold]")) {
+      button.setAttribute("aria-pressed", String(Boolean(source) && button.dataset.hold === held?.source));
+    }
+  }
 
-/** Whether a tile needs the full picture: it is in sight and its preview would be enlarged. */
-function sharp(tile) {
-  const { clientWidth } = tile.querySelector(".stage");
-  return inSight(tile) && clientWidth * view.zoom * devicePixelRatio > Number(grid().dataset.previewWidth);
-}
+  /** Show another tile's picture in one tile, or in all. @param {HTMLElement | null} tile @param {string} [source] */
+  function hold(tile, source = "") {
+    held = { tile, source };
+    render();
+  }
 
-function hold(tile, source) {
-  held = { tile, source };
+  function release() {
+    if (!held) return;
+    held = null;
+    render();
+  }
+
+  /** Open a tool, or close it if it is open. @param {string} name */
+  function toggle(name) {
+    const focused = holder(document.activeElement, ".grid, .booth");
+    open = name === open ? "" : name;
+    render();
+    element.querySelector(`:is(.booth, .figure)[data-panel="${open}"]`)?.scrollIntoView({ block: "nearest" });
+    if (focused) find(element, open === "vote" ? ".booth" : ".grid", HTMLElement).focus({ preventScroll: true });
+  }
+
+  /** Mark the open tool's button, and let the tool draw in the next frame. */
+  function redraw() {
+    element.dataset.open = open;
+    for (const button of findAll(element, "[data-tool]")) {
+      button.setAttribute("aria-expanded", String(button.dataset.tool === open));
+    }
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      if (sheet.hasRun) tools[open]?.draw();
+    });
+  }
+
+  /** @type {Record<string, import("../../static/zoom.js").KeyAction>} */
+  const keys = {
+    u: () => hold(null, "under"),
+    o: () => hold(null, "over"),
+    d: () => toggle("difference"),
+    h: () => toggle("histogram"),
+    r: () => toggle("region"),
+    v: () => toggle("vote"),
+    w: () => toggle("weights"),
+    Escape: () => open && toggle(open),
+  };
+
+  /**
+   * What a key does other than zoom. Digits are known by their place on the keyboard, since some need Shift for them.
+   * @param {KeyboardEvent} event
+   * @returns {import("../../static/zoom.js").KeyAction}
+   */
+  function actionOf({ target, key, code }) {
+    const button = holder(target, "[data-hold]");
+    if (button && [" ", "Enter"].includes(key)) return () => hold(button.closest(".tile"), button.dataset.hold);
+    const name = key.length === 1 ? key.toLowerCase() : key;
+    const digit = code.match(/^(?:Digit|Numpad)(\d)$/)?.[1];
+    const numbered = digit && holder(element.querySelector(`[data-key="${digit}"]`), ".tile[data-fused]");
+    return tools[open]?.keys?.[name] ?? keys[name] ?? (numbered ? () => hold(null, numbered.dataset.name) : null);
+  }
+
+  element.addEventListener("pointerdown", ({ target, pointerId }) => {
+    const button = holder(target, "[data-hold]");
+    if (!button) return;
+    button.setPointerCapture(pointerId);
+    hold(button.closest(".tile"), button.dataset.hold);
+  });
+  element.addEventListener("contextmenu", (event) => {
+    if (holder(event.target, "[data-hold]")) event.preventDefault(); // here, a long touch holds a picture
+  });
+  element.addEventListener("click", (event) => {
+    const name = holder(event.target, "[data-tool]")?.dataset.tool;
+    if (name) toggle(name);
+    const link = holder(event.target, ".link");
+    if (link instanceof HTMLAnchorElement && navigator.clipboard) copy(event, link); // without a clipboard, it opens
+  });
+  element.addEventListener("change", ({ target }) => {
+    if (!(target instanceof HTMLInputElement || target instanceof HTMLSelectElement) || !target.dataset.choice) return;
+    tools[open]?.choose?.(target.dataset.choice, target);
+    redraw();
+  });
+  for (const name of ["pointerup", "pointercancel", "keyup"]) element.addEventListener(name, release);
+  // The focus may go to the very button that is pressed, or leave the sheet.
+  element.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!(relatedTarget instanceof Node && element.contains(relatedTarget))) release();
+  });
+
+  watch("value", render);
+  new ResizeObserver(render).observe(element);
+  addEventListener("scroll", render, { passive: true });
   render();
 }
 
-function release() {
-  if (!held) return;
-  held = null;
-  render();
-}
-
-element.addEventListener("pointerdown", ({ target, pointerId }) => {
-  const button = target.closest("[data-hold]");
-  if (!button) return;
-  button.setPointerCapture(pointerId);
-  hold(button.closest(".tile"), button.dataset.hold);
-});
-
-element.addEventListener("contextmenu", (event) => {
-  if (event.target.closest("[data-hold]")) event.preventDefault(); // a long touch is a hold here
-});
-
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-tool], .link");
-  if (button?.dataset.tool) toggleTool(button.dataset.tool);
-  if (button?.matches(".link") && navigator.clipboard) copy(event, button); // without a clipboard, the link opens
-});
-
+/** Copy a link's address, and say so in its place. @param {Event} event @param {HTMLAnchorElement} link */
 async function copy(event, link) {
   event.preventDefault();
   try {
     await navigator.clipboard.writeText(link.href);
-    link.textContent = link.dataset.copied;
+    link.textContent = link.dataset.copied ?? "";
   } catch {
     location.assign(link.href);
   }
 }
-
-/** What a key means besides zoom. Digits are told by where they are: on some keyboards they need Shift. */
-function actOf({ target, key, code }) {
-  const button = target.closest("[data-hold]");
-  if (button && [" ", "Enter"].includes(key)) return () => hold(button.closest(".tile"), button.dataset.hold);
-  const name = key.length === 1 ? key.toLowerCase() : key;
-  const digit = code.match(/^(?:Digit|Numpad)(\d)$/)?.[1];
-  const numbered = digit && element.querySelector(`[data-key="${digit}"]`)?.closest(".tile[data-fused]");
-  return tools[tool]?.keys?.[name] ?? keys[name] ?? (numbered ? () => hold(null, numbered.dataset.name) : null);
-}
-
-const keys = {
-  u: () => hold(null, "under"),
-  o: () => hold(null, "over"),
-  d: () => toggleTool("difference"),
-  h: () => toggleTool("histogram"),
-  r: () => toggleTool("region"),
-  v: () => toggleTool("vote"),
-  w: () => toggleTool("weights"),
-  Escape: () => tool && toggleTool(tool),
-};
-
-for (const name of ["pointerup", "pointercancel", "keyup"]) element.addEventListener(name, release);
-// Not where the focus goes to the very button that is being pressed.
-element.addEventListener("focusout", ({ relatedTarget }) => element.contains(relatedTarget) || release());
-
-watch("value", render);
-new ResizeObserver(render).observe(element);
-addEventListener("scroll", render, { passive: true });
-render();

@@ -1,24 +1,26 @@
-// What each exposure counts where, in the place of every tile's picture. The maps are asked for once, when this is opened.
-{
-  const text = (name, told) => sentence("weights", name, told);
+// Weights: a map of what each exposure contributes where, over each tile's picture. The maps are asked for when this opens.
+
+/** @param {import("./contact_sheet.js").ContactSheet} sheet @returns {import("./types").Tool} */
+export function weights(sheet) {
   let asked = false;
 
-  tools.weights = {
-    start: () => (asked = false),
+  return {
+    start() {
+      asked = false;
+    },
 
     draw() {
-      const tiles = filled().filter((tile) => "fused" in tile.dataset);
-      const done = "done" in grid().dataset;
-      if (done && !asked && tiles.some(({ dataset }) => "weighs" in dataset && !dataset.weights)) {
+      const done = "done" in sheet.grid.dataset;
+      if (done && !asked && sheet.fused.some(({ dataset }) => "weighs" in dataset && !dataset.weights)) {
         asked = true;
-        trigger("select", { index: null, value: "weights" });
+        sheet.trigger("select", { index: null, value: "weights" });
       }
-      for (const tile of tiles.filter(inSight)) {
-        const { weighs, weights, shares } = tile.dataset;
-        const image = weights && picture(weights);
-        lay(tile, image?.naturalWidth ? pixelsInSight(image, tile.querySelector(".stage"), true) : null);
+      for (const tile of sheet.fused.filter((tile) => sheet.inSight(tile))) {
+        const { weighs, weights: map, shares = "" } = tile.dataset;
+        const image = map && sheet.picture(map);
+        sheet.overlay(tile, image && image.naturalWidth ? sheet.pixelsInSight(image, sheet.stage(tile), true) : null);
         const missing = weighs === undefined ? "none" : done ? "making" : "later";
-        measured(tile, weights ? text("shares", { shares }) : text(missing));
+        sheet.note(tile, map ? sheet.text("weights", "shares", { shares }) : sheet.text("weights", missing));
       }
     },
   };

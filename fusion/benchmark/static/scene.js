@@ -1,0 +1,9 @@
+// A scene's page: all pictures zoom together.
+import { find } from "../../static/dom.js";
+import { zoomable } from "../../static/zoom.js";
+import { sortTables } from "./sort.js";
+
+sortTables();
+const { fit } = zoomable(find(document, "#sheet", HTMLElement), { keyed: ".bar, .pictures" });
+if (document.readyState === "complete") fit();
+else addEventListener("load", fit);

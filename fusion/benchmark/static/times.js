@@ -1,0 +1,4 @@
+// The page on time and machine.
+import { sortTables } from "./sort.js";
+
+sortTables();
