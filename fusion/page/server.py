@@ -283,15 +283,24 @@ def settings(guards: list[Guard], line: Line, report: Path | None) -> dict[str, 
 
     The folder `report` is served as it is.
     """
-    from starlette.routing import Mount
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
     from starlette.staticfiles import StaticFiles
+
+    routes = [modules.route()]
+    if report:
+        files = StaticFiles(directory=report)
+
+        # A route and not a mount, which finds no file where a proxy takes the root path off the address.
+        async def reported(request: Request) -> Response:
+            return await files.get_response(os.path.normpath(request.path_params["path"]), request.scope)
+
+        routes.append(Route(f"{BENCHMARK}/{{path:path}}", reported))
 
     @asynccontextmanager
     async def guarded(app: Any) -> AsyncGenerator[None, None]:
-        own = modules.routes()
-        if report:
-            own.append(Mount(BENCHMARK, StaticFiles(directory=report)))
-        app.router.routes[:0] = own  # before Gradio's, some of which take any path
+        app.router.routes[:0] = routes  # before Gradio's, some of which take any path
         # Given as middleware, it would stand behind Gradio's own, and not see what those answer.
         guards.append(Guard(app.middleware_stack, line))
         app.middleware_stack = guards[-1]
