@@ -10,46 +10,46 @@ The hash is of all modules, so a browser may keep what it has fetched: a change 
 from __future__ import annotations
 
 import hashlib
-from os import PathLike, stat_result
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.routing import Route
 
 PAGE = Path(__file__).parent / "static"
 SHARED = PAGE.parents[1] / "static"
-"""The folder of the modules that a report and a study use as well."""
+"""What a report and a study use as well."""
+
+
+def _modules() -> dict[str, bytes]:
+    """Every module by its path in this package."""
+    files = [path for folder in (PAGE, SHARED) for path in sorted(folder.glob("*.js"))]
+    return {path.relative_to(SHARED.parent).as_posix(): path.read_bytes() for path in files}
 
 
 def address() -> str:
-    """Return the modules' address, relative to the page's."""
+    """Where the modules are, from the page's address."""
     found = hashlib.sha256()
-    for path in sorted([*PAGE.glob("*.js"), *SHARED.glob("*.js")]):
-        found.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    for path, content in _modules().items():
+        found.update(hashlib.sha256(path.encode()).digest() + hashlib.sha256(content).digest())
     return f"modules/{found.hexdigest()[:16]}"
 
 
 def start(module: str) -> str:
-    """Return a component's script (`js_on_load`), which starts a module with what Gradio gives to the component."""
+    """The script of a component (`js_on_load`): start a module with what Gradio hands to the component."""
     url = f'new URL("{address()}/page/static/{module}", document.baseURI)'
     return f"import({url}).then(({{ start }}) => start({{ element, props, trigger, watch }}));"
 
 
-def routes() -> list[BaseRoute]:
-    """Return the routes that serve the modules."""
-    folders = {"page/static": PAGE, "static": SHARED}
-    return [Mount(f"/{address()}/{path}", _Kept(directory=folder)) for path, folder in folders.items()]
+def route() -> Route:
+    """The route that serves the modules as they are now."""
+    modules = _modules()
 
+    def serve(request: Request) -> Response:
+        content = modules.get(request.path_params["path"])
+        if content is None:
+            return Response("Not Found", 404)
+        kept = {"cache-control": "public, max-age=31536000, immutable"}
+        return Response(content, headers=kept, media_type="text/javascript")
 
-class _Kept(StaticFiles):
-    """Serves files that a browser need not ask for again."""
-
-    def file_response(
-        self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
-    ) -> Response:
-        """Make Starlette's response, and let browsers keep it for a year."""
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["cache-control"] = "public, max-age=31536000, immutable"
-        return response
+    return Route(f"/{address()}/{{path:path}}", serve)

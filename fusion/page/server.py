@@ -8,10 +8,13 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from fusion.page import environment, gradio_internals, layout, logs, modules, upload_dir
@@ -30,9 +33,9 @@ def launch_settings(services: Services, guard: Guard) -> dict[str, Any]:
 
     @asynccontextmanager
     async def guarded(app: Any) -> AsyncGenerator[None, None]:
-        own = modules.routes()
+        own = [modules.route()]
         if services.report:
-            own.append(Mount(REPORT, StaticFiles(directory=services.report)))
+            own.append(_report_route(services.report))
         app.router.routes[:0] = own  # before Gradio's, some of which take any path
         # A middleware that Gradio is given stands behind Gradio's own, and does not see what those answer.
         app.middleware_stack = guard.before(app.middleware_stack)
@@ -56,6 +59,19 @@ def launch_settings(services: Services, guard: Guard) -> dict[str, Any]:
         "run_history": False,
         "footer_links": [],
     }
+
+
+def _report_route(folder: Path) -> Route:
+    """Make the route that serves a report's files.
+
+    It is a route and not a mount, which finds no file where a proxy takes the root path off the address.
+    """
+    files = StaticFiles(directory=folder)
+
+    async def reported(request: Request) -> Response:
+        return await files.get_response(os.path.normpath(request.path_params["path"]), request.scope)
+
+    return Route(f"{REPORT}/{{path:path}}", reported)
 
 
 def serve(services: Services, host: str, port: int) -> None:
