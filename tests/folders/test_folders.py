@@ -68,7 +68,7 @@ def first(dataset: Path) -> Bracket:
     return find_brackets(dataset)[0][0]
 
 
-def until(happened: Callable[[], object], seconds: float = 120) -> None:
+def until(happened: Callable[[], object], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end
