@@ -408,7 +408,7 @@ def fuse(
 
     >>> import fusion
     >>> fusion.fuse("examples/desk/under.png", "examples/desk/over.png", "mertens").shape
-    torch.Size([3, 512, 768])
+    torch.Size([3, 874, 644])
     """
     chosen = replace(settings, **choices)
     with Session(device) as session:

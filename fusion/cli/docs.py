@@ -125,8 +125,25 @@ def metrics_page() -> str:
     )
 
 
+def errors_page() -> str:
+    """The page on errors: every class, and every code that says why a file is refused."""
+    from fusion import errors
+
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.FusionError)]
+    return _page(
+        "Errors",
+        "Each error is a sentence for the person who asked. In Python it is raised as one of these classes; programs "
+        "that ask the page get the sentence.",
+        _table(("class", "meaning"), ((f"`{one.__name__}`", " ".join((one.__doc__ or "").split())) for one in classes)),
+        "## Files that are refused\n\nAn `ImageError` about one file has a code, and the page counts refusals by code "
+        "in `/metrics`.",
+        _table(("code", "meaning"), ((f"`{one.value}`", one.meaning) for one in errors.Refusal)),
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": command_line_page,
+    "errors.md": errors_page,
     "methods.md": methods_page,
     "metrics.md": metrics_page,
 }

@@ -180,7 +180,7 @@ class Method:
         """The network with fresh, untrained weights, in training mode on the CPU.
 
         >>> from fusion.methods import method_named
-        >>> method("deepfuse").untrained().training
+        >>> method_named("deepfuse").untrained().training
         True
         """
         return self.architecture()
@@ -222,7 +222,7 @@ class Method:
         """A sentence that says why the method cannot run here, or None if it can. Its weights are loaded once for that.
 
         >>> from fusion.methods import method_named
-        >>> method("mertens").unavailable is None
+        >>> method_named("mertens").unavailable is None
         True
         """
         reason = weights.unusable(self.name, self.architecture) if self.recipe else None
@@ -235,7 +235,7 @@ class Method:
         does not have, and for a value out of its range.
 
         >>> from fusion.methods import method_named
-        >>> method("mertens").settled({"sigma": 0.3, "contrast": 1})
+        >>> method_named("mertens").settled({"sigma": 0.3, "contrast": 1})
         (('sigma', 0.3),)
         """
         known = {option.name: option for option in self.options}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import gc
 import importlib
 import json
@@ -105,12 +104,6 @@ def test_a_page_says_what_it_must(metric: Metric) -> None:
         "neither": "Neither .* is better",
     }
     assert [name for name, words in direction.items() if re.search(words, sentences)] == [metric.better.value]
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_its_examples_run(module: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"fusion.metrics.{module}"))
-    assert found.failed == 0, "the output above says which example"
 
 
 # What is kept

@@ -1,4 +1,4 @@
-"""The page as programs use it: a server of its own, the README's examples, and plain HTTP for what clients tidy up."""
+"""The page as programs use it: a server of its own, the guide's examples, and plain HTTP for what clients tidy up."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from fusion.settings import Settings
 from tests.server import ROOT, Server, served
 from tests.shared_session import SESSION, load
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAMS = README.partition("## Programs\n")[2].partition("\n## ")[0]
+PROGRAMS = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```(python|sh)\n(.*?)```", PROGRAMS, re.DOTALL)
 UNDER, OVER = "under.jpg", "over.jpg"
 
@@ -43,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A corner of an example, under the names that the README uses."""
+    """A corner of an example, under the names that the guide uses."""
     folder = tmp_path_factory.mktemp("pair")
     for name in (UNDER, OVER):
         photo = load(ROOT / "examples" / "courtyard" / Path(name).with_suffix(".png")).photo
@@ -70,7 +69,7 @@ def png(pair: tuple[Path, Path], method: str, folder: Path, bits: int = 8) -> by
 
 
 @pytest.mark.parametrize(("language", "text"), EXAMPLES)
-def test_the_readmes_examples_give_the_librarys_picture(
+def test_the_guides_examples_give_the_librarys_picture(
     language: str, text: str, page: Server, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     if language == "sh" and not shutil.which("curl"):
