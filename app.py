@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 
 from fusion.page import environment, upload_dir
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line. What it leaves out comes from the environment."""
+def command_line() -> argparse.ArgumentParser:
+    """Describe the options. What the command line leaves out comes from the environment."""
     parser = argparse.ArgumentParser(prog="app.py", description="Serve the page that fuses photographs.")
 
     def add(option: str, variable: str, default: str | None, **how: object) -> None:
@@ -21,15 +20,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--report", "MAMBAMEF_REPORT", None, metavar="DIR", help="show the benchmark's report in this folder")
     add("--job-seconds", "FUSION_JOB_SECONDS", "600", type=float, help="stop a job that takes longer than this")
     add("--keep-free-mb", "FUSION_KEEP_FREE_MB", "1024", type=int, help="keep this much of the disk free")
-    options = parser.parse_args(arguments)
-    if problem := environment.cannot_listen(options.host, options.port):
-        parser.error(problem)
-    return options
+    return parser
 
 
 def main() -> None:
     """Serve the page until it is told to end."""
-    options = parse()
+    parser = command_line()
+    options = parser.parse_args()
+    if problem := environment.cannot_listen(options.host, options.port):
+        parser.error(problem)
     with upload_dir.taken() as folder:
         environment.prepare(folder)
         # Only now, since these import Gradio and PyTorch, which read the environment.

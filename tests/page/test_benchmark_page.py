@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect
 
-from app import parse
+from app import command_line
 from fusion.benchmark import report as written
 from fusion.metrics import METRICS
 from fusion.page import benchmark
@@ -89,8 +89,8 @@ def test_only_the_report_is_served(address: str) -> None:
 
 def test_a_report_is_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch, report: Path) -> None:
     monkeypatch.setenv("MAMBAMEF_REPORT", "elsewhere")
-    assert parse(["--report", str(report)]).report == str(report)
-    assert parse([]).report == "elsewhere"
+    assert command_line().parse_args(["--report", str(report)]).report == str(report)
+    assert command_line().parse_args([]).report == "elsewhere"
     assert benchmark.find_report(str(report)) == report
     assert benchmark.find_report("elsewhere") is None
 
