@@ -21,13 +21,14 @@ def method_row(method: Method) -> Row:
     >>> row["name"], row["parameters"], row["available"]
     ('mertens', 0, True)
     """
+    reason = method.unavailable
     return {
         "name": method.name,
         "title": method.title,
         "paper": method.paper,
         "parameters": method.parameters,
-        "available": method.unavailable is None,
-        "reason": method.unavailable,
+        "available": reason is None,
+        "reason": reason,
         "options": ", ".join(f"{o.name} {o.low:g} to {o.high:g} ({o.default:g})" for o in method.options) or None,
     }
 

@@ -19,11 +19,10 @@ from fusion.errors import FusionError, ImageError
 from fusion.exposures.ghosts import Handling
 from fusion.io.files import new_folder
 from fusion.io.image import Bits, save
-from fusion.methods import METHODS
 from fusion.methods.base import Method, Mode
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS
-from fusion.outputs.tables import Row, method_row
+from fusion.outputs.tables import Row
 from fusion.page.gradio_internals import FILE_ADDRESS, is_file_obj_with_meta, save_base64_to_cache
 from fusion.page.job_queue import QueuePosition
 from fusion.page.services import Services
@@ -121,7 +120,7 @@ class Api:
             scores: the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
             failure: why there is no picture, if there is none
         """
-        chosen = [m.name for m in METHODS if not m.unavailable] if methods is None else methods
+        chosen = [m.name for m in self.services.available] if methods is None else methods
         with _refusals():
             # Gradio does not check what programs give.
             if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -142,7 +141,7 @@ class Api:
             reason: why not, if it cannot
             options: what may be chosen of it, with range and default; the page and the command line set it
         """
-        return [method_row(m) for m in METHODS]
+        return self.services.described
 
     def metrics(self, under: Given, over: Given, fused: Given) -> dict[str, float]:
         """Measure a fused picture against the two photographs that it was made from.

@@ -11,7 +11,7 @@ import gradio as gr
 from fusion.blocks.selective_scan import execution
 from fusion.errors import FusionError
 from fusion.methods import METHODS
-from fusion.methods.base import Method, Option, Options
+from fusion.methods.base import Options
 from fusion.metrics import BENCHMARK, METRICS
 from fusion.page import benchmark, bundle, examples, texts, uploads, views
 from fusion.page.gallery import Run, Stage, weighed
@@ -48,16 +48,6 @@ class Parts:
     slider: gr.ImageSlider
     csv: gr.DownloadButton
     archive: gr.DownloadButton
-
-
-def available() -> list[Method]:
-    """The methods that can run here, in the order of the page."""
-    return [method for method in METHODS if not method.unavailable]
-
-
-def offered() -> list[tuple[Method, Option]]:
-    """Every option of every method that can run here, in the order of the page."""
-    return [(method, option) for method in available() for option in method.options]
 
 
 def spoken(request: gr.Request) -> Texts:
@@ -216,7 +206,7 @@ class Handlers:
         Texts that `gr.I18n` does not reach are set in the visitor's language.
         """
         text, parts = spoken(request), self.parts
-        linked = examples.linked(request.query_params, [method.name for method in available()], text)
+        linked = examples.linked(request.query_params, [method.name for method in self.services.available], text)
         if linked.problem:
             gr.Warning(linked.problem)
         cards = examples.cards(self.services.folder / "thumbnails", self.services.session.sandbox, linked.example, text)
@@ -226,19 +216,19 @@ class Handlers:
             parts.table: gr.update(headers=views.table_headers(METRICS, text)),
         }
         if linked.options:
-            shown |= dict(zip(parts.sliders.values(), _values(linked.options), strict=True))
+            shown |= dict(zip(parts.sliders.values(), self._values(linked.options), strict=True))
         return shown | ({parts.methods: list(linked.methods)} if linked.methods else {})
 
     def show_options(self, methods: list[str]) -> list[dict[str, Any]]:
         """Show the options of the methods that are ticked, and their accordion if there are any."""
-        names = dict.fromkeys(method.name for method, _ in offered())
+        names = dict.fromkeys(method.name for method, _ in self.services.offered)
         shown = [name in methods for name in names]
         return [gr.update(visible=any(shown)), *(gr.update(visible=each) for each in shown)]
 
     def take_preset(self, preset: Preset) -> list[Any]:
         """Choose the methods and switches of a preset. An option that it does not name returns to its default."""
-        ticked = preset.ticked([method.name for method in available()])
-        return [ticked, preset.exact, preset.align, preset.deghost, *_values(preset.options)]
+        ticked = preset.ticked([method.name for method in self.services.available])
+        return [ticked, preset.exact, preset.align, preset.deghost, *self._values(preset.options)]
 
     def take_example(self, event: gr.SelectData) -> tuple[str, str, None]:
         """Fill both slots with the pair that was pressed, and remove other files."""
@@ -266,11 +256,11 @@ class Handlers:
         """Fill the section on the benchmark when it is opened."""
         return benchmark.section(BENCHMARK, spoken(request), shows_report=self.services.report is not None)
 
+    def _values(self, options: Mapping[str, Options]) -> list[float]:
+        """The values of all sliders."""
+        offered = self.services.offered
+        return [options.get(method.name, {}).get(option.name, option.default) for method, option in offered]
+
 
 def _sheet(run: Run, metrics: list[str], text: Texts) -> dict[str, Any]:
     return views.sheet(run, [metric for metric in METRICS if metric.name in metrics], text)
-
-
-def _values(options: Mapping[str, Options]) -> list[float]:
-    """The values of all sliders."""
-    return [options.get(method.name, {}).get(option.name, option.default) for method, option in offered()]

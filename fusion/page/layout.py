@@ -14,7 +14,7 @@ from fusion.metrics import METRICS
 from fusion.page import modules, texts, upload_dir, uploads, views
 from fusion.page.api import Api
 from fusion.page.gradio_internals import I18nData, ImageData, endpoint
-from fusion.page.handlers import Handlers, Parts, available, offered
+from fusion.page.handlers import Handlers, Parts
 from fusion.page.presets import PRESETS
 from fusion.page.services import Services
 
@@ -58,8 +58,8 @@ def build(services: Services) -> gr.Blocks:
                         gr.Button(say(f"page.preset_{preset.name}"), size="sm", min_width=90) for preset in PRESETS
                     ]
                 methods = gr.CheckboxGroup(
-                    [(method.title, method.name) for method in available()],
-                    value=[method.name for method in available() if method.name in TICKED],
+                    [(method.title, method.name) for method in services.available],
+                    value=[method.name for method in services.available if method.name in TICKED],
                     label=say("page.methods"),
                     elem_id="methods",
                 )
@@ -78,7 +78,7 @@ def build(services: Services) -> gr.Blocks:
                 align = gr.Checkbox(True, label=say("page.align"), info=say("page.align_info"), elem_id="align")
                 deghost = gr.Checkbox(label=say("page.deghost"), info=say("page.deghost_info"), elem_id="deghost")
                 with gr.Accordion(say("page.options"), open=False, elem_id="options") as accordion:
-                    groups, sliders = _sliders(say)
+                    groups, sliders = _sliders(services, say)
                 with gr.Row():
                     fuse = gr.Button(say("page.fuse"), variant="primary", elem_id="fuse", min_width=120, scale=2)
                     stop = gr.Button(say("page.stop"), elem_id="stop", min_width=90, scale=1)
@@ -251,11 +251,11 @@ def _heading(text: I18nData, hint: I18nData | None = None) -> None:
     gr.HTML(text, label=hint, html_template=template, elem_classes="section", apply_default_css=False)
 
 
-def _sliders(say: gr.I18n) -> tuple[list[gr.Column], dict[str, gr.Slider]]:
+def _sliders(services: Services, say: gr.I18n) -> tuple[list[gr.Column], dict[str, gr.Slider]]:
     """Make a group of sliders for each method that has options; the sliders go by `METHOD.OPTION`."""
     groups: dict[str, gr.Column] = {}
     sliders: dict[str, gr.Slider] = {}
-    for method, option in offered():
+    for method, option in services.offered:
         if method.name not in groups:
             with gr.Column(visible=method.name in TICKED) as groups[method.name]:
                 gr.Markdown(f"**{method.title}**")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from fusion.io.image import check_count
-from fusion.methods import method_named
+from fusion.methods import METHODS, method_named
+from fusion.methods.base import Method, Option
+from fusion.outputs.tables import Row, method_row
 from fusion.page import environment, examples
 from fusion.page.gallery import Run, follow
 from fusion.page.job_queue import JobQueue, QueuePosition, wait_for_memory
@@ -68,6 +71,24 @@ class Services:
     def folder(self) -> Path:
         """Gradio's cache. What lies in it is served without a copy, and deleted when it is old."""
         return self.queue.folder
+
+    @cached_property
+    def available(self) -> tuple[Method, ...]:
+        """The methods that can run here, in the order of the page.
+
+        Finding out loads the weights of all methods, which takes a second, so it is done once.
+        """
+        return tuple(method for method in METHODS if not method.unavailable)
+
+    @cached_property
+    def offered(self) -> tuple[tuple[Method, Option], ...]:
+        """Every option of every method that can run here, in the order of the page."""
+        return tuple((method, option) for method in self.available for option in method.options)
+
+    @cached_property
+    def described(self) -> list[Row]:
+        """What programs are told of each method, also of those that cannot run here."""
+        return [method_row(method) for method in METHODS]
 
     def run(
         self, files: Sequence[str], methods: Sequence[str], settings: Settings, *, wanted: Callable[[], bool]

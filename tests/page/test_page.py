@@ -543,6 +543,18 @@ def test_runs_with_other_options_are_other_runs(pair: tuple[Path, Path], tmp_pat
     assert plain.settings.options == {}  # of methods that are not among the chosen, options do not count
 
 
+def test_nobody_waits_for_the_weights_to_be_checked_again(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers = {handler.name: handler.fn for handler in layout.build(services).fns.values()}
+
+    def checked_again(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("fusion.runtime.weights.unusable", checked_again)
+    show_options = handlers["show_options"]
+    assert callable(show_options)
+    assert show_options(["mertens"])
+
+
 def test_programs_are_offered_four_endpoints_which_share_the_visitors_limit(services: Services) -> None:
     handlers = {handler.api_name: handler for handler in layout.build(services).fns.values()}
     public = {name: one.concurrency_id for name, one in handlers.items() if one.api_visibility == "public"}
