@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -46,7 +47,8 @@ def in_processes(
 
     Each process calls `start()` once, and then calls the function that this returned with one item after another.
     `start`, items and results must be picklable. If an item ends its process twice, its result is `died(item)`, called
-    in this process. Errors that the function raises are raised here.
+    in this process. Errors that the function or `start` raises are raised here; one that cannot be pickled becomes a
+    RuntimeError with its words.
     """
     # Threads hand the items out, each of them to one process at a time.
     idle: SimpleQueue[_Worker[Item, Result]] = SimpleQueue()
@@ -110,17 +112,28 @@ class _Worker(Generic[Item, Result]):
 def _serve(start: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:
     """Handle one item after another until the parent closes the pipe. This runs in the worker process."""
     _set_up_process()
-    work = start()
+    work: Callable[[Any], Any] | None = None
     while True:
         try:
             item = pipe.recv()
         except EOFError:
             return
         try:
+            work = work or start()
             answer = work(item), None
         except Exception as error:  # noqa: BLE001  # the parent raises it
-            answer = None, error
+            if not isinstance(error, FusionError):
+                _log.error("A defect in a worker process", exc_info=error)  # its traceback does not reach the parent
+            answer = None, _portable(error)
         pipe.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or a RuntimeError with its words where it cannot be pickled."""
+    try:
+        return pickle.loads(pickle.dumps(error))  # noqa: S301
+    except Exception:  # noqa: BLE001  # an error's own methods may raise anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _set_up_process() -> None:

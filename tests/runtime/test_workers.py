@@ -1,0 +1,57 @@
+"""Worker processes: what they hand back, and what becomes of errors that are raised in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fusion.errors import ImageError, Refusal
+from fusion.runtime.workers import in_processes
+
+
+class UnpicklableError(Exception):
+    """Takes more arguments than an exception remembers, so that it cannot be unpickled."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+def work(item: str) -> str:
+    if item == "refused":
+        raise ImageError("This cannot be used.", Refusal.TOO_SLOW)
+    if item == "unpicklable":
+        raise UnpicklableError("two", "words")
+    return item.upper()
+
+
+def start() -> Callable[[str], str]:
+    return work
+
+
+def start_badly() -> Callable[[str], str]:
+    raise ImageError("There is nothing to work with.")
+
+
+def died(item: str) -> str:
+    return f"{item} ended its process"
+
+
+def test_every_item_has_a_result() -> None:
+    assert sorted(in_processes(start, ["a", "b", "c"], 1, died)) == ["A", "B", "C"]
+
+
+def test_an_error_arrives_whole() -> None:
+    with pytest.raises(ImageError, match="This cannot be used") as raised:
+        list(in_processes(start, ["refused"], 1, died))
+    assert raised.value.code is Refusal.TOO_SLOW
+
+
+def test_an_error_that_cannot_be_pickled_is_told_in_its_words() -> None:
+    with pytest.raises(RuntimeError, match="UnpicklableError: two words"):
+        list(in_processes(start, ["unpicklable"], 1, died))
+
+
+def test_an_error_at_the_start_is_raised_and_not_taken_for_a_death() -> None:
+    with pytest.raises(ImageError, match="There is nothing to work with"):
+        list(in_processes(start_badly, ["a"], 1, died))
