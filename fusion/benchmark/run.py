@@ -14,6 +14,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
@@ -73,7 +74,7 @@ def benchmark(
     """
     check(run)
     scenes = [_scene(files) for files in pairs]
-    run = BenchmarkRun(run.out, run.methods, run.outside, run.mode, run.as_mefb, code_sha256())
+    run = replace(run, code_sha256=code_sha256())
     claim_folder(run.out)
     outcomes: dict[str, SceneResult] = {}
     for outcome in in_processes(partial(SceneMeasurer, run), scenes, jobs, partial(_died, run=run)):

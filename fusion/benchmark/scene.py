@@ -95,6 +95,8 @@ class BenchmarkRun:
     """The names of the methods that are run here."""
     outside: tuple[ExternalMethod, ...] = ()
     mode: Mode = "auto"
+    memory_mb: int | None = None
+    """Megabytes that a network may use on the processor; None allows half of what is free."""
     as_mefb: bool = False
     """Save results of JPEG sources as JPEG before they are measured, as MEFB's program did: it writes each result under
     its source's extension, at MATLAB's default quality. External pictures that are JPEG files already are measured as
@@ -105,7 +107,7 @@ class BenchmarkRun:
     @property
     def settings(self) -> Settings:
         """How pictures are fused: exposures are neither aligned nor searched for ghosts."""
-        return Settings(align=False, ghosts="ignore", mode=self.mode)
+        return Settings(align=False, ghosts="ignore", mode=self.mode, memory_mb=self.memory_mb)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -300,6 +302,7 @@ def _identity(name: str, scene: BenchmarkScene, run: BenchmarkRun) -> str:
         "scene": scene.sha256,
         "made_by": sha256(outside.find(scene.name)) if outside else {"method": name, "weights": weights_of(name)},
         "mode": run.mode,
+        "memory_mb": run.memory_mb,
         "as_mefb": run.as_mefb,
         "metrics": [metric.name for metric in (*BENCHMARK, *REFERENCE)],
         "code": run.code_sha256,

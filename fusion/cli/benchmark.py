@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from fusion.cli.options import AsJson, Jobs, Megapixels, Methods, Mode, chosen, file_name
+from fusion.cli.options import AsJson, Jobs, Megapixels, MemoryMb, Methods, Mode, chosen, file_name
 from fusion.cli.output import GrowingTable, Row, print_json, print_rows, progress, say
 from fusion.errors import FusionError
 
@@ -77,6 +77,7 @@ def benchmark(
         ),
     ] = False,
     mode: Mode = "auto",
+    memory_mb: MemoryMb = None,
     check: Annotated[
         bool,
         typer.Option(
@@ -106,7 +107,7 @@ def benchmark(
     from fusion.training.datasets import find_pairs
 
     outside = tuple(ExternalMethod(name, folder) for name, folder in fused or ())
-    run = BenchmarkRun(out, tuple(chosen(methods)), outside, mode, as_mefb)
+    run = BenchmarkRun(out, tuple(chosen(methods)), outside, mode, memory_mb, as_mefb)
     pairs = find_pairs(dataset)
     with progress("benchmark", len(pairs)) as move:
         summary = benchmark(pairs, run, dataset.resolve().name, jobs=jobs, done=lambda _: move(advance=1))

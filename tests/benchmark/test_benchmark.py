@@ -187,7 +187,7 @@ def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
     assert made() == ["mertens"]
     shutil.copy(tmp_path / "theirs" / "Scene3_Theirs.png", tmp_path / "theirs" / "Scene2_Theirs.png")
     assert made() == ["Theirs"]
-    for change in ({"mode": "exact"}, {"as_mefb": True}, {"code_sha256": "other"}):
+    for change in ({"mode": "exact"}, {"memory_mb": 100}, {"as_mefb": True}, {"code_sha256": "other"}):
         assert made(replace(run, **change)) == ["mertens", "Theirs"]
     assert made(replace(run, code_sha256="other"), replace(one, sha256="other")) == ["mertens", "Theirs"]
 
