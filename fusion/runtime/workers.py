@@ -45,11 +45,14 @@ def in_processes(
 ) -> Iterator[Result]:
     """Handle every item in one of `jobs` processes of this machine, and yield each result as soon as it is ready.
 
-    Each process calls `start()` once, and then calls the function that this returned with one item after another.
-    `start`, items and results must be picklable. If an item ends its process twice, its result is `died(item)`, called
-    in this process. Errors that the function or `start` raises are raised here; one that cannot be pickled becomes a
-    RuntimeError with its words.
+    There are never more processes than items. Each process calls `start()` once, and then calls the function that this
+    returned with one item after another. `start`, items and results must be picklable. If an item ends its process
+    twice, its result is `died(item)`, called in this process. Errors that the function or `start` raises are raised
+    here; one that cannot be pickled becomes a RuntimeError with its words.
     """
+    jobs = min(jobs, len(items))
+    if not jobs:
+        return
     # Threads hand the items out, each of them to one process at a time.
     idle: SimpleQueue[_Worker[Item, Result]] = SimpleQueue()
     workers = [_Worker(start) for _ in range(jobs)]

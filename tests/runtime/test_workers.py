@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from multiprocessing import active_children
 
 import pytest
 
@@ -39,6 +40,13 @@ def died(item: str) -> str:
 
 def test_every_item_has_a_result() -> None:
     assert sorted(in_processes(start, ["a", "b", "c"], 1, died)) == ["A", "B", "C"]
+
+
+def test_no_process_is_started_without_an_item() -> None:
+    before = len(active_children())
+    for _ in in_processes(start, ["a"], 3, died):
+        assert len(active_children()) == before + 1
+    assert list(in_processes(start, [], 3, died)) == []
 
 
 def test_an_error_arrives_whole() -> None:
