@@ -520,6 +520,18 @@ def test_a_taken_port_is_one_sentence() -> None:
     assert "Change --host or --port." in environment.cannot_listen("192.0.2.1", port)
 
 
+def test_a_package_that_lends_gpus_but_cannot_be_imported_is_as_good_as_none(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from fusion.page import environment; "
+        "environment.prepare(Path(sys.argv[1])); sys.exit(environment.gpu_is_lent())"
+    )
+    for content, lent in (("raise ImportError", 0), ("", 1)):
+        (tmp_path / "spaces.py").write_text(content)
+        path = f"{tmp_path}{os.pathsep}{ROOT}"
+        command = [sys.executable, "-B", "-c", code, str(tmp_path)]
+        assert subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False).returncode == lent
+
+
 @pytest.mark.parametrize("cache", ["/proc/nowhere", "/dev/null/nowhere"])
 def test_without_a_home_pictures_lie_in_a_folder_of_their_own(tmp_path: Path, cache: str) -> None:
     others = ("GRADIO_TEMP_DIR", "HOME", "XDG_CACHE_HOME")
