@@ -402,8 +402,9 @@ def fuse(
     takes a GPU where there is one. `progress` is called with the share of the work that is done, 0 to 1. What was done
     on the way is said by the logger `fusion.pipeline`, as warnings.
 
-    Raises `ImageError` for exposures that cannot be used, `FusionError` for an unknown method, option or choice,
-    `WeightsError` for a method without usable weights, and `NotEnoughMemoryError` where memory does not suffice.
+    Raises `ImageError` for exposures that cannot be used, `FusionError` for an unknown method or option and for a value
+    that cannot be chosen, `WeightsError` for a method without usable weights, and `NotEnoughMemoryError` where memory
+    does not suffice.
     For many scenes, open a `Session`: it loads each network once.
 
     >>> import fusion

@@ -168,7 +168,8 @@ class SceneMeasurer:
         if not self._warm:
             light = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
             pair = light / 4, (1 + light) / 2
-            for _ in self.session.compare(pair, self.run.methods, metrics=(), show_corrected=False):
+            methods, settings = self.run.methods, self.run.settings  # the session keeps networks by their settings
+            for _ in self.session.compare(pair, methods, settings, metrics=(), show_corrected=False):
                 pass
         self._warm = True
 
