@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_UNSENT = "A worker process could not hand back what came of an item"
 
 
 def failure_reason(error: Exception, item: str) -> str:
@@ -48,7 +49,7 @@ def in_processes(
     There are never more processes than items. Each process calls `start()` once, and then calls the function that this
     returned with one item after another. `start`, items and results must be picklable. If an item ends its process
     twice, its result is `died(item)`, called in this process. Errors that the function or `start` raises are raised
-    here; one that cannot be pickled becomes a RuntimeError with its words.
+    here; a RuntimeError takes the place of one that cannot be pickled.
     """
     jobs = min(jobs, len(items))
     if not jobs:
@@ -101,6 +102,8 @@ class _Worker(Generic[Item, Result]):
             self.close()
             self._open()
             return None
+        except Exception as error:
+            raise RuntimeError(f"{_UNSENT} ({type(error).__name__}).") from error
         if error is not None:
             raise error
         return (result,)
@@ -127,16 +130,11 @@ def _serve(start: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:
         except Exception as error:  # noqa: BLE001  # the parent raises it
             if not isinstance(error, FusionError):
                 _log.error("A defect in a worker process", exc_info=error)  # its traceback does not reach the parent
-            answer = None, _portable(error)
-        pipe.send(answer)
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or a RuntimeError with its words where it cannot be pickled."""
-    try:
-        return pickle.loads(pickle.dumps(error))  # noqa: S301
-    except Exception:  # noqa: BLE001  # an error's own methods may raise anything
-        return RuntimeError(f"{type(error).__name__}: {error}")
+            answer = None, error
+        try:
+            pipe.send(answer)
+        except Exception as error:  # noqa: BLE001  # what cannot be pickled
+            pipe.send((None, RuntimeError(f"{_UNSENT} ({type(error).__name__}).")))
 
 
 def _set_up_process() -> None:

@@ -11,8 +11,8 @@ from fusion.errors import ImageError, Refusal
 from fusion.runtime.workers import in_processes
 
 
-class UnpicklableError(Exception):
-    """Takes more arguments than an exception remembers, so that it cannot be unpickled."""
+class UnreadableError(Exception):
+    """Takes more arguments than an exception remembers, so that it is pickled but not read again."""
 
     def __init__(self, first: str, second: str) -> None:
         super().__init__(f"{first} {second}")
@@ -21,8 +21,10 @@ class UnpicklableError(Exception):
 def work(item: str) -> str:
     if item == "refused":
         raise ImageError("This cannot be used.", Refusal.TOO_SLOW)
-    if item == "unpicklable":
-        raise UnpicklableError("two", "words")
+    if item == "unsendable":
+        raise ValueError(lambda: None)
+    if item == "unreadable":
+        raise UnreadableError("two", "words")
     return item.upper()
 
 
@@ -55,9 +57,10 @@ def test_an_error_arrives_whole() -> None:
     assert raised.value.code is Refusal.TOO_SLOW
 
 
-def test_an_error_that_cannot_be_pickled_is_told_in_its_words() -> None:
-    with pytest.raises(RuntimeError, match="UnpicklableError: two words"):
-        list(in_processes(start, ["unpicklable"], 1, died))
+@pytest.mark.parametrize("item", ["unsendable", "unreadable"])
+def test_an_error_that_cannot_be_pickled_is_not_taken_for_a_death(item: str) -> None:
+    with pytest.raises(RuntimeError, match="could not hand back"):
+        list(in_processes(start, [item], 1, died))
 
 
 def test_an_error_at_the_start_is_raised_and_not_taken_for_a_death() -> None:
