@@ -88,7 +88,7 @@ class MethodResult:
     title: str
     paper: str
     kind: Kind
-    """ours: run here. outside: an external method's pictures. published: means from a paper."""
+    """Where the figures come from: "ours" was run here, "outside" elsewhere, and "published" are means from a paper."""
     scenes: int
     """The number of scenes that were measured."""
     failures: dict[str, str] = field(default_factory=dict[str, str])
@@ -118,7 +118,7 @@ class Summary:
     reference_metrics: tuple[MetricInfo, ...]
     """Metrics that compare with a reference; empty where the dataset has none."""
     methods: tuple[MethodResult, ...]
-    """In the order of the command; published methods come last."""
+    """The methods in the order of the command; published ones come last."""
     as_mefb: bool = False
     """Whether results of JPEG sources were saved as JPEG before they were measured."""
     mode: str = "auto"
@@ -137,7 +137,7 @@ class Time:
     """The time and the memory that one fusion took."""
 
     seconds: float
-    """With one thread, without reading, measuring and saving."""
+    """Seconds that fusing took with one thread, without reading, measuring and saving."""
     peak_mb: float | None = None
     """Peak memory in MB, beside the photographs and the loaded network; None where the system does not report it."""
 
@@ -224,7 +224,7 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _table(file: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """For each row of a file the method, the scene, and the other columns that are not empty."""
+    """Yield the method, the scene and the other columns that are not empty, for each row of a file."""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
