@@ -31,8 +31,8 @@ class Settings:
     """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
     moving thing from one exposure, and "ignore" does not look for it."""
     mode: Mode = "auto"
-    """At which size networks see the picture: "exact" at full size, "fast" a copy of at most 3 megapixels, and "auto"
-    the copy where a processor would take long."""
+    """The size at which networks see the picture: "exact" is full size, "fast" is a copy of at most 3 megapixels, and
+    "auto" chooses the copy where a processor would take long."""
     options: MethodOptions = field(default_factory=dict[str, Options])
     """Methods' own options. An option that is not named has its default."""
     memory_mb: int | None = None

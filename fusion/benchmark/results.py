@@ -224,7 +224,7 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _table(file: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """Yield the method, the scene and the other columns that are not empty, for each row of a file."""
+    """Read a file: for each row the method, the scene, and the other columns that are not empty."""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))

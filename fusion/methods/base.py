@@ -113,7 +113,7 @@ class Option(NamedTuple):
     """A number that the user may choose and that changes the result."""
 
     name: str
-    """Also the keyword of `Method.architecture`."""
+    """The option's name, which is also a keyword of `Method.architecture`."""
     low: float
     high: float
     default: float

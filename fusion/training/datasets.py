@@ -71,7 +71,7 @@ def find_pairs(folder: Path) -> list[PairFiles]:
 
 
 _NAMES = (("under", "_A"), ("over", "_B"), ("reference", "_GT"))
-"""For each picture of a scene its whole name, or the end of its name."""
+"""Whole names, and ends of names, of the pictures of a scene."""
 
 
 def _is(file: Path, name: str, end: str) -> bool:
