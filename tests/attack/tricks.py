@@ -37,7 +37,7 @@ def paths(upload: str, secret: Path) -> list[str]:
 
 
 def addresses(port: int) -> list[str]:
-    """Of a server on this computer, and of those that only a server could reach."""
+    """Addresses of a server on this computer, and of servers that only another server could reach."""
     hosts = (
         "127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0.0.0.0",
         "[::ffff:127.0.0.1]", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "100.64.0.1", "169.254.169.254", "user@127.0.0.1",
