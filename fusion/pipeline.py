@@ -534,7 +534,7 @@ def _memory_note(first: Fuser, fuser: Fuser) -> str:
         return "The GPU's memory ran out, so this was fused on the processor."
     if fuser.share < 1:
         return "Memory ran out, so the network saw a smaller copy."
-    return "Memory ran out, so this was fused again, with less at once."
+    return "Memory ran out, so this was fused again in smaller parts."
 
 
 def _copy_note(seen: tuple[int, int], size: tuple[int, int]) -> str:

@@ -58,7 +58,7 @@ class Settings:
         if not 0 <= self.quality <= 100:
             raise FusionError(f"A JPEG's quality goes from 0 to 100; {self.quality} is outside.")
         if self.memory_mb is not None and self.memory_mb < 1:
-            raise FusionError(f"A network needs memory to work with; {self.memory_mb} MB is none.")
+            raise FusionError(f"The memory for a network must be more than 0 MB; {self.memory_mb} is not.")
 
     def options_of(self, method: str) -> Options:
         """The options that are chosen for one method, by their names."""

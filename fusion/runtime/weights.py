@@ -68,7 +68,7 @@ def missing(name: str, folder: Path | None = None) -> str | None:
 
 
 def unusable(name: str, build: Callable[[], nn.Module], folder: Path | None = None) -> str | None:
-    """Why the network that `build` returns cannot load its weights, as a sentence; None if it can. They are loaded."""
+    """Why the network that `build` returns cannot load its weights, as a sentence; None if it loads them."""
     folder = folder or default_folder()
     if (reason := missing(name, folder)) is not None:
         return reason

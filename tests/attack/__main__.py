@@ -1,4 +1,4 @@
-"""Attack the page that runs on this computer, and the library; print what was asked, the goal, and what came of it.
+"""Attack the page that runs on this computer, and the library; print each attack, its goal and its result.
 
 `python -m tests.attack [--url http://127.0.0.1:PORT] [--corpus DIR] [--nightly]`
 

@@ -59,7 +59,7 @@ def pressed(
 
 @cache
 def _handler(url: str) -> tuple[int, list[Any]]:
-    """The number of what the page's button calls, no other takes as many inputs; and what these hold at first."""
+    """The number of the function that the page's button calls, which has the most inputs, and their first values."""
     config = httpx.get(f"{url.rstrip('/')}/config").json()
     handler = max(config["dependencies"], key=lambda one: len(one["inputs"]))
     held = {one["id"]: one["props"].get("value") for one in config["components"]}

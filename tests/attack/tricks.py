@@ -24,7 +24,7 @@ INPUTS = ("left slot", "right slot", "chooser", "program")
 
 
 def paths(upload: str, secret: Path) -> list[str]:
-    """What is not a visitor's to read, in every way to say it."""
+    """Paths of files that no visitor may read, in every way to write them."""
     beside = str(Path(upload).parent)
     up = "/.." * 12
     return [
@@ -107,7 +107,7 @@ def leaks(page: Running, pair: list[bytes], folder: Path) -> Row:
 
 
 def _given(page: Running, path: str, place: str, good: list[dict[str, Any]]) -> str:
-    """All that the page says of a pair of which one is this."""
+    """Everything that the page says of a pair that has this file in it."""
     file = {"path": path, "url": path, "meta": {"_type": "gradio.FileData"}}
     if place == "program":
         (fused, one), (also, other) = api_fuse(page, [file, good[1]]), api_fuse(page, [path, good[1]])
