@@ -253,7 +253,7 @@ class Session:
             yield from self._outcome(method, scene, lumas, scorer, settings)
 
     def weight_maps(self, pair: ExposurePair, method: str, settings: Settings = DEFAULTS) -> Tensor:
-        """How much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright, sum 1.
+        """Return how much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright.
 
         The maps have the size that the method sees in this mode. Where a method that takes two exposures fuses more,
         half by half, they are the products of its steps' maps. Raises `FusionError` for a method that does not blend by

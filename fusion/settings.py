@@ -17,7 +17,7 @@ MethodOptions: TypeAlias = Mapping[str, Options]
 
 @dataclass(frozen=True)
 class Settings:
-    """How exposures are prepared, fused and saved. Two requests with equal settings and equal files give equal bytes.
+    """The choices for preparing, fusing and saving exposures. Requests with equal settings and files give equal bytes.
 
     Raises `FusionError` for a value that cannot be chosen. Options are checked when a method is chosen.
 

@@ -39,7 +39,7 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a report says of a metric."""
+    """The facts that a report states about a metric."""
 
     name: str
     """The name in `scores.csv` and in the mappings below."""
@@ -82,7 +82,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What was measured of one method. The keys of mappings are metrics' names, with and without a reference."""
+    """The figures of one method. The keys of mappings are metrics' names, with and without a reference."""
 
     name: str
     title: str
@@ -207,7 +207,7 @@ def load_scores(report: Path) -> Scores:
 
 
 def load_times(report: Path) -> dict[str, dict[str, Time]]:
-    """What each fusion took, by method and scene. Raises `DatasetError` where `times.csv` is missing or damaged."""
+    """Read what each fusion took by method and scene. Raises `DatasetError` where `times.csv` is missing or damaged."""
     times: dict[str, dict[str, Time]] = {}
     for method, scene, values in _table(report / TIMES):
         times.setdefault(method, {})[scene] = Time(**values)

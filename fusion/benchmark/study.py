@@ -175,7 +175,7 @@ def _ballot(file: Path, key: dict[str, Any]) -> tuple[str, list[Vote]]:
 
 
 def _won(votes: Sequence[Vote], methods: Sequence[str]) -> NDArray[np.float64]:
-    """How often the row's method was chosen over the column's, (N, N); a draw counts half for each."""
+    """Count how often the row's method was chosen over the column's: (N, N). A draw counts half for each."""
     won = np.zeros((len(methods), len(methods)))
     for vote in votes:
         one, other = methods.index(vote.one), methods.index(vote.other)

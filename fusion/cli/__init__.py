@@ -100,7 +100,7 @@ def _one_by_one(arguments: Sequence[str]) -> list[str]:
 
 
 def _wrong_use(error: typer.TyperException, arguments: Sequence[str]) -> str:
-    """What is wrong with the arguments, and what helps."""
+    """Say what is wrong with the arguments, and what helps."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else PROGRAM
     message = " ".join(error.format_message().split()).replace("Value error, ", "").removesuffix(".")

@@ -92,7 +92,7 @@ def weight_maps(
     grey: tuple[float, float, float] = OPENCV_GREY,
     variant: Variant = "paper",
 ) -> Tensor:
-    """How much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), with a sum of 1 over N.
+    """Return how much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), summing to 1 over N.
 
     Arguments and errors are those of `exposure_fusion`, which blends by these maps.
 
@@ -196,7 +196,7 @@ class Mertens(nn.Module):
         return self.fuse(frames)
 
     def weight_maps(self, *frames: Tensor) -> Tensor:
-        """How much each frame counts in each pixel: (N, B, 1, H, W), with a sum of 1 over N."""
+        """Return how much each frame counts in each pixel: (N, B, 1, H, W), with a sum of 1 over N."""
         return self.maps(frames)
 
 

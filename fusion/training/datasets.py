@@ -176,5 +176,5 @@ def _stack(crops: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
 
 
 def _weight(scene: str) -> float:
-    """How often a scene is drawn. Moderate pairs count half, and so do views of HDR panoramas, which are soft."""
+    """Return how often a scene is drawn. Moderate pairs count half, as do views of HDR panoramas, which are soft."""
     return (0.5 if scene.endswith("-mod") else 1.0) * (0.5 if scene.startswith("hdr_pano") else 1.0)

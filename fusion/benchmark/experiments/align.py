@@ -48,7 +48,7 @@ FINE, BAD = 0.5, 2.0
 
 @dataclass(frozen=True)
 class ShakeResult:
-    """How one simulated camera movement was undone."""
+    """The result of undoing one simulated camera movement."""
 
     stops: float
     error: float
