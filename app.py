@@ -15,11 +15,11 @@ def command_line() -> argparse.ArgumentParser:
     def add(option: str, variable: str, default: str | None, **how: object) -> None:
         parser.add_argument(option, default=os.environ.get(variable) or default, **how)  # pyright: ignore[reportArgumentType]
 
-    add("--host", "GRADIO_SERVER_NAME", "127.0.0.1", help="listen at this address")
-    add("--port", "GRADIO_SERVER_PORT", "7860", type=int, help="listen at this port")
-    add("--report", "MAMBAMEF_REPORT", None, metavar="DIR", help="show the benchmark's report in this folder")
-    add("--job-seconds", "FUSION_JOB_SECONDS", "600", type=float, help="stop a job that takes longer than this")
-    add("--keep-free-mb", "FUSION_KEEP_FREE_MB", "1024", type=int, help="keep this much of the disk free")
+    add("--host", "GRADIO_SERVER_NAME", "127.0.0.1", help="Listen at this address.")
+    add("--port", "GRADIO_SERVER_PORT", "7860", type=int, help="Listen at this port.")
+    add("--report", "MAMBAMEF_REPORT", None, metavar="DIR", help="Show the benchmark's report in this folder.")
+    add("--job-seconds", "FUSION_JOB_SECONDS", "600", type=float, help="Stop a job after this many seconds.")
+    add("--keep-free-mb", "FUSION_KEEP_FREE_MB", "1024", type=int, help="Keep this many megabytes free.")
     return parser
 
 

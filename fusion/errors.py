@@ -10,7 +10,7 @@ class FusionError(Exception):
 
 
 class Refusal(str, Enum):
-    """Why one file cannot be used. Each member is its code, which programs can rely on, and has a sentence, `meaning`.
+    """Reasons why a file cannot be used. Each member is a code, which programs can rely on, with a sentence, `meaning`.
 
     >>> Refusal.EMPTY.value, Refusal.EMPTY.meaning
     ('empty', 'The file has no bytes.')

@@ -105,7 +105,7 @@ class Fused:
     notes: tuple[str, ...] = ()
     """Sentences on how it was made, where that was not at full size or not at the first attempt."""
     short_of_memory: bool = False
-    """Memory ran out, so that it was made in another way; the first note says how."""
+    """Whether memory ran out, so that it was made in another way; the first note says how."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ class Session:
         lumas: Lumas | None = None,
         progress: Progress | None = None,
     ) -> Fused:
-        """One method's picture of a scene.
+        """Fuse a scene with one method.
 
         `lumas` are IAT's corrections of the darkest and the brightest exposure, where they are known already.
         `progress` is called with the share of the work that is done, 0 to 1.
@@ -253,11 +253,11 @@ class Session:
             yield from self._outcome(method, scene, lumas, scorer, settings)
 
     def weight_maps(self, pair: ExposurePair, method: str, settings: Settings = DEFAULTS) -> Tensor:
-        """How much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright, sum 1.
+        """Return how much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright.
 
-        They are as large as what the method sees in this mode. Where a method for two fuses more, half by half, they
-        are the products of its steps' maps. Raises `FusionError` for a method that does not blend by weight maps, and
-        where `fuse` does.
+        The maps have the size that the method sees in this mode. Where a method that takes two exposures fuses more,
+        half by half, they are the products of its steps' maps. Raises `FusionError` for a method that does not blend by
+        weight maps, and where `fuse` does.
         """
         fuser = self._fuser(method_named(method), settings)
         if fuser.method.needs.many:
@@ -295,7 +295,7 @@ class Session:
     def _outcome(
         self, method: Method, scene: Scene, lumas: Lumas | None, scorer: Scorer, settings: Settings
     ) -> Iterator[Fused | Scored | Failed]:
-        """One method's events once it has begun; whatever goes wrong concerns this method alone."""
+        """Yield one method's events once it has begun. An error ends this method alone."""
         try:
             if method.needs.enhanced and lumas is None:
                 raise FusionError("The exposure correction that this method reads is not available.")  # noqa: TRY301
@@ -308,12 +308,12 @@ class Session:
             yield Scored(fused, scores, time.perf_counter() - start)
         except FusionError as error:
             yield Failed(method, str(error))
-        except Exception:  # noqa: BLE001  # one method's defect must not blank the others; the log has it whole
+        except Exception:  # noqa: BLE001  # one method's defect must not stop the others; the log holds the traceback
             _log.exception("%s failed", method.name)
             yield Failed(method, f"{method.title} stopped because of a defect in this program; its log says more.")
 
     def _picture(self, fuser: Fuser, scene: Scene, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:
-        """The picture of a scene; where ghosts are removed, the places that moved are from a second one."""
+        """Make the picture of a scene. Where ghosts are removed, the moving places come from a second picture."""
         plain = self._of_exposures(fuser, scene.pair, lumas, mode, progress)
         if not (scene.still and scene.ghosts):
             return plain
@@ -328,10 +328,10 @@ class Session:
         mode: Mode = "auto",
         progress: Progress | None = None,
     ) -> _Made:
-        """The picture of two exposures or more.
+        """Fuse two or more exposures.
 
-        A method for two makes one picture of the darker half of more, one of the brighter half, and the result of
-        these, in whatever order they came: so each exposure goes through few fusions, and all through about as many.
+        A method that takes only two fuses the darker half of a longer bracket, then the brighter half, then both
+        results. So each exposure goes through few fusions, and through about as many as every other.
         """
         cancel.check()
         if not pair.between or fuser.method.needs.many:
@@ -343,7 +343,7 @@ class Session:
         return self._by_halves(fuser, pair.frames, mode, lambda: progress(next(shares)) if progress else None)
 
     def _by_halves(self, fuser: Fuser, frames: Sequence[Photo], mode: Mode, done: Callable[[], None]) -> _Made:
-        """What a method for two makes of one exposure or more; `done` is called after each fusion."""
+        """Fuse one or more exposures with a method that takes two. `done` is called after each fusion."""
         if len(frames) == 1:
             return _Made(frames[0], (frames[0].shape[-2], frames[0].shape[-1]))
         dark, bright = (self._by_halves(fuser, half, mode, done) for half in halves(frames))
@@ -374,7 +374,7 @@ class Session:
         return self._or_on_cpu(corrected)
 
     def _or_on_cpu(self, make: Callable[[str], _T]) -> _T:
-        """`make` on the session's device, or on the processor where something else fills the GPU."""
+        """Call `make` for the session's device, or for the processor where something else fills the GPU."""
         try:
             return make(self.device)
         except Exception as error:
@@ -399,8 +399,8 @@ def fuse(
     Exposures are files, photographs (3, H, W) from 0 to 1, or pixels (H, W, 3) of 8 or 16 bits; they may come in any
     order, `more` after the first two. `method` is a name that `python -m fusion methods` lists. `choices` are fields of
     `Settings`, such as `align=False` or `ghosts="remove"`, and change `settings`. `device` is "cpu" or "cuda"; None
-    takes a GPU where there is one. `progress` is called with the share of the work that is done, 0 to 1. What was done
-    on the way is said by the logger `fusion.pipeline`, as warnings.
+    takes a GPU where there is one. `progress` is called with the share of the work that is done, 0 to 1. The logger
+    `fusion.pipeline` reports as warnings how the exposures were prepared and how the picture was made.
 
     Raises `ImageError` for exposures that cannot be used, `FusionError` for an unknown method or option and for a value
     that cannot be chosen, `WeightsError` for a method without usable weights, and `NotEnoughMemoryError` where memory
@@ -471,7 +471,7 @@ def compare(
 def by_method(values: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
     """Values that are named `METHOD.OPTION`, as `Settings.options` takes them, without those at their defaults.
 
-    Raises `FusionError` for a method or an option that there is not, and for a value out of range.
+    Raises `FusionError` for a method or an option that does not exist, and for a value out of range.
 
     >>> by_method([("mertens.contrast", 0.5), ("mertens.sigma", 0.2)])
     {'mertens': {'contrast': 0.5}}
@@ -501,7 +501,7 @@ def _available() -> list[Method]:
 
 @dataclass(frozen=True, eq=False)
 class _Made:
-    """A picture, and what `Fused` tells of it."""
+    """A picture, the size at which the network saw the exposures, and a note, as in `Fused`."""
 
     photo: Photo
     seen: tuple[int, int]
@@ -509,12 +509,12 @@ class _Made:
 
 
 def _worse(*parts: _Made) -> tuple[tuple[int, int], str]:
-    """What is to be told of a picture that all of these went into."""
+    """The smallest size and the first note of the parts, which hold for the picture that is made of them."""
     return min(part.seen for part in parts), next((part.note for part in parts if part.note), "")
 
 
 def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:
-    """What a method makes of the exposures, with less and less at once where memory runs out."""
+    """Fuse exposures with a method, and try again with less memory where it runs out."""
     first, left = fuser, RETRIES
     while True:
         seen = fuser.seen(*pair.size, mode, len(pair.frames))  # before there is less memory
@@ -523,7 +523,7 @@ def _tried(fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, pr
         except Exception as error:
             if not left or not memory.ran_out(error):
                 raise
-        # Out here, where nothing holds the failed attempt's tensors any more.
+        # This stands outside the handler, where nothing holds the failed attempt's tensors any more.
         memory.release()
         fuser, left = fuser.thriftier(), left - 1
 
@@ -535,7 +535,7 @@ def _memory_note(first: Fuser, fuser: Fuser) -> str:
         return "The GPU's memory ran out, so this was fused on the processor."
     if fuser.share < 1:
         return "Memory ran out, so the network saw a smaller copy."
-    return "Memory ran out, so this was fused again, with less at once."
+    return "Memory ran out, so this was fused again in smaller parts."
 
 
 def _copy_note(seen: tuple[int, int], size: tuple[int, int]) -> str:

@@ -17,7 +17,7 @@ MethodOptions: TypeAlias = Mapping[str, Options]
 
 @dataclass(frozen=True)
 class Settings:
-    """How exposures are prepared, fused and saved. Two requests with equal settings and equal files give equal bytes.
+    """The choices for preparing, fusing and saving exposures. Requests with equal settings and files give equal bytes.
 
     Raises `FusionError` for a value that cannot be chosen. Options are checked when a method is chosen.
 
@@ -31,8 +31,8 @@ class Settings:
     """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
     moving thing from one exposure, and "ignore" does not look for it."""
     mode: Mode = "auto"
-    """At which size networks see the picture: "exact" at full size, "fast" a copy of at most 3 megapixels, and "auto"
-    the copy where a processor would take long."""
+    """The size at which networks see the picture: "exact" is full size, "fast" is a copy of at most 3 megapixels, and
+    "auto" chooses the copy where a processor would take long."""
     options: MethodOptions = field(default_factory=dict[str, Options])
     """Methods' own options. An option that is not named has its default."""
     memory_mb: int | None = None
@@ -55,10 +55,12 @@ class Settings:
         ):
             if value not in choices:
                 raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
+        if not isinstance(self.options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # programs give anything
+            raise FusionError("Give options as a mapping of methods' names to their options.")
         if not 0 <= self.quality <= 100:
             raise FusionError(f"A JPEG's quality goes from 0 to 100; {self.quality} is outside.")
         if self.memory_mb is not None and self.memory_mb < 1:
-            raise FusionError(f"A network needs memory to work with; {self.memory_mb} MB is none.")
+            raise FusionError(f"The memory for a network must be more than 0 MB; {self.memory_mb} is not.")
 
     def options_of(self, method: str) -> Options:
         """The options that are chosen for one method, by their names."""

@@ -1,4 +1,4 @@
-"""Which modules may import which, and that none runs what a file or a visitor says."""
+"""Modules import only those below them, and none runs what a file or a visitor says."""
 
 from __future__ import annotations
 

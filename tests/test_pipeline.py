@@ -165,7 +165,7 @@ def test_a_fused_picture_is_a_tensor_like_others(name: str) -> None:
 
 
 def test_fusers_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one session; another choice of options is another fuser."""
+    """A session loads a fuser once for each choice of options."""
     loaded: list[str] = []
 
     def noted(method: Method, *_: object, **__: object) -> Fuser:
@@ -186,7 +186,7 @@ def test_fusers_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def exposures(*stops: float) -> list[Photo]:
-    """Of one scene, 32 x 40, clipped as photographs are."""
+    """Exposures of one scene, 32 x 40, clipped as photographs are."""
     coarse = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(4))
     scene = torch.nn.functional.interpolate(coarse, (32, 40), mode="bicubic")[0].clamp(0.02, 1)
     return [(scene * 2**stop).clamp(0, 1) for stop in stops]

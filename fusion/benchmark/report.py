@@ -216,7 +216,7 @@ class ReportView:
 
     @cached_property
     def bibtex(self) -> str:
-        """A BibTeX entry for this very report."""
+        """A BibTeX entry for this report."""
         data = self.summary.dataset
         name = re.sub(r"[^A-Za-z0-9 .-]", "-", data.name)
         what = f"{len(self.measured)} methods, {len(data.scenes)} scenes of {name}"

@@ -39,7 +39,7 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a report says of a metric."""
+    """The facts that a report states about a metric."""
 
     name: str
     """The name in `scores.csv` and in the mappings below."""
@@ -82,13 +82,13 @@ class Mean:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What was measured of one method. The keys of mappings are metrics' names, with and without a reference."""
+    """The figures of one method. The keys of mappings are metrics' names, with and without a reference."""
 
     name: str
     title: str
     paper: str
     kind: Kind
-    """ours: run here. outside: an external method's pictures. published: means from a paper."""
+    """Where the figures come from: "ours" was run here, "outside" elsewhere, and "published" are means from a paper."""
     scenes: int
     """The number of scenes that were measured."""
     failures: dict[str, str] = field(default_factory=dict[str, str])
@@ -118,7 +118,7 @@ class Summary:
     reference_metrics: tuple[MetricInfo, ...]
     """Metrics that compare with a reference; empty where the dataset has none."""
     methods: tuple[MethodResult, ...]
-    """In the order of the command; published methods come last."""
+    """The methods in the order of the command; published ones come last."""
     as_mefb: bool = False
     """Whether results of JPEG sources were saved as JPEG before they were measured."""
     mode: str = "auto"
@@ -137,7 +137,7 @@ class Time:
     """The time and the memory that one fusion took."""
 
     seconds: float
-    """With one thread, without reading, measuring and saving."""
+    """Seconds that fusing took with one thread, without reading, measuring and saving."""
     peak_mb: float | None = None
     """Peak memory in MB, beside the photographs and the loaded network; None where the system does not report it."""
 
@@ -207,7 +207,7 @@ def load_scores(report: Path) -> Scores:
 
 
 def load_times(report: Path) -> dict[str, dict[str, Time]]:
-    """What each fusion took, by method and scene. Raises `DatasetError` where `times.csv` is missing or damaged."""
+    """Read what each fusion took by method and scene. Raises `DatasetError` where `times.csv` is missing or damaged."""
     times: dict[str, dict[str, Time]] = {}
     for method, scene, values in _table(report / TIMES):
         times.setdefault(method, {})[scene] = Time(**values)
@@ -224,7 +224,7 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _table(file: Path) -> list[tuple[str, str, dict[str, Any]]]:
-    """For each row of a file the method, the scene, and the other columns that are not empty."""
+    """Read a file: for each row the method, the scene, and the other columns that are not empty."""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))

@@ -220,7 +220,7 @@ def _write(summary: Summary, run: BenchmarkRun, outcomes: Sequence[SceneResult],
 
 
 def environment(jobs: int) -> dict[str, object]:
-    """When and on which machine the report was made. Results that were kept from earlier runs may be from others."""
+    """The time and the machine of the report. Results that were kept from earlier runs may be from others."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),

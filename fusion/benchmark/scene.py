@@ -87,7 +87,7 @@ class BenchmarkScene:
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """What is the same for all scenes of a benchmark: where results go, what is measured, and how."""
+    """The settings that all scenes of a benchmark share: where results go, what is measured, and how."""
 
     out: Path
     """The report's folder."""
@@ -106,7 +106,7 @@ class BenchmarkRun:
 
     @property
     def settings(self) -> Settings:
-        """How pictures are fused: exposures are neither aligned nor searched for ghosts."""
+        """The settings for fusing: exposures are neither aligned nor searched for ghosts."""
         return Settings(align=False, ghosts="ignore", mode=self.mode, memory_mb=self.memory_mb)
 
     @property
@@ -131,7 +131,7 @@ class ResultRecord:
 
 @dataclass(frozen=True)
 class SceneResult:
-    """What came of one scene. For each method there is a record or, where it failed, a reason."""
+    """The results of one scene. For each method there is a record or, where it failed, a reason."""
 
     scene: str
     records: dict[str, ResultRecord] = field(default_factory=dict[str, ResultRecord])

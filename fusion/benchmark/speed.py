@@ -141,7 +141,7 @@ class _TimedProcess:
         return self._ask("run")
 
     def told(self) -> tuple[str, float]:
-        """How the method ran (`MethodRow.mode`), and the process's peak memory in MB."""
+        """Return how the method ran (`MethodRow.mode`), and the process's peak memory in MB."""
         return self._ask("tell")
 
     def _ask(self, question: str) -> Any:
@@ -318,7 +318,7 @@ def scan_inputs(batch: int, channels: int, length: int, states: int) -> tuple[Te
 
 
 def exponentials_a_second() -> float:
-    """How many float32 exponentials per second the scan's own polynomial reaches on all threads, without memory."""
+    """Measure how many exponentials per second the scan's own polynomial computes on all threads, without memory."""
     import numpy as np
     import torch
 

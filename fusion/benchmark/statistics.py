@@ -1,4 +1,4 @@
-"""What single scores say of methods: means with intervals, ranks, and tests against the best method.
+"""Statistics of methods from single scores: means with intervals, ranks, and tests against the best method.
 
 The scenes are the sample: another benchmark would have others. So intervals come from resampling the scenes (the
 bootstrap), and two methods are compared scene by scene.

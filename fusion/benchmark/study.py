@@ -144,7 +144,7 @@ def read(study: Path, files: Sequence[Path]) -> list[list[Vote]]:
         key = json.loads((study / KEY).read_bytes())
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"{study / KEY} cannot be read; give the folder that -o named as the study was made."
+            f"{study / KEY} cannot be read; give the folder that -o named when the study was made."
         ) from error
     ballots: dict[str, list[Vote]] = {}
     for file in files:
@@ -175,7 +175,7 @@ def _ballot(file: Path, key: dict[str, Any]) -> tuple[str, list[Vote]]:
 
 
 def _won(votes: Sequence[Vote], methods: Sequence[str]) -> NDArray[np.float64]:
-    """How often the row's method was chosen over the column's, (N, N); a draw counts half for each."""
+    """Count how often the row's method was chosen over the column's: (N, N). A draw counts half for each."""
     won = np.zeros((len(methods), len(methods)))
     for vote in votes:
         one, other = methods.index(vote.one), methods.index(vote.other)
@@ -194,9 +194,9 @@ def _notes(
 ) -> list[str]:
     drawn = "participants" if by_participant else "votes"
     people = f"{participants} participant{'s' * (participants != 1)}"
-    notes = [f"{len(votes)} votes of {people}; intervals: bootstrap over {drawn}."]
+    notes = [f"{len(votes)} votes of {people}; the intervals come from a bootstrap over the {drawn}."]
     if not by_participant:
-        notes.append(f"With fewer than {PARTICIPANTS} participants, the intervals are about these people alone.")
+        notes.append(f"With fewer than {PARTICIPANTS} participants, the intervals hold for these people alone.")
     decided = [vote.points for vote in votes if vote.points != 0.5]
     if decided:
         share = sum(decided) / len(decided)
@@ -207,5 +207,5 @@ def _notes(
     for rank in ranks:
         if rank.comparisons and rank.draws == 0 and rank.chosen in (0, rank.comparisons):
             how = "always" if rank.chosen else "never"
-            notes.append(f"{rank.method} was {how} chosen: its interval is too narrow, more votes are needed.")
+            notes.append(f"{rank.method} was {how} chosen, so its interval is too narrow; collect more votes.")
     return notes

@@ -1,7 +1,8 @@
 """The command line. Results go to stdout and messages to stderr.
 
-The exit code is 0 where everything was done, 1 where an item failed, 2 for a wrong use, and 130 for a stop with Ctrl-C.
-What takes long to load is imported inside the commands, so that `--help` and a wrong option are answered at once.
+The exit code is 0 if everything was done, 1 if an item failed, 2 if the command was used wrongly, and 130 if Ctrl-C
+stopped it. What takes long to load is imported inside the commands, so that `--help` and a wrong option are answered
+at once.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def application() -> typer.Typer:
 
 
 def _one_by_one(arguments: Sequence[str]) -> list[str]:
-    """`--megapixels 1 --megapixels 6` for `--megapixels 1 6`: typer takes one value each time an option is named."""
+    """Write `--megapixels 1 6` as `--megapixels 1 --megapixels 6`, since typer takes one value for each option."""
     spread: list[str] = []
     option = ""
     for position, argument in enumerate(arguments):
@@ -99,7 +100,7 @@ def _one_by_one(arguments: Sequence[str]) -> list[str]:
 
 
 def _wrong_use(error: typer.TyperException, arguments: Sequence[str]) -> str:
-    """What is wrong with the arguments, and what helps."""
+    """Say what is wrong with the arguments, and what helps."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else PROGRAM
     message = " ".join(error.format_message().split()).replace("Value error, ", "").removesuffix(".")

@@ -65,7 +65,7 @@ def benchmark(
             "--fused",
             parser=pictures,
             metavar="NAME=DIR",
-            help="Measure the pictures DIR/SCENE.* of a method that was run elsewhere as well. Repeat it for several.",
+            help="Also measure the pictures DIR/SCENE.* of a method that was run elsewhere. Repeat it for several.",
         ),
     ] = None,
     jobs: Jobs = 1,
@@ -82,12 +82,12 @@ def benchmark(
         bool,
         typer.Option(
             "--check",
-            help="Compare the scores of the shipped weights on the examples with the scores that were kept, instead.",
+            help="Instead of a report, compare the scores of the shipped weights on the examples with stored ones.",
         ),
     ] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="Keep the scores that --check measures and that have changed, for later checks."),
+        typer.Option("--update", help="With --check, store the scores that have changed, for later checks."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -136,7 +136,7 @@ def speed(
     ] = None,
     scan: Annotated[
         bool,
-        typer.Option("--scan", help="Time the selective scan beside its readable reference, instead."),
+        typer.Option("--scan", help="Instead of the methods, time the selective scan beside its readable reference."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -226,7 +226,7 @@ def check_gpu(
 
 
 def _check(methods: str | None, jobs: int, *, update: bool, as_json: bool) -> int:
-    """Compare the scores on the examples with those that were kept, or keep those that changed."""
+    """Compare the scores on the examples with the stored scores, or store those that changed."""
     from fusion.benchmark import regression
     from fusion.methods import METHODS
 
@@ -267,7 +267,7 @@ def _means(summary: Summary, out: Path) -> list[Row]:
 
 
 def _printed(rows: Iterable[_TimedRow], *, as_json: bool) -> list[_TimedRow]:
-    """All rows. Each is printed as soon as it is measured, unless JSON is wanted, which comes at the end."""
+    """Return all rows. Each is printed as soon as it is measured; JSON is printed at the end instead."""
     table, kept = GrowingTable(), list[_TimedRow]()
     for row in rows:
         if not as_json:

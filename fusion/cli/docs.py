@@ -49,7 +49,7 @@ def command_line_page() -> str:
 
 
 def methods_page() -> str:
-    """The page on methods: what each is, and its settings."""
+    """The page on methods: what each is, and its options."""
     from fusion.methods import METHODS
 
     methods = (
@@ -80,9 +80,9 @@ def methods_page() -> str:
         "values of its network. *Adapted* means that the network differs from the paper's; the table at the top of its "
         "file in [fusion/methods](../fusion/methods) says how and why.",
         _table(("name", "title", "summary", "paper", "parameters", "network"), methods),
-        "## Settings\n\nA method's settings change its result without training anew: "
-        "`fuse -O SETTING=VALUE`, `compare -O METHOD.SETTING=VALUE`, or `options={...}` in Python.",
-        _table(("method", "setting", "range", "default", "meaning"), options),
+        "## Options\n\nOptions, which the page calls method settings, change a method's result without training anew. "
+        "Give them as `fuse -O OPTION=VALUE`, `compare -O METHOD.OPTION=VALUE`, or `options={...}` in Python.",
+        _table(("method", "option", "range", "default", "meaning"), options),
     )
 
 

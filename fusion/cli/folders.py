@@ -149,7 +149,7 @@ def _rows(outcomes: Sequence[BracketResult], run: FolderRun, *, in_full: bool) -
 
 
 def _say_notes(outcomes: Sequence[BracketResult]) -> None:
-    """Say what was noted of the pictures that this run made."""
+    """Print the notes of the pictures that this run made."""
     from fusion.exposures.brackets import shown
     from fusion.folders.results import FusedBracket
 

@@ -84,7 +84,7 @@ def fuse(
         bool,
         typer.Option(
             "--keep-location",
-            help="Write where the photograph was taken as well, beside all that --keep-metadata writes.",
+            help="With --keep-metadata, also write where the photograph was taken.",
         ),
     ] = False,
     weights: Annotated[
@@ -93,8 +93,8 @@ def fuse(
             "--weights",
             parser=file_name,
             metavar="FILE",
-            help="Draw which exposure counts where, from the darkest in blue to the brightest in yellow, into this "
-            "file as well.",
+            help="Also write a picture to this file that shows which exposure counts where, from the darkest in blue "
+            "to the brightest in yellow.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -274,7 +274,7 @@ def _tell(event: Event) -> None:
 
 
 def _pictures(event: Event) -> dict[str, Any]:
-    """The pictures that come with an event, by their titles in the overview."""
+    """Return the pictures that come with an event, by their titles in the overview."""
     from fusion.pipeline import Corrected, Fused, Loaded
 
     if isinstance(event, Loaded):
@@ -285,7 +285,7 @@ def _pictures(event: Event) -> dict[str, Any]:
 
 
 def _steps(event: Event, out: Path) -> list[tuple[str, float]]:
-    """Save the picture of an event, where it has one; the steps that are done with it, and their seconds."""
+    """Save the picture of an event that has one, and return the steps that the event ends, with their seconds."""
     from fusion.io.image import save
     from fusion.pipeline import Corrected, Fused, Loaded, Scored
 

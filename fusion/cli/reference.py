@@ -31,8 +31,8 @@ def parameters(command: TyperCommand) -> list[TyperArgument | TyperOption]:
 
 
 _INTRODUCTION = f"""`{PROGRAM} COMMAND --help` prints what this page says of one command. Results go to stdout and
-messages to stderr. The exit code is 0 where everything was done, 1 where an item failed, 2 for a wrong use, and 130 for
-a stop with Ctrl-C. Put `--` before file names that begin with a dash."""
+messages to stderr. The exit code is 0 if everything was done, 1 if an item failed, 2 if the command was used wrongly,
+and 130 if Ctrl-C stopped it. Put `--` before file names that begin with a dash."""
 
 
 def _section(command: TyperCommand) -> str:

@@ -15,7 +15,7 @@ from fusion.errors import FusionError
 def train(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="Train this method, or iat for the exposure correction, or all in turn."),
+        typer.Argument(metavar="NAME", help="Train this method, or iat, which corrects exposures, or all in turn."),
     ],
     data: Annotated[
         Path,
@@ -201,7 +201,7 @@ def make_pairs(
     ] = (2, 8),
     response: Annotated[
         Literal["gamma", "srgb", "film", "log"] | None,
-        typer.Option("--response", help="Use this response curve. The default is one at random for each pair."),
+        typer.Option("--response", help="Use this response curve. By default, each pair gets a random one."),
     ] = None,
     noise: Annotated[
         tuple[float, float] | None,
@@ -209,7 +209,7 @@ def make_pairs(
             "--noise",
             metavar="WELL READ",
             help="Add the noise of a sensor with this full-well capacity and this read noise, in electrons; inf 0 adds "
-            "none. The default is random for each pair.",
+            "none. By default, each pair gets random noise.",
         ),
     ] = None,
     jpeg: Annotated[

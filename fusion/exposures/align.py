@@ -73,7 +73,7 @@ _VISIBLE = (8, 247)
 
 
 class Motion(NamedTuple):
-    """How the camera moved from one exposure to another."""
+    """The camera's movement from one exposure to another."""
 
     matrix: Matrix
     """The homography that maps pixel coordinates of the one to those of the other."""
@@ -346,7 +346,7 @@ def _grid(size: Sequence[float]) -> Points:
 
 
 def _distance(found: Motion, size: tuple[int, int]) -> float:
-    """How far a movement shifts the picture, in pixels, root mean square."""
+    """Return how far a movement shifts the picture, in pixels, root mean square."""
     points = _grid(size)
     return float(np.sqrt(np.mean(np.sum((found.apply(points) - points) ** 2, 1))))
 

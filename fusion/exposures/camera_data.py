@@ -24,9 +24,9 @@ _T = TypeVar("_T")
 _LEAST_STEP = 0.5
 """The least difference between two exposures of a bracket, in stops: a camera that meters anew varies by a third."""
 _LONGEST_PAUSE = timedelta(seconds=2)
-"""From the end of one shot of a bracket to the next. Many cameras record whole seconds."""
+"""The longest time from the end of one shot of a bracket to the next. Many cameras record whole seconds."""
 _LONGEST_EXPOSURE = 60.0
-"""Seconds. A longer exposure time is taken for this one."""
+"""The longest exposure time, in seconds, that counts. A longer one is taken for this one."""
 
 
 @dataclass(frozen=True)

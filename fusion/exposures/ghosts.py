@@ -58,17 +58,17 @@ _BORDER = 0.008
 
 
 class Relation(NamedTuple):
-    """How one exposure predicts another in one channel: the median and the spread, (64,) each, for each level."""
+    """The prediction of one exposure from another in one channel: median and spread, (64,) each, for each level."""
 
     median: NDArray[np.float64]
     spread: NDArray[np.float64]
 
     def predict(self, plane: Plane) -> Plane:
-        """What the one exposure should show where the other shows `plane`."""
+        """Return what the one exposure should show where the other shows `plane`."""
         return _by_level(self.median, plane)
 
     def deviation(self, one: Plane, other: Plane) -> Plane:
-        """How many spreads `one` differs from what `other` predicts."""
+        """Return by how many spreads `one` differs from what `other` predicts."""
         return (np.abs(one - self.predict(other)) / _by_level(self.spread, other)).astype(np.float32)
 
 
@@ -78,7 +78,7 @@ Relations: TypeAlias = Mapping[tuple[int, int], tuple[Relation, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Ghosts:
-    """Where something moved between the exposures."""
+    """The places where something moved between the exposures."""
 
     mask: Tensor
     """(1, H, W), 0 to 1: 1 where something moved, with soft borders."""
@@ -160,7 +160,7 @@ def _copy(photo: Photo) -> Plane:
 
 
 def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], Plane]:
-    """Where something moved (1, else 0) and how far the exposures deviate from each other, (h, w) each.
+    """Find where something moved (1, else 0) and how far the exposures deviate from each other, (h, w) each.
 
     Relations are measured where `still`, (h, w), is true.
     """
@@ -187,7 +187,7 @@ def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[n
 
 
 def _deviation(one: Plane, other: Plane, still: NDArray[np.bool_]) -> Plane:
-    """How far `one` deviates from what `other` predicts: (h, w), in spreads, root mean square over the channels."""
+    """Return how far `one` deviates from what `other` predicts, (h, w), in spreads: root mean square over channels."""
     relations = zip(_relations(one, other, still), one, other, strict=True)
     return np.sqrt(np.mean([relation.deviation(a, b) ** 2 for relation, a, b in relations], 0, dtype=np.float32))
 

@@ -1,4 +1,4 @@
-"""What a run over a folder of brackets is asked to do, and what it made of each bracket.
+"""The settings of a run over a folder of brackets, and its result for each bracket.
 
 `OUT/<name>.png` is a result. `OUT/.fusion/<name>.json` is its record: a hash of what it was made from, the hash of its
 bytes, its metrics and thumbnails.
@@ -17,7 +17,7 @@ from fusion.settings import DEFAULTS, Settings
 
 @dataclass(frozen=True)
 class FolderRun:
-    """What is the same for all brackets of a run.
+    """The settings that all brackets of a run share.
 
     >>> run = FolderRun(Path("photos"), Path("fused"))
     >>> run.result_path(Bracket("desk", (), "name")).as_posix()
@@ -33,17 +33,17 @@ class FolderRun:
     """How each bracket is fused. All settings are part of what a result was made from."""
 
     def result_path(self, bracket: Bracket) -> Path:
-        """Where the fused picture of a bracket is saved."""
+        """The path of a bracket's fused picture."""
         return self.out / f"{bracket.name}.png"
 
     def record_path(self, bracket: Bracket) -> Path:
-        """Where the record of a bracket is saved."""
+        """The path of a bracket's record."""
         return self.out / RECORDS / f"{bracket.name}.json"
 
 
 @dataclass(frozen=True)
 class BracketRecord:
-    """What is recorded about a finished result."""
+    """The record of a finished result."""
 
     made_from: str
     """A hash of the sources' names and bytes, the method, the settings, the weights, and the metrics' names."""

@@ -37,7 +37,7 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 
 @dataclass(frozen=True, eq=False)
 class Metadata:
-    """What a file held besides its pixels, unchanged, so that it can be written into a result."""
+    """The data that a file held besides its pixels, unchanged, so that it can be written into a result."""
 
     exif: bytes = b""
     """The camera data (Exif)."""

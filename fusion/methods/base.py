@@ -49,7 +49,7 @@ BY_COLOURFULNESS = Colour(colour.by_colourfulness)
 
 @dataclass(frozen=True)
 class Needs:
-    """What a network needs: its input, and how `Fuser` has to cut or reduce large pictures for it."""
+    """The input that a network needs, and how `Fuser` has to cut or reduce large pictures for it."""
 
     planes: Planes
     enhanced: bool = False
@@ -85,7 +85,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained."""
+    """The settings with which a network is trained."""
 
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     """Takes the fused planes and those of both exposures, all (B, C, H, W) in float32; returns a scalar."""
@@ -113,7 +113,7 @@ class Option(NamedTuple):
     """A number that the user may choose and that changes the result."""
 
     name: str
-    """Also the keyword of `Method.architecture`."""
+    """The option's name, which is also a keyword of `Method.architecture`."""
     low: float
     high: float
     default: float
@@ -341,7 +341,7 @@ class Fuser:
 
     @torch.no_grad()
     def weight_maps(self, pair: ExposurePair, *, mode: Mode = "auto") -> Tensor:
-        """How much each exposure counts in each pixel: (N, 1, h, w), from dark to bright, with a sum of 1 over N.
+        """Return how much each exposure counts in each pixel: (N, 1, h, w), from dark to bright, summing to 1 over N.
 
         The maps have the size that the network sees. Raises `FusionError` where the method has no weight maps.
         """

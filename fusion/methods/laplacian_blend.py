@@ -15,7 +15,7 @@ from fusion.runtime.tiles import by_strips, mirror
 
 
 class Pyramid(NamedTuple):
-    """How a level of a pyramid is computed from the next one. Both axes are treated alike."""
+    """The rules by which a level of a pyramid is computed from the next one. Both axes are treated alike."""
 
     reduce: tuple[float, ...]
     """The taps of a symmetric kernel, from the centre outwards. Every second sample of its result is taken."""

@@ -42,7 +42,7 @@ class MEFLUT(nn.Module):
         return blend((under, over), self.weight_maps(under, over).unbind())
 
     def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
-        """How much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
+        """Return how much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
 
         def shares(rows: slice, _: slice) -> Tensor:
             frames = zip(self.tables, (under, over), strict=True)

@@ -81,7 +81,7 @@ class MEFNet(nn.Module):
         return weighted / total
 
     def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
-        """How much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
+        """Return how much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
         weights = rearrange(self._weights(torch.cat((under, over))), "(n b) c h w -> n b c h w", n=2)
         return weights / weights.sum(0)
 

@@ -36,8 +36,8 @@ from fusion.runtime.tiles import by_strips
 Variant = Literal["paper", "torch"]
 
 # OpenCV's MergeMertens reads the BGR that imread gives as if it were RGB, so its grey has BT.601's weights of red and
-# blue exchanged. The paper only says "grayscale version"; equal pictures to the program people would otherwise use
-# are worth more than the last digit of a grey. BT.601 is (0.299, 0.587, 0.114).
+# blue exchanged. The paper only says "grayscale version". OpenCV's weights are used here, so that pictures are equal
+# to those of the program that people would otherwise use. BT.601 is (0.299, 0.587, 0.114).
 OPENCV_GREY = (0.114, 0.587, 0.299)
 
 # Where the Laplacian of 8-bit levels is zero, float rounding leaves about 1e-8. That is far above the floor of the
@@ -92,7 +92,7 @@ def weight_maps(
     grey: tuple[float, float, float] = OPENCV_GREY,
     variant: Variant = "paper",
 ) -> Tensor:
-    """How much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), with a sum of 1 over N.
+    """Return how much each frame of a burst counts in each pixel (section 3.1): (N, ..., 1, H, W), summing to 1 over N.
 
     Arguments and errors are those of `exposure_fusion`, which blends by these maps.
 
@@ -196,7 +196,7 @@ class Mertens(nn.Module):
         return self.fuse(frames)
 
     def weight_maps(self, *frames: Tensor) -> Tensor:
-        """How much each frame counts in each pixel: (N, B, 1, H, W), with a sum of 1 over N."""
+        """Return how much each frame counts in each pixel: (N, B, 1, H, W), with a sum of 1 over N."""
         return self.maps(frames)
 
 

@@ -31,7 +31,7 @@ _FLOOR = 0.25**2  # squared levels of 0 to 255: a contrast below the step of 8 b
 
 
 class PatchStatistics(NamedTuple):
-    """What the patches of n lumas are like, for the patch around each pixel."""
+    """Statistics of n lumas in the patch around each pixel."""
 
     log_gains: Tensor
     """(B, n, h, w): logarithms of the gains in the ideal patch."""

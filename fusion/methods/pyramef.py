@@ -14,9 +14,9 @@ level takes over the gains of the one before, so that it costs only a few operat
     finest level              `finish`   double the size, add detail by the gains of the level before
     fused luma -> colour by exposure (`exposed_colour.py`) -> RGB
 
-The network was trained on pairs. Of more exposures it looks at every two neighbours, from dark to bright, and its
+The network was trained on pairs. In a longer bracket it looks at every two neighbours, from dark to bright, and its
 answers about one exposure, or about the result, are averaged. The formula takes all exposures at once.
-`python -m fusion.benchmark.experiments.brackets FOLDER` prints what that is worth.
+`python -m fusion.benchmark.experiments.brackets FOLDER` compares this with fusing two by two.
 
 Mean MEF-SSIM over the 30 pairs that nothing was trained on (`python -m fusion.benchmark.experiments.ablation DATASET`):
 

@@ -114,7 +114,7 @@ class Scorer:
 
         # Most metrics are one long array operation after the other, each of which uses one core.
         with ThreadPoolExecutor(2, initializer=cancel.thread_initializer()) as pool:
-            # From the end, where the slowest stand: they would be waited for alone.
+            # The slowest metrics, at the end of the list, start first, so that no other one has to wait for them alone.
             values = list(pool.map(measure, reversed(self.metrics)))
         return {metric.name: value for metric, value in zip(self.metrics, reversed(values), strict=True)}
 

@@ -109,6 +109,6 @@ COLOURFULNESS = Metric(
     better=Better.NEITHER,
     source="Hasler, Suesstrunk, Human Vision and Electronic Imaging 2003",
     meaning="It tells how colourful the result is: 0 is grey, 80 is strong",
-    caution="Over-sharpening and noise raise it, and more than the scene had is no merit",
+    caution="Over-sharpening and noise raise it, and a result can be more colourful than its scene was",
     formula=fused_colourfulness,
 )

@@ -46,7 +46,7 @@ _EPS = torch.finfo(torch.float64).eps
 
 @dataclass(frozen=True)
 class Target:
-    """What the ideal fusion looks like at one scale."""
+    """The ideal fusion at one scale."""
 
     sources: Tensor
     """(B, N, H, W), 0 to 255 less 128."""

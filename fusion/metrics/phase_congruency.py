@@ -19,7 +19,7 @@ a source has a feature. The three means are multiplied.
 
 Two habits of MEFB's code are kept: filters are made on a grid that is a little off for odd sides, and the low-pass is
 off by another half a pixel. Responses are in single precision, for speed; `python -m
-fusion.benchmark.experiments.golden` prints how far from MEFB's values that leads.
+fusion.benchmark.experiments.golden` prints how far the values then are from MEFB's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""REFERENCE: measures of a fused picture against the picture that it should be, where a data set has one.
+"""REFERENCE: measures of a fused picture against the picture that it should be, where a dataset has one.
 
 They are metrics like the others; their `Sources` hold the reference alone.
 """
@@ -136,7 +136,7 @@ REFERENCE: tuple[Metric, ...] = (
         better=Better.LOWER,
         source="Sharma, Wu, Dalal, Color Research and Application 2005",
         meaning="It tells how far the result's colours are from the reference's; a difference of 1 is just seen",
-        caution="Blurring a result costs hardly anything, darkening it much",
+        caution="Blurring a result costs hardly anything, but darkening it costs much",
         formula=_against(delta_e),
     ),
     Metric(
@@ -145,7 +145,7 @@ REFERENCE: tuple[Metric, ...] = (
         better=Better.LOWER,
         source="CIELAB, weighted by the reference's chroma",
         meaning="It gives the mean angle between the result's hues and the reference's, from 0 to 180",
-        caution="A grey result scores best: it has no hue to be wrong",
+        caution="A grey result scores best, because it has no hue that could be wrong",
         formula=_against(hue_error),
         bounds=(0, 180),
     ),

@@ -1,1 +1,1 @@
-"""What is written beside the fused pictures: tables, drawings, and a record of how the pictures were made."""
+"""Files that are written beside the fused pictures: tables, drawings, and a record of how the pictures were made."""

@@ -14,7 +14,7 @@ Row = dict[str, str | int | bool | None]
 
 
 def method_row(method: Method) -> Row:
-    """What is known of a method before it runs. Its network is built to count the parameters.
+    """Return the facts about a method that are known before it runs. Its network is built to count the parameters.
 
     >>> from fusion.methods import mertens
     >>> row = method_row(mertens.METHOD)

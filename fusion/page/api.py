@@ -117,7 +117,7 @@ class Api:
             file: the fused picture, a lossless PNG
             seconds: the time it took, without reading and writing
             notes: sentences on how the exposures were prepared and how the picture was made
-            scores: the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
+            scores: the value of every metric by its name; large pictures are measured on a copy of 1 megapixel
             failure: why there is no picture, if there is none
         """
         chosen = [m.name for m in self.services.available] if methods is None else methods
@@ -133,13 +133,13 @@ class Api:
 
         Returns:
             a list of
-            name: what the other tools call it
-            title: what people call it
+            name: the name that the other tools take
+            title: the name that people read
             paper: where it was published
             parameters: how many values were trained
             available: whether it can run here
-            reason: why not, if it cannot
-            options: what may be chosen of it, with range and default; the page and the command line set it
+            reason: why it cannot run, if it cannot
+            options: its options with range and default, which the page and the command line can change
         """
         return self.services.described
 
@@ -152,7 +152,7 @@ class Api:
             fused: The fused picture, of the same size.
 
         Returns:
-            the value of every metric by its name, of large pictures measured on a copy of 1 megapixel
+            the value of every metric by its name; large pictures are measured on a copy of 1 megapixel
         """
 
         def measured() -> Generator[dict[str, float], None, None]:

@@ -37,7 +37,7 @@ def shipped() -> list[Example]:
 
 @dataclass(frozen=True)
 class Linked:
-    """What a link asks for, as far as it is available here."""
+    """The choices that a link asks for, as far as they are available here."""
 
     example: Example | None
     methods: tuple[str, ...]

@@ -30,7 +30,7 @@ BEHIND = 3
 
 
 class TileState(Enum):
-    """What has become of a tile's picture."""
+    """The state of a tile's picture."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -39,7 +39,7 @@ class TileState(Enum):
 
 
 class Stage(Enum):
-    """How far a run has come."""
+    """The stage that a run has reached."""
 
     CORRECTING = "correcting"
     FUSING = "fusing"
@@ -104,7 +104,7 @@ class Run:
 
     @property
     def fused(self) -> tuple[Fused, ...]:
-        """What the methods that are done say of their pictures."""
+        """The seconds, sizes and notes of the methods that are done."""
         return tuple(tile.fused for tile in self.tiles if tile.fused)
 
     @property

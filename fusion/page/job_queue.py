@@ -1,4 +1,4 @@
-"""Who is served when: one job runs at a time, a few wait, and nothing is done for a visitor who has left.
+"""The queue of the page's jobs: one job runs at a time, a few wait, and nothing is done for a visitor who has left.
 
 The page's handlers and its API follow the jobs that are made here; none of them computes in a thread of its own.
 """
@@ -50,7 +50,7 @@ class RefusedError(FusionError):
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where a job is that has nothing to show yet."""
+    """The position of a job that has nothing to show yet."""
 
     number: int
     """Its position in the queue. 1 comes next, and 0 has begun."""

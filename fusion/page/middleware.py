@@ -23,7 +23,7 @@ Send: TypeAlias = Callable[[Message], Any]
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a request may be, in bytes, and how slowly it may come."""
+    """Limits on how large a request may be, in bytes, and how slowly it may come."""
 
     file: int = 100_000_000
     """One uploaded file."""

@@ -28,7 +28,7 @@ def _modules() -> dict[str, bytes]:
 
 
 def address() -> str:
-    """Where the modules are, from the page's address."""
+    """The address of the modules, relative to that of the page."""
     found = hashlib.sha256()
     for path, content in _modules().items():
         found.update(hashlib.sha256(path.encode()).digest() + hashlib.sha256(content).digest())

@@ -13,12 +13,12 @@ class Statistics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._requests = Counter("page_requests", "Answers, by status", ["status"], registry=self._registry)
-        self._refusals = Counter("page_refusals", "What was refused, by reason", ["code"], registry=self._registry)
-        self._waiting = Gauge("page_jobs_waiting", "Jobs in line", registry=self._registry)
+        self._requests = Counter("page_requests", "Answers by status", ["status"], registry=self._registry)
+        self._refusals = Counter("page_refusals", "Refusals by reason", ["code"], registry=self._registry)
+        self._waiting = Gauge("page_jobs_waiting", "Jobs that wait", registry=self._registry)
         self._running = Gauge("page_jobs_running", "Jobs that run", registry=self._registry)
         buckets = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
-        self._seconds = Histogram("page_job_seconds", "What jobs took", buckets=buckets, registry=self._registry)
+        self._seconds = Histogram("page_job_seconds", "Seconds of jobs", buckets=buckets, registry=self._registry)
 
     def watch_jobs(self, waiting: Callable[[], int], running: Callable[[], int]) -> None:
         """Ask these functions for the number of jobs whenever the statistics are read."""

@@ -16,7 +16,7 @@ Key: TypeAlias = tuple[str, ...]
 
 
 class RunCache:
-    """Runs by what they were made from.
+    """Complete runs, found by the files and the choices that they were made from.
 
     They are kept in memory on purpose: new code or new weights mean a new process, which never meets old results.
     """

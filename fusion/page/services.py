@@ -57,7 +57,7 @@ def _gpu_seconds(_files: Sequence[str], methods: Sequence[str], _settings: Setti
 
 @dataclass(eq=False)
 class Services:
-    """What the handlers of one page share."""
+    """The objects that the handlers of one page share."""
 
     session: Session
     compare: Compare

@@ -51,7 +51,7 @@ def entries(folder: Path | None = None) -> dict[str, dict[str, Any]]:
 
 
 def missing(name: str, folder: Path | None = None) -> str | None:
-    """Why there are no weights of this name, as a sentence; None where file and hash are right."""
+    """The reason why there are no weights of this name, as a sentence; None where file and hash are right."""
     folder = folder or default_folder()
     try:
         entry = entries(folder).get(name)
@@ -68,7 +68,7 @@ def missing(name: str, folder: Path | None = None) -> str | None:
 
 
 def unusable(name: str, build: Callable[[], nn.Module], folder: Path | None = None) -> str | None:
-    """Why the network that `build` returns cannot load its weights, as a sentence; None if it can. They are loaded."""
+    """The reason why the network that `build` returns cannot load its weights; None if it loads them."""
     folder = folder or default_folder()
     if (reason := missing(name, folder)) is not None:
         return reason

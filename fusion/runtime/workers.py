@@ -28,7 +28,7 @@ _UNSENT = "A worker process could not hand back what came of an item"
 
 
 def failure_reason(error: Exception, item: str) -> str:
-    """Why an item has no result, as a sentence. A defect of this program is also logged with its traceback.
+    """Say in a sentence why an item has no result. A defect of this program is also logged with its traceback.
 
     >>> failure_reason(FileNotFoundError(2, "No such file or directory"), "desk")
     'A file cannot be read or written (No such file or directory).'

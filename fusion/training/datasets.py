@@ -71,7 +71,7 @@ def find_pairs(folder: Path) -> list[PairFiles]:
 
 
 _NAMES = (("under", "_A"), ("over", "_B"), ("reference", "_GT"))
-"""For each picture of a scene its whole name, or the end of its name."""
+"""Whole names, and ends of names, of the pictures of a scene."""
 
 
 def _is(file: Path, name: str, end: str) -> bool:
@@ -176,5 +176,5 @@ def _stack(crops: Sequence[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
 
 
 def _weight(scene: str) -> float:
-    """How often a scene is drawn. Moderate pairs count half, and so do views of HDR panoramas, which are soft."""
+    """Return how often a scene is drawn. Moderate pairs count half, as do views of HDR panoramas, which are soft."""
     return (0.5 if scene.endswith("-mod") else 1.0) * (0.5 if scene.startswith("hdr_pano") else 1.0)

@@ -53,7 +53,7 @@ _MIN_USEFUL, _MIN_SPREAD = 0.1, 0.05
 
 @dataclass(frozen=True)
 class PairOptions:
-    """How pairs are made. Where `response` or `noise` is None, it is drawn for each pair.
+    """Options for making pairs. Where `response` or `noise` is None, it is drawn for each pair.
 
     Raises `DatasetError` for values that cannot be used.
     """

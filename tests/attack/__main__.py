@@ -1,4 +1,4 @@
-"""Attack the page that runs on this computer, and the library; print what was asked, the goal, and what came of it.
+"""Attack the page that runs on this computer, and the library; print each attack, its goal and its result.
 
 `python -m tests.attack [--url http://127.0.0.1:PORT] [--corpus DIR] [--nightly]`
 
@@ -48,7 +48,7 @@ TESTS = {
 
 
 def attacks(url: str | None, corpus: Path | None, *, nightly: bool) -> Iterator[Row]:
-    """Row by row, as they are done."""
+    """Yield each row as soon as it is done."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "page").mkdir()
@@ -87,7 +87,7 @@ def _live_files(corpus: Path | None, folder: Path) -> list[Path]:
 
 
 def _told(number: int, asked: str, attack: Callable[[str], bool], running: Running) -> Row:
-    """By its last lines, where an attack prints what it finds beside its bars."""
+    """Run an attack that prints its findings, and make a row of the last lines that it prints."""
     said = io.StringIO()
     with redirect_stdout(said):
         met = attack(running.address)
@@ -134,7 +134,7 @@ def _tested(number: int, asked: str, files: list[str]) -> Row:
 
 
 def _end(*_: object) -> None:
-    sys.exit(143)  # by way of everything that has to end as well
+    sys.exit(143)  # SystemExit lets everything end that was started
 
 
 def main() -> int:
@@ -144,7 +144,9 @@ def main() -> int:
     )
     parser.add_argument("--url", help="a page that runs on this computer, http://127.0.0.1:PORT")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="a folder of hostile files")
-    parser.add_argument("--nightly", action="store_true", help="an hour more, and docs/attack.md")
+    parser.add_argument(
+        "--nightly", action="store_true", help="run the attacks that take an hour too, and write docs/attack.md"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     rows: list[Row] = []
@@ -154,7 +156,9 @@ def main() -> int:
     print(table(rows))
     if options.nightly:
         command = f"python -m tests.attack{' --corpus DIR' if options.corpus else ''} --nightly"
-        head = f"# The last attack\n\n`{command}`; see [SECURITY.md](../SECURITY.md).\n\n"
+        head = (
+            f"# The last attack\n\n`{command}` wrote this table. [SECURITY.md](../SECURITY.md) explains its rows.\n\n"
+        )
         (ROOT / "docs" / "attack.md").write_text(f"{head}{table(rows)}\n", encoding="utf-8")
     return not all(row.met for row in rows)
 

@@ -70,7 +70,7 @@ def decode_corpus(folder: Path, count: int = 2400, seed: int = 0) -> tuple[list[
 
 
 def written(pictures: Iterable[tuple[str, bytes]], folder: Path) -> list[tuple[Path, str]]:
-    """Named bytes as files."""
+    """Write named bytes to files."""
     files: list[tuple[Path, str]] = []
     for name, data in pictures:
         files.append((folder / str(len(files)), name))
@@ -109,7 +109,7 @@ def children_watched() -> Generator[Peak]:
 
 
 def table(rows: Sequence[Row], peak: Peak) -> str:
-    """Markdown."""
+    """The results as a table in Markdown."""
     seconds = sorted(row.seconds for row in rows)
     codes = Counter(row.outcome for row in rows)
     lines = [("files", f"{len(rows)}"), (DECODED, f"{codes[DECODED]}")]

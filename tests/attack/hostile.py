@@ -68,7 +68,7 @@ def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
 
 
 def mended(data: bytes) -> bytes:
-    """With the right checksums, if it is a PNG: else hardly anything but the checksum's test would be tested."""
+    """Correct the checksums of a PNG; otherwise little more than the check of the checksums would be tested."""
     if not data.startswith(b"\x89PNG"):
         return data
     mended, at = bytearray(data), 8
@@ -80,24 +80,24 @@ def mended(data: bytes) -> bytes:
 
 
 def flipped(data: bytearray, _: bytes, rng: np.random.Generator) -> bytes:
-    """Some bits."""
+    """Flip some bits."""
     for at in rng.integers(0, len(data), rng.integers(1, 20)):
         data[at] ^= 1 << int(rng.integers(8))
     return bytes(data)
 
 
 def cut(data: bytearray, _: bytes, rng: np.random.Generator) -> bytes:
-    """Its end."""
+    """Cut off the end."""
     return bytes(data[: rng.integers(1, len(data))])
 
 
 def spliced(data: bytearray, other: bytes, rng: np.random.Generator) -> bytes:
-    """The beginning of one file, the end of another."""
+    """Join the beginning of one file to the end of another."""
     return bytes(data[: rng.integers(1, len(data))]) + other[rng.integers(0, len(other)) :]
 
 
 def edited(data: bytearray, _: bytes, rng: np.random.Generator) -> bytes:
-    """Numbers in the first 128 bytes, where most headers are, become extreme ones."""
+    """Make numbers extreme in the first 128 bytes, where most headers are."""
     for at in rng.integers(0, min(128, len(data) - 4), rng.integers(1, 4)):
         size = int(rng.choice([1, 2, 4]))
         value = int(rng.choice([0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF])) & ((1 << 8 * size) - 1)
@@ -106,13 +106,13 @@ def edited(data: bytearray, _: bytes, rng: np.random.Generator) -> bytes:
 
 
 def repeated(data: bytearray, _: bytes, rng: np.random.Generator) -> bytes:
-    """A piece, up to 200 times."""
+    """Repeat a piece up to 200 times."""
     start, end = sorted(int(at) for at in rng.integers(0, len(data), 2))
     return bytes(data[:end] + data[start:end] * int(rng.integers(1, 200)) + data[end:])
 
 
 def removed(data: bytearray, _: bytes, rng: np.random.Generator) -> bytes:
-    """A piece."""
+    """Remove a piece."""
     start, end = sorted(int(at) for at in rng.integers(0, len(data), 2))
     return bytes(data[:start] + data[end:])
 
@@ -211,7 +211,7 @@ def _with_size(jpeg: bytes, width: int, height: int) -> bytes:
 
 
 def _with_tag(tiff: bytes, tag: int, value: int) -> bytes:
-    """In the first directory of a little-endian TIFF; as four bytes, whatever it was."""
+    """Set a tag in the first directory of a little-endian TIFF, as four bytes whatever its type was."""
     at = int.from_bytes(tiff[4:8], "little") + 2
     while int.from_bytes(tiff[at : at + 2], "little") != tag:
         at += 12

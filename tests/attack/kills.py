@@ -35,7 +35,7 @@ class Asked:
     visit: ExitStack
 
     def close(self) -> None:
-        """Nobody does any more."""
+        """Let the visitor leave, so that nobody waits for the job any more."""
         self.visit.close()
 
     def rest(self) -> str:

@@ -59,7 +59,7 @@ def pressed(
 
 @cache
 def _handler(url: str) -> tuple[int, list[Any]]:
-    """The number of what the page's button calls, no other takes as many inputs; and what these hold at first."""
+    """The number of the function that the page's button calls, which has the most inputs, and their first values."""
     config = httpx.get(f"{url.rstrip('/')}/config").json()
     handler = max(config["dependencies"], key=lambda one: len(one["inputs"]))
     held = {one["id"]: one["props"].get("value") for one in config["components"]}
@@ -80,7 +80,7 @@ class Visit:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """Of the pictures, by file name."""
+        """The hashes of the pictures by file name."""
         return {name: hashlib.sha256(picture).hexdigest() for name, (_, picture) in self.served.items()}
 
 
@@ -123,8 +123,8 @@ def bad(visits: Sequence[Visit]) -> int:
 
 
 def visitors(url: str, count: int = 50) -> bool:
-    """So many at once with pairs of 1 megapixel, every other with the same: prints what they met, and whether that is
-    within the bars."""
+    """Send `count` visitors at once with pairs of 1 megapixel, half of which are the same. Print what happened to them,
+    and return whether that is within the limits."""
     pairs = [_pair(0 if index % 2 else index) for index in range(count)]
     start = Barrier(count)
     with ThreadPoolExecutor(count) as pool:
@@ -141,7 +141,7 @@ def visitors(url: str, count: int = 50) -> bool:
 
 
 def soak(url: str, minutes: float = 10.0, count: int = 5) -> bool:
-    """So many visitors, one pair after the other: prints the page's memory and open files, and how they grow."""
+    """Let `count` visitors fuse one pair after the other, and print how the page's memory and open files grow."""
     until = time.monotonic() + minutes * 60
     figures: list[tuple[float, float, float]] = []
 

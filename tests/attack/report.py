@@ -11,7 +11,7 @@ class Row:
     """One line of the table."""
 
     number: int
-    """As in SECURITY.md."""
+    """The number of the row in SECURITY.md."""
     asked: str
     goal: str
     measured: str
@@ -19,7 +19,7 @@ class Row:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Markdown."""
+    """The rows as a table in Markdown."""
     lines = ["| row | what was asked | goal | measured | met |", "|---|---|---|---|---|"]
     lines += [
         f"| {row.number} | {row.asked} | {row.goal} | {row.measured} | {'yes' if row.met else '**no**'} |"

@@ -48,7 +48,7 @@ def is_decoder(process: psutil.Process) -> bool:
 
 
 def figure(page: Running, name: str) -> float:
-    """One of those that `/metrics` tells."""
+    """The value of one of the figures that `/metrics` reports."""
     text = httpx.get(f"{page.address}/metrics", timeout=20).text
     return float(re.findall(rf"^{re.escape(name)} (.*)$", text, re.MULTILINE)[0])
 

@@ -24,7 +24,7 @@ INPUTS = ("left slot", "right slot", "chooser", "program")
 
 
 def paths(upload: str, secret: Path) -> list[str]:
-    """What is not a visitor's to read, in every way to say it."""
+    """Paths of files that no visitor may read, in every way to write them."""
     beside = str(Path(upload).parent)
     up = "/.." * 12
     return [
@@ -37,7 +37,7 @@ def paths(upload: str, secret: Path) -> list[str]:
 
 
 def addresses(port: int) -> list[str]:
-    """Of a server on this computer, and of those that only a server could reach."""
+    """Addresses of a server on this computer, and of servers that only another server could reach."""
     hosts = (
         "127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0.0.0.0",
         "[::ffff:127.0.0.1]", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "100.64.0.1", "169.254.169.254", "user@127.0.0.1",
@@ -107,7 +107,7 @@ def leaks(page: Running, pair: list[bytes], folder: Path) -> Row:
 
 
 def _given(page: Running, path: str, place: str, good: list[dict[str, Any]]) -> str:
-    """All that the page says of a pair of which one is this."""
+    """Everything that the page says of a pair that has this file in it."""
     file = {"path": path, "url": path, "meta": {"_type": "gradio.FileData"}}
     if place == "program":
         (fused, one), (also, other) = api_fuse(page, [file, good[1]]), api_fuse(page, [path, good[1]])

@@ -171,7 +171,7 @@ def test_what_cannot_be_used_is_listed_and_stops_nothing(
 
 
 def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
-    """In this process: starting others takes longer than the work."""
+    """The work is done in this process, since starting others would take longer."""
     one = scene(pairs / "set", "scene2")
     shutil.copytree(pairs / "theirs", tmp_path / "theirs")
     run = BenchmarkRun(tmp_path / "out", ("mertens",), (ExternalMethod("Theirs", tmp_path / "theirs"),))
@@ -193,7 +193,7 @@ def test_only_what_changed_is_made_again(pairs: Path, tmp_path: Path) -> None:
 
 
 def test_as_mefb_results_of_jpegs_go_through_a_jpeg(pairs: Path, tmp_path: Path) -> None:
-    """As Pillow writes and reads one; a picture that came as JPEG does so no second time."""
+    """The JPEG is the one that Pillow writes and reads. A picture that came as JPEG is not compressed again."""
     from PIL import Image
 
     shutil.copytree(pairs / "theirs", tmp_path / "theirs")

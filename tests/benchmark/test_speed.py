@@ -1,4 +1,4 @@
-"""That speed is measured at all, and what is said of it; never how fast anything is."""
+"""Speed is measured and reported; no test says how fast anything must be."""
 
 from __future__ import annotations
 

@@ -125,10 +125,10 @@ def test_votes_rank_the_methods(made: Path, tmp_path: Path, capsys: pytest.Captu
     assert (first.chosen, first.draws, first.comparisons) == (4, 1, 5)
     assert 0.5 < first.low < first.share < first.high < 1
     assert said["notes"] == [
-        "8 votes of 1 participant; intervals: bootstrap over votes.",
-        "With fewer than 10 participants, the intervals are about these people alone.",
+        "8 votes of 1 participant; the intervals come from a bootstrap over the votes.",
+        "With fewer than 10 participants, the intervals hold for these people alone.",
         "The picture on the left was chosen in 57% of 7 decisions.",
-        "theirs was never chosen: its interval is too narrow, more votes are needed.",
+        "theirs was never chosen, so its interval is too narrow; collect more votes.",
     ]
 
 
@@ -138,7 +138,7 @@ def test_what_no_comparison_links_is_said(tmp_path: Path) -> None:
     votes = [("one", "a", "b", "left"), ("one", "d", "c", "neither")]
     files = [cast(tmp_path, tmp_path / f"{n}.json", votes, participant=str(n)) for n in range(study.PARTICIPANTS)]
     _, notes = study.ranking(tmp_path, files)
-    assert notes[0] == "20 votes of 10 participants; intervals: bootstrap over participants."
+    assert notes[0] == "20 votes of 10 participants; the intervals come from a bootstrap over the participants."
     assert "No comparison links these groups, so nothing is known between them: a, b; c, d." in notes
 
 

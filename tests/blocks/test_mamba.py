@@ -17,7 +17,7 @@ def count(module: nn.Module) -> int:
 
 
 def test_parameters_of_mamba() -> None:
-    """in 60 x 240, convolution 120 x 5, x 120 x 36, step 4 x 120 + 120, A 120 x 16, D 120, out 120 x 60."""
+    """Parameters: in 60 x 240, convolution 120 x 5, x 120 x 36, step 4 x 120 + 120, A 120 x 16, D 120, out 120 x 60."""
     assert count(Mamba(60)) == 14_400 + 600 + 4_320 + 600 + 1_920 + 120 + 7_200
 
 

@@ -301,7 +301,7 @@ def test_every_command_prints_the_same_notes_and_has_them_in_json(
 
     fused, said = told("fuse", *files, "-o", str(tmp_path / "fused.png"))
     notes = fused["notes"]
-    assert "The first picture was the brighter one" in notes[0]
+    assert "The first picture is brighter than the second" in notes[0]
     assert "it was taken from one exposure" in notes[1]
     compared, also_said = told("compare", *files, "-o", str(tmp_path / "compared"))
     assert [row["notes"] for row in compared] == [notes]

@@ -24,6 +24,7 @@ from fusion.io.image import load
 from tests.attack.corpus import DECODED, attempt, attempt_all, children_watched, written
 from tests.attack.hostile import bombs, mutants
 from tests.pictures import colours, encoded, many_scans
+from tests.shared_session import SESSION
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="most bounds are Linux's")
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +54,7 @@ def large(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandbox.Sandbox]:
     """A sandbox that has not started any decoder yet, for `load` to use."""
+    SESSION.sandbox.close()  # its decoders are children of this process, too
     with sandbox.Sandbox() as pool:
         monkeypatch.setitem(globals(), "load", partial(image.load, sandbox=pool))
         monkeypatch.setitem(globals(), "load_pair", partial(image.load_pair, sandbox=pool))

@@ -37,7 +37,7 @@ def test_untrained_it_returns_about_the_mean() -> None:
 
 
 def test_who_hears_whom() -> None:
-    """The channels of all states that each block hears, level by level."""
+    """The channels of all states that each block reads, level by level."""
 
     def heard(level: nn.Module) -> list[int]:
         blocks = level.get_submodule("blocks").children()
@@ -51,7 +51,7 @@ def test_who_hears_whom() -> None:
 
 
 def test_shared_states_reach_the_result() -> None:
-    """Each of the deepest decoder's sources: silenced, the result changes."""
+    """The result changes when any of the deepest decoder's sources is set to zero."""
     torch.manual_seed(0)
     network, (under, over) = LEMamba(), torch.rand(2, 1, 1, 16, 16)
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_the_guide_comes_at_any_size() -> None:
 
 
 def test_skip_connections_open_in_training() -> None:
-    """Their strength starts at zero: the encoder's map is not heard, but it has a gradient that opens it."""
+    """Their strength starts at zero: the encoder's map has no effect yet, but its strength has a gradient."""
     decoder = Decoder(8, [Block(8, 1, 8, sources=(8, 8))])
     states = torch.rand(4, 1, 8, 32)
 

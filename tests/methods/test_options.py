@@ -1,4 +1,4 @@
-"""What may be chosen of a method: checked in one place, and heard by the library, the command line and the page."""
+"""Methods' options are checked in one place, and the library, the command line and the page obey them."""
 
 from __future__ import annotations
 

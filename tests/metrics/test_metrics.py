@@ -605,7 +605,7 @@ def test_fmi_is_that_of_a_loop() -> None:
 
 
 def slow_moments(*planes: NDArray[np.float64], size: int) -> list[tuple[float, ...]]:
-    """Of every window of two planes: means, variances about them, covariance; under a Gaussian of sigma 1.5."""
+    """Means, variances and covariance of every window of two planes, under a Gaussian of sigma 1.5."""
     radius = np.arange(size) - size // 2
     gauss = np.exp(-(radius[:, None] ** 2 + radius**2) / 4.5)
     gauss /= gauss.sum()

@@ -488,7 +488,7 @@ def take(cache: Path) -> Path:
 
 
 def test_what_a_killed_process_left_is_removed_at_once(tmp_path: Path) -> None:
-    """However short it lived; and never what a running one keeps."""
+    """What a page left is removed however short it lived, and what a running page keeps is never removed."""
     cache = tmp_path / "cache"
     killed = TAKE.replace("print(folder)", "print(folder, flush=True); import os; os.kill(os.getpid(), 9)")
     environment = os.environ | {"GRADIO_TEMP_DIR": str(cache)}

@@ -532,7 +532,7 @@ def test_what_a_link_asks_for_in_vain_is_said_and_never_repeated(open_page: Open
 
 
 def drag_by_touch(page: Page, name: str) -> None:
-    """From a quarter to the middle of a tile, with one finger; the page stays where it is."""
+    """Drag with one finger from a quarter to the middle of a tile; the page stays where it is."""
     stage = tile(page, name).locator(".stage")
     stage.scroll_into_view_if_needed()
     box, before = stage.bounding_box(), page.evaluate("scrollY")

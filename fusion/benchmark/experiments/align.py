@@ -8,7 +8,7 @@ before the brighter photograph: by up to 4 % of the longer side in both directio
 middle, and with a perspective that changes the scale by up to 2 % from side to side. Both photographs get noise of
 2 levels of 255 and are rounded to 8 bits. Beyond the scene's border, the moved camera sees a mirror image.
 
-The error is how far points all over the picture lie from where they should, in pixels, on average. At last, the pairs
+The error is how far points all over the picture lie from where they should, in pixels, on average. Finally, the pairs
 themselves are aligned, and those that are not left unchanged are listed.
 """
 
@@ -48,7 +48,7 @@ FINE, BAD = 0.5, 2.0
 
 @dataclass(frozen=True)
 class ShakeResult:
-    """How one simulated camera movement was undone."""
+    """The result of undoing one simulated camera movement."""
 
     stops: float
     error: float

@@ -24,7 +24,7 @@ def run(experiment: Callable[..., None], duration: str) -> None:
     """Run an experiment with the arguments of the command line.
 
     `duration` is a sentence that says how long it takes; it is printed to stderr first. A user's mistake ends with one
-    sentence and exit code 1, wrong use with exit code 2.
+    sentence and exit code 1, and wrong use ends with exit code 2.
     """
     if "--help" not in sys.argv:
         print(duration, file=sys.stderr)

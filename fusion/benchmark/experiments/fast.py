@@ -27,7 +27,7 @@ from fusion.training.datasets import find_pairs
 DURATION = "This takes about three seconds for each pair and method."
 
 PARTS = (2, 6)
-"""The network sees one of so many pixels."""
+"""The network sees one pixel in this many."""
 
 
 def main(dataset: Dataset) -> None:

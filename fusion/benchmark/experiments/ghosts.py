@@ -62,7 +62,7 @@ def main(dataset: Dataset) -> None:
                 )
         good = fmean(drop >= _LOST for drop in drops)
         print(f"| `{method}`, mean | | | {100 * fmean(drops):.0f} % | |")
-        print(f"{method}: {100 * good:.0f} % of {len(drops)} lose {100 * _LOST:.0f} % or more.\n")
+        print(f"{method}: {100 * good:.0f} % of {len(drops)} ghosts lose {100 * _LOST:.0f} % or more.\n")
 
 
 def _moved(

@@ -1,7 +1,7 @@
 // Bradley and Terry's model of pairwise choices: P(i is chosen over j) = s_i / (s_i + s_j).
 //
 // This is the algorithm of fusion/benchmark/bradley_terry.py, which names its sources; a test compares the two. To begin
-// with, each thing has drawn once with an average one of strength 1, so that a finite estimate exists for any votes.
+// with, each item has one draw against an average item of strength 1, so that a finite estimate exists for any votes.
 
 const STEPS = 100;
 const SETTLED = 1e-9; // the largest change of a strength's logarithm after which the iteration ends
@@ -37,7 +37,7 @@ export function strengths(won) {
   return logs.map(Math.exp);
 }
 
-/** How often a thing is chosen over another one, from the logarithms of their strengths. @param {number} one @param {number} other */
+/** How often an item is chosen over another one, from the logarithms of their strengths. @param {number} one @param {number} other */
 const chance = (one, other) => 1 / (1 + Math.exp(other - one));
 
 /**

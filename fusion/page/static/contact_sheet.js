@@ -1,4 +1,4 @@
-// The contact sheet as its tools see it: tiles, their pictures, and the pixels that are in sight.
+// The contact sheet as its tools see it: tiles, their pictures, and the pixels that are on the screen.
 import { context2d, find, findAll } from "../../static/dom.js";
 
 /** @typedef {import("./types").Component} Component */
@@ -95,7 +95,7 @@ export class ContactSheet {
     return bottom > 0 && top < innerHeight;
   }
 
-  /** Whether a tile needs the full picture: it is in sight, and its preview would be enlarged. @param {ParentNode} tile */
+  /** Whether a tile needs the full picture: it is on the screen, and its preview would be enlarged. @param {ParentNode} tile */
   needsFull(tile) {
     const { clientWidth } = this.stage(tile);
     return this.inSight(tile) && clientWidth * this.zoom.view.zoom * devicePixelRatio > Number(this.grid.dataset.previewWidth);

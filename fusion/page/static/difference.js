@@ -1,4 +1,4 @@
-// Difference: a heat map of how far every picture is from one of them, for the pixels in sight.
+// Difference: a heat map of how far every picture is from one of them, for the pixels on the screen.
 import { find } from "../../static/dom.js";
 
 const STOPS = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]]; // matplotlib's inferno
@@ -21,7 +21,7 @@ export function difference(sheet) {
 
   /**
    * Colours for the largest difference of the three channels; the tile says how large it is on average and at most.
-   * @param {HTMLElement} tile @param {HTMLImageElement} image @param {Uint8ClampedArray} reference its pixels in sight
+   * @param {HTMLElement} tile @param {HTMLImageElement} image @param {Uint8ClampedArray} reference its pixels on the screen
    */
   function heat(tile, image, reference) {
     const pixels = sheet.pixelsInSight(image, sheet.stage(tile), true);

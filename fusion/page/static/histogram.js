@@ -44,8 +44,8 @@ export function histogram(sheet) {
   }
 
   /**
-   * Pixels that mark what is clipped and in sight. They are read without smoothing, since the average of a clipped pixel
-   * and another one is not clipped.
+   * Marks on the clipped pixels that are on the screen. The picture is read without smoothing, since the average of a
+   * clipped pixel and another one is not clipped.
    * @param {HTMLImageElement} image @param {HTMLElement} stage
    */
   function clippedMarks(image, stage) {

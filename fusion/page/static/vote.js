@@ -124,7 +124,7 @@ export function vote(sheet) {
   };
 }
 
-/** What this browser keeps. What is not ours or damaged is left out. @returns {Kept} */
+/** What this browser keeps. Entries that are damaged, or that this page did not write, are left out. @returns {Kept} */
 function read() {
   try {
     const { votes, titles } = JSON.parse(localStorage.getItem(KEY) ?? "{}") ?? {};

@@ -1,4 +1,4 @@
-// Weights: a map of what each exposure contributes where, over each tile's picture. The maps are asked for when this opens.
+// Weights: a map over each tile's picture that shows which exposure counts where. Opening the tool asks for the maps.
 
 /** @param {import("./contact_sheet.js").ContactSheet} sheet @returns {import("./types").Tool} */
 export function weights(sheet) {
