@@ -20,6 +20,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--report", "MAMBAMEF_REPORT", None, metavar="DIR", help="Show the benchmark's report in this folder.")
     add("--job-seconds", "FUSION_JOB_SECONDS", "600", type=float, help="Stop a job after this many seconds.")
     add("--keep-free-mb", "FUSION_KEEP_FREE_MB", "1024", type=int, help="Keep this many megabytes free.")
+    add("--memory-mb", "FUSION_MEMORY_MB", None, type=int, help="Let a network use this much memory on the processor.")
     return parser
 
 
@@ -40,7 +41,8 @@ def main() -> None:
         queue = JobQueue(folder, job_seconds=options.job_seconds, kept_free=options.keep_free_mb << 20)
         with Session() as session:
             report = benchmark.find_report(options.report)
-            server.serve(Services(session, compare_with(session), queue, report), options.host, options.port)
+            services = Services(session, compare_with(session, options.memory_mb), queue, report)
+            server.serve(services, options.host, options.port)
 
 
 if __name__ == "__main__":

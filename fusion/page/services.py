@@ -31,8 +31,10 @@ class Compare(Protocol):
         ...
 
 
-def compare_with(session: Session) -> Compare:
+def compare_with(session: Session, memory_mb: int | None = None) -> Compare:
     """Make the function that fuses for the page: on a GPU that is lent for the call, where the page runs on ZeroGPU.
+
+    A network may use `memory_mb` megabytes on the processor, or half of what is free where that is None.
 
     It does everything from reading to measuring. A second call, for what needs no GPU, would queue and fork again,
     which costs more than it saves. Pictures are written outside, where the events arrive.
@@ -42,6 +44,7 @@ def compare_with(session: Session) -> Compare:
         files: Sequence[str], methods: Sequence[str], settings: Settings, *, show_corrected: bool = True
     ) -> Iterator[Event]:
         check_count(len(files))
+        settings = replace(settings, memory_mb=memory_mb)
         yield from wait_for_memory(session.compare(files, methods, settings, show_corrected=show_corrected))
 
     if not environment.gpu_is_lent():
