@@ -27,10 +27,10 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "courtyard"
 
 @pytest.fixture(scope="module")
 def bracket(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three exposures of a corner of an example; a hand held the third, and a grey thing moved."""
+    """Three exposures of a corner of an example; a hand held the brightest one, and a thing is in two places."""
     under, over = (load(EXAMPLE / f"{name}.png").photo[:, 100:340, 100:420].clone() for name in ("under", "over"))
     middle = (under + over) / 2
-    under[:, 40:100, 40:100] = over[:, 40:100, 200:260] = 0.5
+    under[:, 40:100, 40:100], over[:, 40:100, 200:260] = 0.9, 0.05
     folder = tmp_path_factory.mktemp("bracket")
     files = [folder / f"window_{name}.png" for name in ("over", "under", "middle")]
     for file, photo in zip(files, (over.roll((6, 9), (1, 2)), under, middle), strict=True):

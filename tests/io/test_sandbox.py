@@ -88,8 +88,9 @@ def decoding_seconds() -> float:
 
 
 def children() -> list[psutil.Process]:
-    """The child processes of this one, without the one that `multiprocessing` starts once and never ends."""
-    return [one for one in psutil.Process().children() if "multiprocessing" not in " ".join(one.cmdline())]
+    """The decoders that live: this process's children without those of the browser's and multiprocessing's."""
+    living = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in living if sandbox.SERVE_COMMAND in one.cmdline()]
 
 
 # Hostile files
