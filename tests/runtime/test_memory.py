@@ -201,7 +201,7 @@ def test_a_full_gpu_changes_no_picture(gpu: Callable[[int], None], name: str, mo
     """Smaller tiles, or else the CPU, give the same picture as the GPU would have given."""
     expected = fusion.fuse(*PAIR, name, align=False, device="cuda", mode=mode)
     scene = pipeline.Scene(ExposurePair(*PAIR))
-    for times, sentence in ((1, "less at once" if name == "deepfuse" else "processor"), (3, "processor")):
+    for times, sentence in ((1, "smaller parts" if name == "deepfuse" else "processor"), (3, "processor")):
         gpu(times)
         with pipeline.Session("cuda") as session:
             made = session.fuse(scene, name, Settings(mode=mode))
