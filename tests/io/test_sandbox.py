@@ -103,8 +103,7 @@ def test_mutants_are_pictures_or_refusals(tmp_path: Path, pool: sandbox.Sandbox)
     assert [row for row in rows if row.outcome not in known] == []
     assert sum(row.outcome == DECODED for row in rows) > 100
     seconds = sorted(row.seconds for row in rows)
-    usual = seconds[len(rows) // 2]  # a few milliseconds, and more while other programs keep the machine busy
-    assert seconds[int(len(rows) * 0.99)] < max(0.5, 100 * usual)
+    assert seconds[int(len(rows) * 0.99)] < 0.5
     assert seconds[-1] < 10
     assert 0 < peak.resident < 1000 * MB
 
