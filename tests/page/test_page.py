@@ -401,8 +401,7 @@ def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Ope
 
 
 @needs_chromium
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_axe_finds_nothing(
     open_page: Open, gate: threading.Event, pair: tuple[Path, Path], width: int, theme: str
 ) -> None:

@@ -191,8 +191,16 @@ def test_weight_maps_are_there_again_where_the_same_is_asked_for_twice(
     fuse(page, *flat)
     keys(page, "w")
     expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
-    with page.expect_event("requestfinished", lambda request: "/queue/data" in request.url):  # the same sheet has come
-        page.locator("#fuse").click()
+    ended: list[str] = []
+    for end in ("requestfinished", "requestfailed"):  # the server and the browser both close the stream of events
+        page.on(end, lambda request: ended.append(request.url))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    page.locator("#fuse").click()
+    for _ in range(1200):
+        if any("/queue/data" in url for url in ended):  # the same sheet has come
+            break
+        page.wait_for_timeout(50)
+    else:
+        pytest.fail("The sheet did not come within a minute.")
     expect(tile(page, "mertens").locator(".measure")).to_contain_text("On average ")
 
 
