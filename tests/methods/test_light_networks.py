@@ -53,10 +53,10 @@ def test_deepfuse_ends_with_a_plain_convolution() -> None:
 
 def test_a_mirror_lies_beyond_deepfuses_border_where_the_network_has_zeros() -> None:
     fuser = Fuser(DEEPFUSE)
-    photos = ExposurePair(*(planes[0].expand(3, -1, -1) for planes in pair()))  # grey: the result is its luma
+    under, over = (planes[0].expand(3, -1, -1) for planes in pair())  # grey: the result is its luma
     with torch.inference_mode():
         alone = fuser.network(*pair())[0].clamp(0, 1)
-    difference = (fuser(photos, mode="exact")[:1] - alone).abs()
+    difference = (fuser(ExposurePair(under, over), mode="exact")[:1] - alone).abs()
     assert float(difference[:, 12:-12, 12:-12].max()) < 1e-4
     assert float(difference.max()) > 0.01
     assert fuser.seen(600, 800, "exact") == (600, 800)
@@ -126,7 +126,7 @@ def test_a_table_holds_logarithms_of_weights() -> None:
     under, over = pair()
     network = MEFLUT()
     with torch.no_grad():
-        network.tables += torch.linspace(0, 3, 64)
+        network.tables.add_(torch.linspace(0, 3, 64))
         first, second = (look_up(table, luma).exp() for table, luma in zip(network.tables, (under, over), strict=True))
         assert float(second.max()) > 1
         assert torch.allclose(network.weight_maps(under, over)[0], first / (first + second), atol=1e-5)

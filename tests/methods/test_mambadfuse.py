@@ -48,11 +48,10 @@ def test_the_reconstruction_reads_no_residual() -> None:
     torch.manual_seed(0)
     network, (under, over) = MambaDFuse(width=12), torch.rand(2, 1, 1, 16, 24)
     decoded: list[torch.Tensor] = []
-    network.decode.register_forward_hook(lambda _module, _inputs, outputs: decoded.extend(outputs))
+    network.decode.register_forward_hook(lambda _module, _inputs, outputs: decoded.append(outputs[0]))
     with torch.no_grad():
         fused = network(under, over)
-        x, _ = decoded
-        assert torch.equal(fused, (under + over) / 2 + network.reconstruct(to_map(x, 16)))
+        assert torch.equal(fused, (under + over) / 2 + network.reconstruct(to_map(decoded[0], 16)))
 
 
 def test_its_last_convolution_starts_with_a_spread_of_a_twentieth() -> None:
