@@ -16,7 +16,7 @@ network, no code or weights taken). Size: the published tiny one, width 32.
 |---------------|---------------------------------------------|-----------------------------------------------------|
 | task          | pan-sharpening: a picture of many bands,    | two exposures: the mean of both lumas is corrected, |
 |               | guided by a sharper one of a single band    | guided by both                                      |
-| colours       | none are merged: the bands are the result   | merged by `color.by_colourfulness`, which           |
+| colours       | none are merged: the bands are the result   | merged by `colour.by_colourfulness`, which          |
 |               |                                             | desaturates a colour until it fits                  |
 | later blocks  | each block of a decoder's level adds the    | only the first reads them: the weights were trained |
 | of a decoder  | encoder's states as they are                | so, lose by the change, and did not make up for it  |
