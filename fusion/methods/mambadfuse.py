@@ -16,8 +16,8 @@ weights taken). Size: the published one for a single channel, width 60.
 |                 |                                           | start                                                 |
 | deep fusion     | each of its three norms is applied twice  | once: the second changes little and costs as much     |
 | task            | infrared and visible, or medical pictures | two exposures                                         |
-| colours         | none: it fuses grey pictures              | merged by `colour.by_colourfulness`, which desaturates|
-|                 |                                           | a colour until it fits                                |
+| colours         | none: it fuses grey pictures              | merged by `colour.by_colourfulness`, which            |
+|                 |                                           | desaturates a colour until it fits                    |
 | initial weights | PyTorch's defaults: a truncated normal is | the same, but the last convolution and its bias from  |
 |                 | drawn before there are layers             | N(0, 0.05^2), about the same spread                   |
 | loss            | one for infrared, one for medical         | the recipe's, as every network here                   |
