@@ -239,7 +239,7 @@ def test_methods_for_many_see_all_exposures_at_once() -> None:
 def test_progress_of_three_ends_at_one() -> None:
     frames = exposures(-2, -0.5, 1)
     shares: list[float] = []
-    fusion.fuse(frames[0], frames[1], "mefnet", more=frames[2:], align=False, progress=shares.append)
+    fusion.fuse(frames[0], frames[1], "meflut", more=frames[2:], align=False, progress=shares.append)
     assert shares == [0.5, 1]
 
 

@@ -14,6 +14,12 @@ from fusion.cli.output import print_json, say
 from fusion.errors import DatasetError
 from fusion.io.files import write_atomically
 
+_ORIGINS = {
+    "ours": "our own",
+    "published": "as published",
+    "retrained": "architecture as published, trained here with another loss",
+    "adapted": "adapted",
+}
 _NOTE = "<!-- Written by `python -m fusion docs`; change the program, not this page. -->"
 
 
@@ -59,7 +65,7 @@ def methods_page() -> str:
             method.summary,
             method.paper,
             f"{method.parameters:,}",
-            "as published" if method.faithful else "adapted",
+            _ORIGINS[method.origin],
         )
         for method in METHODS
     )
@@ -77,8 +83,8 @@ def methods_page() -> str:
     return _page(
         "Methods",
         "Each method's name is what the command line, Python and the API call it. *Parameters* counts the trained "
-        "values of its network. *Adapted* means that the network differs from the paper's; the table at the top of its "
-        "file in [fusion/methods](../fusion/methods) says how and why.",
+        "values of its network. *Adapted* means that the network differs from the paper's in more than training. The "
+        "table at the top of its file in [fusion/methods](../fusion/methods) says how each differs and why.",
         _table(("name", "title", "summary", "paper", "parameters", "network"), methods),
         "## Options\n\nOptions, which the page calls method settings, change a method's result without training anew. "
         "Give them as `fuse -O OPTION=VALUE`, `compare -O METHOD.OPTION=VALUE`, or `options={...}` in Python.",

@@ -121,6 +121,14 @@ class Option(NamedTuple):
     """One whole sentence for the user, of at most 120 characters, which ends with a full stop."""
 
 
+Origin = Literal["ours", "published", "retrained", "adapted"]
+"""What a network is, compared with its source.
+
+- "ours": it is this project's own.
+- "published": it is what the paper describes, and there is nothing to train.
+- "retrained": its architecture is the paper's, but it was trained here, with another loss.
+- "adapted": it differs from the paper's network in more than training."""
+
 Options: TypeAlias = Mapping[str, float]
 """Values by the option's name. An option that is not named has its default."""
 Settled: TypeAlias = tuple[tuple[str, float], ...]
@@ -160,8 +168,8 @@ class Method:
     """Authors, title and year of the source."""
     summary: str
     """One or two whole sentences for the user, of at most 120 characters in all, which end with a full stop."""
-    faithful: bool
-    """False where the network differs from the paper's in more than training; the table in its file says how."""
+    origin: Origin
+    """What the network is, compared with its source; the table in its file says how the two differ."""
     architecture: Callable[..., nn.Module]
     """Builds the network with fresh weights. The keywords are the names of `options`."""
 

@@ -7,13 +7,22 @@ Image Pairs", ICCV 2017, section 3.1 and figure 3. (The weights that the authors
                (the same weights)  + sum -> C3 7x7, C4 5x5, C5 5x5 -> fused luma -> + merged chroma -> RGB
     luma over  -> C1 5x5, C2 7x7 --+
 
-| where           | the paper             | here, and why                                          |
-|-----------------|-----------------------|--------------------------------------------------------|
-| loss            | MEF-SSIM at one scale | at three, with a light luminance anchor; every network |
-|                 |                       | here is trained for the same                           |
-| initial weights | random                | one channel carries the luma through: untrained it     |
-|                 |                       | returns the mean of its inputs                         |
-| luma            | studio swing          | full range                                             |
+| where           | the paper, or its authors' code               | here, and why                                      |
+|-----------------|-----------------------------------------------|----------------------------------------------------|
+| activation      | code: leaky 0.01 after each layer, no bias,   | leaky 0.01 after all but the last, biases,         |
+|                 | then stretched from least to greatest         | clamped: a stretch would change the exposure       |
+| loss            | MEF-SSIM at one scale                         | at three, with a light luminance anchor: every     |
+|                 |                                               | network here is trained for the same               |
+| training        | 100 epochs at 1e-4; code: Adam 1e-3, patches  | AdamW 2e-3, one cosine, norm cut at 1, crops of    |
+|                 | of 77 x 77, batch 50                          | 128 x 128, batch 4                                 |
+| initial weights | random                                        | one channel carries the luma through: untrained it |
+|                 |                                               | returns the mean of its inputs                     |
+| luma            | studio swing                                  | full range                                         |
+| size            | code: reduced to sides of at most 512 pixels  | full                                               |
+| borders         | zeros beyond the border                       | mirrored by 12 pixels, as every tile here; trained |
+|                 |                                               | with zeros, so that up to 0.08 changes there       |
+| colours         | clipped, channel by channel                   | desaturated until they fit: clipping moves the     |
+|                 |                                               | luma and costs MEF-SSIM (docs/benchmark.md)        |
 """
 
 from __future__ import annotations
@@ -58,7 +67,7 @@ METHOD = Method(
     name="deepfuse",
     title="DeepFuse",
     paper="Prabhakar et al., DeepFuse, ICCV 2017",
-    faithful=True,
+    origin="retrained",
     summary="The first network for exposure fusion. Five convolutions add up the features of both exposures.",
     architecture=DeepFuse,
     needs=Needs(planes=Planes.LUMA, halo=12),  # half of each kernel: 2 + 3 + 3 + 2 + 2

@@ -9,16 +9,18 @@ that MambaMEF puts before its encoders:
 The local branch gives M and A for each pixel, and the global branch gives one gamma for a picture. IAT's code is
 Apache-2.0; nothing of it was copied. Weights for one channel were never published.
 
-| where     | the original                                  | here, and why                                        |
-|-----------|-----------------------------------------------|------------------------------------------------------|
-| channels  | RGB, 10 queries (gamma and a colour matrix)   | luma, 1 query, as in MambaMEF                        |
-| target    | retouched photographs                         | the pair's own Mertens luma: no reference is public  |
-| drop path | .01, .05, .1 in training                      | none                                                 |
-| gamma     | from the picture at full size                 | from a copy of at most 160 pixels a side, so that a  |
-|           |                                               | tiled picture has one gamma                          |
-| size      | full                                          | above a quarter of a megapixel a copy is corrected,  |
-|           |                                               | which networks read; for looking at, a guided filter |
-|           |                                               | carries it to full size                              |
+| where     | the original                                  | here, and why                                          |
+|-----------|-----------------------------------------------|--------------------------------------------------------|
+| channels  | RGB, 10 queries (gamma and a colour matrix)   | luma, 1 query, as in MambaMEF                          |
+| target    | retouched photographs                         | the pair's own Mertens luma: no reference is public    |
+| drop path | .01, .05, .1 in training                      | none                                                   |
+| gamma     | from the picture at full size                 | from a copy of at most 160 pixels a side, so that a    |
+|           |                                               | tiled picture has one gamma                            |
+| size      | full                                          | above a quarter of a megapixel a copy is corrected,    |
+|           |                                               | which networks read; for looking at, a guided filter   |
+|           |                                               | carries it to full size                                |
+| borders   | zeros beyond the border                       | mirrored by 12 pixels, as every tile here; trained     |
+|           |                                               | with zeros, so that up to 0.4 changes there            |
 """
 
 from __future__ import annotations
@@ -100,7 +102,8 @@ class LocalBranch(nn.Module):
         self.to_offset = nn.Conv2d(width, 1, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                kernel, outputs = module.weight[0, 0].numel(), module.out_channels // module.groups
+                nn.init.normal_(module.weight, std=math.sqrt(2 / (kernel * outputs)))
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
@@ -153,6 +156,8 @@ class GlobalBranch(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                    nn.init.zeros_(module.bias)
         nn.init.zeros_(self.attention.value.weight)
 
     def forward(self, luma: Tensor) -> Tensor:

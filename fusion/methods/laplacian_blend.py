@@ -24,14 +24,14 @@ class Pyramid(NamedTuple):
     expand: float
     """The share that a sample keeps when a level is enlarged; its two neighbours share the rest. New samples between
     two old ones are their mean."""
-    levels: int | None = None
-    """The number of levels. None means as many as the shorter side can be halved."""
+    reductions: int | None = None
+    """How often a picture is reduced. None means as often as its shorter side can be halved."""
 
 
 PAPER = Pyramid(reduce=(6 / 16, 4 / 16, 1 / 16), mirrored=True, expand=6 / 8)
 """The binomial kernel of five taps, as OpenCV has it."""
-PORT = Pyramid(reduce=(2 / 4, 1 / 4), mirrored=False, expand=1.0, levels=4)
-"""The pyramid of the port Pytorch-Exposure-Fusion."""
+PORT = Pyramid(reduce=(2 / 4, 1 / 4), mirrored=False, expand=1.0, reductions=3)
+"""The pyramid of the port Pytorch-Exposure-Fusion, whose `n_levels = 4` counts the levels."""
 
 
 def blend(frames: Sequence[Tensor], weights: Sequence[Tensor], pyramid: Pyramid = PAPER) -> Tensor:
@@ -45,16 +45,19 @@ def blend(frames: Sequence[Tensor], weights: Sequence[Tensor], pyramid: Pyramid 
     return _blend(frames, weights, pyramid)
 
 
-def _blend(frames: Sequence[Tensor], weights: Sequence[Tensor], pyramid: Pyramid, levels: int | None = None) -> Tensor:
-    """Add up, level by level, the bands of the frames times the smoothed weights (section 3.2, equation 4)."""
+def _blend(frames: Sequence[Tensor], weights: Sequence[Tensor], pyramid: Pyramid, left: int | None = None) -> Tensor:
+    """Add up, level by level, the bands of the frames times the smoothed weights (section 3.2, equation 4).
+
+    `left` is how often the frames are still to be reduced.
+    """
     size = frames[0].shape[-2:]
-    if levels is None:
-        levels = pyramid.levels or min(size).bit_length() - 1  # floor(log2(shorter side))
-    if min(size) < 2 or not levels:
+    if left is None:
+        left = pyramid.reductions or min(size).bit_length() - 1  # floor(log2(shorter side))
+    if min(size) < 2 or not left:
         return _weighted_sum(frames, weights)
     smaller = [_reduced(planes, pyramid) for planes in (*frames, *weights)]
     small_frames, small_weights = smaller[: len(frames)], smaller[len(frames) :]
-    small_fused = _blend(small_frames, small_weights, pyramid, levels - 1)
+    small_fused = _blend(small_frames, small_weights, pyramid, left - 1)
 
     def collapsed(rows: slice, _: slice) -> Tensor:
         smooth = (_expanded(small, pyramid, rows, size[1]) for small in small_frames)

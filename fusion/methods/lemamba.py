@@ -16,12 +16,19 @@ network, no code or weights taken). Size: the published tiny one, width 32.
 |---------------|---------------------------------------------|-----------------------------------------------------|
 | task          | pan-sharpening: a picture of many bands,    | two exposures: the mean of both lumas is corrected, |
 |               | guided by a sharper one of a single band    | guided by both                                      |
+| colours       | none are merged: the bands are the result   | merged by `colour.by_colourfulness`, which          |
+|               |                                             | desaturates a colour until it fits                  |
+| later blocks  | each block of a decoder's level adds the    | only the first reads them: the weights were trained |
+| of a decoder  | encoder's states as they are                | so, lose by the change, and did not make up for it  |
+|               |                                             | in 25 minutes of further training                   |
 | drop path     | up to 0.1                                   | none: few steps, each sees the exact loss           |
 | state weights | drawn from N(0, 1); gradients cut at 0.03   | variance one over what each sums, so that the       |
 |               |                                             | recipe's clipping will do                           |
 | other weights | truncated normal, Kaiming by fan-out        | PyTorch's defaults, the last convolution small:     |
 |               |                                             | untrained it returns about the mean of the lumas    |
 | loss          | L1 and SSIM against the true picture        | the recipe's: there is no true picture              |
+| training      | AdamW 1e-3, warm restarts, 800 epochs of    | AdamW 1e-3, one cosine, norm cut at 1, for minutes, |
+|               | batches of 32                               | on a processor                                      |
 | resolution    | every pixel is scanned                      | a copy of at most 128 x 128 pixels; a guided filter |
 |               |                                             | carries its fusion up, in training as well          |
 | sides         | fails unless they are multiples of 16       | mirrored up to them                                 |
@@ -204,7 +211,7 @@ METHOD = Method(
     name="lemamba",
     title="LE-Mamba",
     paper="Cao et al., LE-Mamba, ACM Multimedia 2024",
-    faithful=False,
+    origin="adapted",
     summary="A U-Net scans both lumas in four directions, in windows and as a whole, and corrects their mean.",
     architecture=LEMamba,
     needs=Needs(planes=Planes.LUMA, multiple_of=16, largest=128 * 128),

@@ -7,16 +7,21 @@ repository Taichi-Pink/LightFuse has no licence; rebuilt from a description). Si
         -> three 1x1 convolutions, full size ---------------------------+
         -> three depth-wise ones, stride 2 each; bilinear back to size -+ sum -> tanh -> fused photograph
 
-| where           | the authors' code                        | here, and why                                       |
-|-----------------|------------------------------------------|-----------------------------------------------------|
-| stretch         | each photograph from its least value to  | by mean and spread: single pixels decide less       |
-|                 | its greatest                             |                                                     |
-| enlargement     | nearest neighbour: 8 x 8 blocks at edges | bilinear                                            |
-| target          | SICE's label, chosen by people among 13  | half Mertens, half mean, in the labels' mean and    |
-|                 | results                                  | spread: labels do not come with our pairs           |
-| loss            | mean square and VGG16 features           | mean square and SSIM: no weights of others          |
-| initial weights | Keras' defaults                          | one path carries the mean of both: no dead channels |
-| result          | cut to uint8                             | rounded, as everywhere                              |
+| where           | the authors' code                          | here, and why                                        |
+|-----------------|--------------------------------------------|------------------------------------------------------|
+| stretch         | each photograph from its least value to    | by mean and spread: single pixels decide less        |
+|                 | its greatest                               |                                                      |
+| stretched       | the photograph, and then patches are cut   | what the network gets: a crop in training, the       |
+|                 |                                            | photograph in use, whose mean and spread differ      |
+| enlargement     | nearest neighbour: 8 x 8 blocks at edges   | bilinear                                             |
+| sides           | resized to 2688 x 1792                     | any, mirrored up to multiples of 8                   |
+| target          | SICE's label, chosen by people among 13    | half Mertens, half mean, in the labels' mean and     |
+|                 | results                                    | spread: labels do not come with our pairs            |
+| loss            | mean square on -1 ... 1, and VGG16         | mean square on 0 ... 1, which counts a quarter, and  |
+|                 | features                                   | SSIM: no weights of others                           |
+| training        | Adam 1e-3, 80 epochs, single patches       | AdamW 5e-3, one cosine, norm cut at 1, batch 4       |
+| initial weights | Keras' defaults                            | one path carries the mean of both: no dead channels  |
+| result          | cut to uint8                               | rounded, as everywhere                               |
 """
 
 from __future__ import annotations
@@ -100,7 +105,7 @@ METHOD = Method(
     name="lightfuse",
     title="LightFuse",
     paper="Liu et al., LightFuse, arXiv 2107.02299 (2021)",
-    faithful=False,
+    origin="adapted",
     summary="The smallest convolutional network here is made for small devices and fuses the colours directly.",
     architecture=LightFuse,
     needs=Needs(planes=Planes.RGB, multiple_of=_STRIDE, working_bytes=330),

@@ -1,31 +1,39 @@
 """MambaMEF: two encoders, in which convolutions stand beside windowed Mamba and attention, and a decoder, on luma.
 
-Paper: MambaMEF (the authors' repository GAry45v/MambaMEF has no licence; rebuilt from a description of the network,
-no code or weights taken). Size: that of the one published checkpoint (width 32, one scan block, one attention block),
-which is truncated and cannot be loaded; the published source and the paper's table describe two other sizes.
+Paper: MambaMEF; its authors and year are not published (the repository GAry45v/MambaMEF has no licence; rebuilt from
+a description of the network, no code or weights taken). Size: that of the one published checkpoint (width 32, one scan
+block, one attention block), which is truncated and cannot be loaded; the published source and the paper's table
+describe two other sizes.
 
     luma under, and through IAT -> encoder 1 --+
                                                +-- mean -> decoder -> fused luma -> + merged chroma -> RGB
     luma over, and through IAT  -> encoder 2 --+
 
-| where             | the authors' code                              | here, and why                                   |
-|-------------------|------------------------------------------------|-------------------------------------------------|
-| step bias         | added twice in the scan                        | once                                            |
-| attention dropout | active in inference: results differ each time  | none                                            |
-| dropout           | 0.1 in mixers and MLPs, drop path 0.1          | none: few steps, each sees the exact loss       |
-| IAT               | "frozen" but left in training mode             | eval(): frozen statistics                       |
-| detail branch     | reads the corrected luma                       | reads the photograph's own: gamma hides how     |
-|                   |                                                | strong its contrast was, which decides the best |
-|                   |                                                | fusion; the context branch reads the corrected  |
-| size              | full                                           | a copy of at most 128 x 128 pixels, in training |
-|                   |                                                | too; a guided filter carries the result up: its |
-|                   |                                                | 17 pixels of sight are then a tenth of a scene  |
-| luma              | studio swing, cut to uint8                     | full range, never rounded before the end        |
-| crops             | squashed to 256 x 256, black borders           | square crops, aspect kept                       |
-| initial weights   | PyTorch's defaults                             | one channel carries the luma through: untrained |
-|                   |                                                | it returns about the mean of its inputs         |
-| schedule          | cosine of 40 epochs, stepped every iteration   | one cosine over the whole run                   |
-| loss              | `losses.mambamef_paper`                        | the recipe's, as every network here             |
+| where             | the authors' code                           | here, and why                                      |
+|-------------------|---------------------------------------------|----------------------------------------------------|
+| step bias         | added twice in the scan                     | once                                               |
+| attention dropout | active in inference: results differ each    | none                                               |
+|                   | time                                        |                                                    |
+| dropout           | 0.1 in mixers and MLPs, drop path 0.1       | none: few steps, each sees the exact loss          |
+| IAT               | "frozen" but left in training mode          | eval(): frozen statistics                          |
+| detail branch     | reads the corrected luma                    | reads the photograph's own: gamma hides how strong |
+|                   |                                             | its contrast was, which decides the best fusion;   |
+|                   |                                             | the context branch reads the corrected             |
+| size              | full                                        | a copy of at most 128 x 128 pixels, in training    |
+|                   |                                             | too; a guided filter carries the result up: its 17 |
+|                   |                                             | pixels of sight are then a tenth of a scene        |
+| sides             | zeros around the features of the context    | lumas mirrored up to them before the network, so   |
+|                   | branch, up to multiples of 8                | that its convolutions see the mirror, too          |
+| luma              | studio swing, cut to uint8                  | full range, never rounded before the end           |
+| colours           | clipped, channel by channel                 | desaturated until they fit: clipping moves the     |
+|                   |                                             | luma and costs MEF-SSIM (docs/benchmark.md)        |
+| crops             | squashed to 256 x 256, black borders        | square crops, aspect kept                          |
+| initial weights   | PyTorch's defaults                          | one channel carries the luma through; biases and   |
+|                   |                                             | other inputs of the last convolution 0: untrained  |
+|                   |                                             | it returns the mean of its inputs                  |
+| training          | AdamW 1e-3, 39 epochs of batches of 2, rate | AdamW 1.5e-3, one cosine over the whole run, norm  |
+|                   | along a cosine and constant in an epoch     | cut at 1, batch 4                                  |
+| loss              | `losses.mambamef_paper`                     | the recipe's, as every network here                |
 """
 
 from __future__ import annotations
@@ -105,22 +113,18 @@ class MambaMEF(nn.Module):
 
 def _carry_luma_through(network: MambaMEF) -> None:
     """Let channel 0 of every convolution on the way from a luma to the output pass the luma on unchanged."""
-    out = network.decode[-1]
-    assert isinstance(out, nn.Conv2d)
     for module in (*network.encode_under.modules(), *network.encode_over.modules(), *network.decode):
         if isinstance(module, DoubleConv):
             pass_channel_0(module[0])
             pass_channel_0(module[2])
-    pass_channel_0(out)
-    with torch.no_grad():
-        out.weight[:, 1:] *= 0.1  # the other channels begin with little weight and gain it where they help
+    pass_channel_0(network.decode[-1])  # its other inputs begin with no weight and gain it where they help
 
 
 METHOD = Method(
     name="mambamef",
     title="MambaMEF",
-    paper="MambaMEF (GAry45v/MambaMEF)",
-    faithful=False,
+    paper="MambaMEF (GAry45v/MambaMEF); authors and year are not published",
+    origin="adapted",
     summary="IAT evens out both exposures, then convolutions, Mamba and attention in 8 x 8 windows fuse the luma.",
     architecture=MambaMEF,
     needs=Needs(planes=Planes.LUMA, enhanced=True, multiple_of=_WINDOW, largest=128 * 128),

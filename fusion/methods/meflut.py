@@ -5,14 +5,21 @@ Paper: Jiang, Wang, Li, Li, Fan, Liu, "MEFLUT: Unsupervised 1D Lookup Tables for
 
     luma -> its frame's table -> weight map; lumas blended by the weights, band by band -> + merged chroma
 
-| where    | the paper                                  | here, and why                                              |
-|----------|--------------------------------------------|------------------------------------------------------------|
-| tables   | read off an attention network              | trained directly, through the fusion: simpler, and the     |
-|          |                                            | loss sees what the table does                              |
-| entries  | 256 for each frame                         | 64, linear in between: every level is met in training      |
-| blending | a sum, weights smoothed by a guided filter | Mertens' Laplacian pyramid, which keeps more structure     |
-|          | at low resolution                          |                                                            |
-| loss     | MEF-SSIM                                   | as every network here, see `losses`                        |
+| where      | the paper, or its authors' code                    | here, and why                                      |
+|------------|----------------------------------------------------|----------------------------------------------------|
+| tables     | read off an attention network                      | trained directly, through the fusion: simpler, and |
+|            |                                                    | the loss sees what the table does                  |
+| exposures  | tables for two, three and four                     | for two; longer brackets are fused two by two      |
+| entries    | 256 for each frame; values cut to 0 ... 1, index   | 64 logarithms, linear in between: every level is   |
+|            | cut to a whole number                              | met in training                                    |
+| blending   | a sum, weights smoothed at low resolution by a     | Mertens' Laplacian pyramid, which keeps more       |
+|            | guided filter that is nearly a mean over 5 x 5     | structure                                          |
+|            | (code: radius 2, epsilon 1)                        |                                                    |
+| loss       | MEF-SSIM                                           | as every network here, see `losses`                |
+| training   | of the attention network                           | of the tables: AdamW 1e-1, one cosine, norm cut at |
+|            |                                                    | 1, batch 4                                         |
+| colours    | clipped, channel by channel                        | desaturated until they fit: clipping moves the     |
+|            |                                                    | luma and costs MEF-SSIM (docs/benchmark.md)        |
 """
 
 from __future__ import annotations
@@ -67,7 +74,7 @@ METHOD = Method(
     name="meflut",
     title="MEFLUT",
     paper="Jiang et al., MEFLUT, ICCV 2023",
-    faithful=False,
+    origin="adapted",
     summary="One look-up table for each exposure says how much a pixel counts, by its brightness alone.",
     architecture=MEFLUT,
     needs=Needs(planes=Planes.LUMA, cheap=True),

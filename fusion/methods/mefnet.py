@@ -6,22 +6,26 @@ and table I. The same network looks at each frame alone.
     luma -> shorter side 128 -> context aggregation network -> weight map -> guided filter, guide: luma
     fused luma = sum of |weight| luma / sum of |weight|, over the frames                         -> + merged chroma
 
-| where           | the paper                          | here, and why                                                |
-|-----------------|------------------------------------|--------------------------------------------------------------|
-| loss            | MEF-SSIM with luminance, one scale | structure at three scales, a light luminance anchor: every   |
-|                 |                                    | network here is trained for the same                         |
-| training        | whole bursts of up to 17 frames    | crops of pairs, most of a picture each                       |
-| initial weights | Xavier                             | Kaiming, the last bias 1: PyTorch's own fade over six layers |
-| precision       | float32                            | float32 in training too: a guided filter loses bfloat16's    |
-|                 |                                    | few digits in differences of products                        |
-| weight floor    | 1e-8                               | 1e-3: a quotient of tiny weights has no finite gradient      |
-| small pictures  | enlarged to 128 pixels             | taken as they are                                            |
+| where           | the paper and its code                      | here, and why                                        |
+|-----------------|---------------------------------------------|------------------------------------------------------|
+| loss            | MEF-SSIM with luminance, one scale          | structure at three scales, a light luminance anchor: |
+|                 |                                             | every network here is trained for the same           |
+| training        | Adam 1e-4, whole bursts of up to 17 frames  | AdamW 2e-3, one cosine, norm cut at 1, crops of      |
+|                 |                                             | pairs, most of a picture each                        |
+| initial weights | Xavier                                      | Kaiming, the last bias 1: PyTorch's own fade over    |
+|                 |                                             | six layers                                           |
+| precision       | float32                                     | float32 in training too: a guided filter loses       |
+|                 |                                             | bfloat16's few digits in differences of products     |
+| small copy      | 8-bit RGB reduced bilinearly, then its luma | means of areas of the luma: nothing is rounded       |
+| small pictures  | enlarged to 128 pixels                      | taken as they are                                    |
+| large pictures  | reduced to sides of at most 2048 pixels     | taken as they are, or as `Fuser` reduces them        |
+| colours         | clipped, channel by channel                 | desaturated until they fit: clipping moves the luma  |
+|                 |                                             | and costs MEF-SSIM (docs/benchmark.md)               |
 """
 
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from fusion.blocks.guided_filter import fast_guided_filter, shrink
@@ -29,7 +33,7 @@ from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.losses import structure_and_luminance
 
 _LOW_SIDE = 128
-_WEIGHT_FLOOR = 1e-3
+_WEIGHT_FLOOR = 1e-8
 
 
 class AdaptiveNorm(nn.Module):
@@ -67,26 +71,26 @@ class ContextAggregation(nn.Sequential):
 
 
 class MEFNet(nn.Module):
-    """Two lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 26,461 parameters."""
+    """Two or more lumas (B, 1, H, W) to the fused luma (B, 1, H, W). 26,461 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weigh = ContextAggregation()
 
-    def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """The weighted mean of both lumas, which lies between them."""
-        frames = torch.cat((under, over))
-        weights = self._weights(frames)
-        weighted, total = (rearrange(x, "(n b) c h w -> n b c h w", n=2).sum(0) for x in (weights * frames, weights))
+    def forward(self, *exposures: Tensor) -> Tensor:
+        """The weighted mean of the lumas, which lies between them."""
+        lumas = torch.cat(exposures)
+        weights = self._weights(lumas)
+        weighted, total = (x.unflatten(0, (len(exposures), -1)).sum(0) for x in (weights * lumas, weights))
         return weighted / total
 
-    def weight_maps(self, under: Tensor, over: Tensor) -> Tensor:
-        """Return how much each exposure counts in each pixel: (2, B, 1, H, W), with a sum of 1 over the two."""
-        weights = rearrange(self._weights(torch.cat((under, over))), "(n b) c h w -> n b c h w", n=2)
+    def weight_maps(self, *exposures: Tensor) -> Tensor:
+        """Return how much each exposure counts in each pixel: (N, B, 1, H, W), with a sum of 1 over N."""
+        weights = self._weights(torch.cat(exposures)).unflatten(0, (len(exposures), -1))
         return weights / weights.sum(0)
 
     def _weights(self, frames: Tensor) -> Tensor:
-        """Weights of both exposures' lumas (2B, 1, H, W), in the same shape. Their sum is not 1 yet."""
+        """Weights of the lumas of N exposures (N * B, 1, H, W), in the same shape. Their sum over N is not 1 yet."""
         low = shrink(frames, _LOW_SIDE / min(frames.shape[-2:]))
         return fast_guided_filter(self.weigh(low).float(), low, frames).abs() + _WEIGHT_FLOOR
 
@@ -95,10 +99,10 @@ METHOD = Method(
     name="mefnet",
     title="MEF-Net",
     paper="Ma et al., Deep Guided Learning for Fast Multi-Exposure Image Fusion, TIP 2020",
-    faithful=True,
+    origin="retrained",
     summary="A network learns weight maps on a small copy. A guided filter enlarges them along edges.",
     architecture=MEFNet,
-    needs=Needs(planes=Planes.LUMA, working_bytes=40),
+    needs=Needs(planes=Planes.LUMA, many=True, working_bytes=40),
     weighs=True,
     recipe=Recipe(loss=structure_and_luminance, crop=256, batch=4, rate=2e-3, half_precision=False, zoom=4.0),
 )

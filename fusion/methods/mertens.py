@@ -1,19 +1,23 @@
 """Mertens exposure fusion in PyTorch, for any number of frames of any size, on any device, differentiable.
 
 Source: Mertens, Kautz, Van Reeth, "Exposure Fusion", Pacific Graphics 2007. Sections 3.1 (weights) and 3.2
-(blending, in `laplacian_blend.py`). Tests compare it with `cv2.createMergeMertens`.
+(blending, in `laplacian_blend.py`). Tests compare it with `cv2.createMergeMertens`. The exponents are (1, 1, 1) by
+default; OpenCV's own default is (1, 1, 0).
 
 There are two variants, and each is a method:
 
-|                 | `mertens` (the paper)                       | `mertens-torch` (a popular port: Jamy-L, MIT)        |
-|-----------------|---------------------------------------------|------------------------------------------------------|
-| pyramid         | down to one or two pixels                   | always 4 levels: cloudy blotches in large pictures   |
-| reduce          | 5-tap binomial, mirrored borders            | 3-tap binomial, repeated borders                     |
-| expand          | 5-tap binomial                              | bilinear between corner centres                      |
-| grey            | as OpenCV's, see `OPENCV_GREY`              | mean of the channels                                 |
-| contrast        | mirrored borders                            | zeros beyond the border: its frame counts as detail  |
-| exposedness     | exp(-(c - .5)^2 / (2 sigma^2)), sigma = .2  | ... / (2 sigma): much flatter                        |
-| flat weights    | 1e-12 added before normalising              | frames share equally where all weights are zero      |
+|              | `mertens` (the paper)                      | `mertens-torch` (a popular port: Jamy-L, MIT)            |
+|--------------|--------------------------------------------|----------------------------------------------------------|
+| pyramid      | down to one or two pixels                  | always 4 levels: cloudy blotches in large pictures       |
+| reduce       | 5-tap binomial, mirrored borders           | 3-tap binomial, repeated borders                         |
+| expand       | 5-tap binomial                             | bilinear between corner centres                          |
+| grey         | as OpenCV's, see `OPENCV_GREY`             | mean of the channels                                     |
+| contrast     | mirrored borders; 0 below 1e-6             | zeros beyond the border: its frame counts as detail      |
+| exposedness  | exp(-(c - .5)^2 / (2 sigma^2)), sigma = .2 | ... / (2 sigma): much flatter                            |
+| flat weights | 1e-12 added before normalising             | frames share equally where all weights are zero          |
+| one channel  | its saturation does not count              | as `mertens`; in the port it is 0, so frames share       |
+|              |                                            | equally                                                  |
+| result       | clamped to 0 ... 1                         | as `mertens`; the port's function does not clamp         |
 
 The blend is not bounded by its sources: values from about -.2 to 1.3 occur at strong edges. They are clamped, or,
 with `roll_off`, bent smoothly into range.
@@ -213,7 +217,7 @@ METHOD = Method(
     name="mertens",
     title="Mertens",
     paper=_PAPER,
-    faithful=True,
+    origin="published",
     summary="The classic blends the best exposed, most colourful and sharpest parts. It needs no training.",
     architecture=Mertens,
     needs=Needs(planes=Planes.RGB, many=True, cheap=True),
@@ -225,7 +229,7 @@ METHOD_TORCH = Method(
     name="mertens-torch",
     title="Mertens (4-level port)",
     paper=_PAPER + "; as in the port Pytorch-Exposure-Fusion",
-    faithful=False,
+    origin="adapted",
     summary="A popular port of Mertens stops after four pyramid levels, which leaves blotches in flat skies.",
     architecture=partial(Mertens, "torch"),
     needs=Needs(planes=Planes.RGB, many=True, cheap=True),

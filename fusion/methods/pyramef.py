@@ -216,7 +216,7 @@ METHOD = Method(
     name="pyramef",
     title="PyraMEF",
     paper="this repository",
-    faithful=True,
+    origin="ours",
     summary="Our own network with a Mamba scan gives each patch, at every scale, the best structure of both.",
     architecture=PyraMEF,
     needs=Needs(planes=Planes.LUMA, many=True, colour=BY_EXPOSURE, working_bytes=280),

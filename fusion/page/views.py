@@ -122,8 +122,7 @@ def described(methods: Sequence[Method]) -> list[dict[str, str | None]]:
 def about(methods: Sequence[Method], device: str, scan: str, text: Texts = ENGLISH) -> str:
     """The section about the page, as Markdown. Sentences about a method come from the method and are English."""
     say = text["about"]
-    origin = {True: say["published"], False: say["adapted"]}
-    rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {origin[m.faithful]} |" for m in methods)
+    rows = "\n".join(f"| **{m.title}** | {m.summary} | {m.paper} | {say[m.origin]} |" for m in methods)
     return f"""\
 | {say["method"]} | {say["summary"]} | {say["source"]} | {say["network"]} |
 |---|---|---|---|

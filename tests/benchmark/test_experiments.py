@@ -11,11 +11,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 from fusion.benchmark.experiments import __main__ as listing
-from fusion.benchmark.experiments import ablation, colour, fast, metrics
+from fusion.benchmark.experiments import ablation, colour, control, fast, metrics
 from fusion.benchmark.experiments.reference import find_maps
 from fusion.errors import DatasetError, FusionError
+from fusion.io.colour import by_colourfulness
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "fusion" / "benchmark" / "experiments"
@@ -81,6 +83,22 @@ def test_each_part_of_pyramef_is_a_row(one_pair: Path, capsys: pytest.CaptureFix
 def test_both_merges_of_colour_are_rows(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     colour.main(one_pair)
     assert len(re.findall(r"^\| .+ \| \d+\.\d\d \| \d\.\d{3} \|$", capsys.readouterr().out, re.MULTILINE)) == 2
+
+
+def test_the_control_stands_beside_the_networks_on_luma(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    control.main(one_pair)
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    cells = {name: values for _, name, *values, _ in (map(str.strip, row.split("|")) for row in rows)}
+    assert list(cells) == list(control.ROWS)
+    assert {"`lemamba`", "`mambadfuse`", "`mambamef`", "control (1, –, 1)", "control (1, –, 0)"} <= cells.keys()
+    assert [name for name, (_, clipped, _) in cells.items() if not clipped] == ["`mertens` (1, 1, 1)"]
+    assert cells["control (1, –, 1)"] != cells["control (1, –, 0)"]
+
+
+def test_the_other_colours_of_the_control_do_not_fit() -> None:
+    blue, luma = torch.tensor([0.0, 0.0, 0.9]).view(1, 3, 1, 1), torch.full((1, 1, 1, 1), 0.4)
+    assert float(control.clipped((blue, blue), luma).max()) > 1.1
+    assert float(by_colourfulness((blue, blue), luma).max()) <= 1
 
 
 def test_fast_results_come_close_to_exact_ones(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:

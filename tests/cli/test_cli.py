@@ -132,7 +132,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
         def forward(self, under: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
             return self.conv(under) + over
 
-    method = Method("tiny", "Tiny", "none", faithful=True, summary="Tiny.", architecture=Tiny, needs=Needs(Planes.LUMA))
+    method = Method("tiny", "Tiny", "none", origin="ours", summary="Tiny.", architecture=Tiny, needs=Needs(Planes.LUMA))
     assert flops(method) == 2 * 9 * 4 * FLOPS_SIDE**2
 
 

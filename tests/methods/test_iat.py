@@ -22,6 +22,22 @@ def test_parameter_counts() -> None:
     assert count(ConvBlock(16)) == 3_856
 
 
+def test_depth_wise_convolutions_start_with_the_spread_of_their_own_channel() -> None:
+    """A depth-wise kernel counts one channel, not all sixteen: sqrt(2 / 9) for 3 x 3, sqrt(2 / 25) for 5 x 5."""
+    torch.manual_seed(0)
+    blocks = [module for module in LocalBranch().modules() if isinstance(module, ConvBlock)]
+    three = torch.cat([block.position.weight.flatten() for block in blocks])
+    five = torch.cat([block.spatial.get_submodule("1").get_parameter("weight").flatten() for block in blocks])
+    assert float(three.detach().std()) == pytest.approx((2 / 9) ** 0.5, rel=0.1)
+    assert float(five.detach().std()) == pytest.approx((2 / 25) ** 0.5, rel=0.1)
+
+
+def test_untrained_gamma_is_one() -> None:
+    for seed in range(3):
+        torch.manual_seed(seed)
+        assert torch.equal(IAT().eval().gamma(torch.rand(2, 1, 20, 28)), torch.ones(2, 1, 1, 1))
+
+
 def test_the_formula() -> None:
     network = IAT().eval()
     luma, gamma = torch.rand(1, 1, 9, 9), torch.full((1, 1, 1, 1), 1.7)
@@ -51,6 +67,15 @@ def test_tiled_equals_whole(size: tuple[int, int]) -> None:
         gamma = corrector.network.gamma(luma[None])
         whole = corrector.network.correct(extend(luma[None], 12), gamma)[0, :, 12:-12, 12:-12]
     assert float((corrector(luma) - whole).abs().max()) < 1 / 255
+
+
+@pytest.mark.skipif(weights.missing("iat") is not None, reason="IAT is not trained yet")
+def test_a_mirror_lies_beyond_the_border_where_the_network_has_zeros() -> None:
+    corrector, luma = Corrector(), torch.rand(1, 60, 72, generator=torch.Generator().manual_seed(0)) / 4
+    with torch.inference_mode():
+        difference = (corrector(luma) - corrector.network(luma[None])[0]).abs()
+    assert float(difference[:, 12:-12, 12:-12].max()) < 1e-5
+    assert float(difference.max()) > 0.05
 
 
 @pytest.mark.skipif(weights.missing("iat") is not None, reason="IAT is not trained yet")

@@ -65,6 +65,24 @@ def test_shared_states_reach_the_result() -> None:
             assert float((silenced(under, over) - fused).abs().max()) > 0
 
 
+def test_only_the_first_block_of_a_decoder_reads_the_encoders_states() -> None:
+    """The authors' later blocks read them, too; see the table in the method's file."""
+    torch.manual_seed(0)
+    decoder = Decoder(8, [Block(8, 1, 8, sources=(4, 8)), Block(8, 1, 8, sources=(4,))])
+    first = decoder.blocks[0]
+    below, skip, guide = torch.rand(4, 1, 4, 32), torch.rand(1, 8, 8, 8), torch.rand(1, 1, 8, 8)
+
+    def run(state: float) -> Tensor:
+        return decoder(torch.ones(1, 8, 4, 4), below, skip, state * torch.ones(4, 1, 8, 32), guide)[0]
+
+    with torch.no_grad():
+        assert float((run(0) - run(1)).abs().max()) > 1e-3
+        for module in first.modules():
+            if isinstance(module, StateReader):
+                nn.init.zeros_(module.project.weight[:, 4:])
+        assert torch.equal(run(0), run(1))
+
+
 def test_other_states_other_maps() -> None:
     block = Block(8, 1, 8, sources=(4,))
     x, guide = torch.rand(1, 8, 8, 8), torch.rand(1, 1, 8, 8)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fusion.blocks.mamba import to_map
 from fusion.methods.mambadfuse import (
     METHOD,
     FusionBlock,
@@ -40,6 +42,22 @@ def test_it_corrects_the_mean() -> None:
         nn.init.zeros_(p)
     with torch.inference_mode():
         assert torch.equal(network(under, over), (under + over) / 2)
+
+
+def test_the_reconstruction_reads_no_residual() -> None:
+    torch.manual_seed(0)
+    network, (under, over) = MambaDFuse(width=12), torch.rand(2, 1, 1, 16, 24)
+    decoded: list[torch.Tensor] = []
+    network.decode.register_forward_hook(lambda _module, _inputs, outputs: decoded.append(outputs[0]))
+    with torch.no_grad():
+        fused = network(under, over)
+        assert torch.equal(fused, (under + over) / 2 + network.reconstruct(to_map(decoded[0], 16)))
+
+
+def test_its_last_convolution_starts_with_a_spread_of_a_twentieth() -> None:
+    torch.manual_seed(0)
+    values = torch.cat([p.detach().flatten() for _ in range(3) for p in MambaDFuse().reconstruct[-1].parameters()])
+    assert float(values.std()) == pytest.approx(0.05, rel=0.15)
 
 
 def test_even_channels_change_sides() -> None:

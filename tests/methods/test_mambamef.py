@@ -9,7 +9,8 @@ from torch import nn
 from fusion.blocks.selective_scan import reference
 from fusion.blocks.vision_mamba import AttentionMixer, ScanMixer, four_orders, sum_orders
 from fusion.blocks.window import from_windows, to_windows
-from fusion.methods.mambamef import Encoder, MambaMEF
+from fusion.methods.base import padded
+from fusion.methods.mambamef import METHOD, DoubleConv, Encoder, MambaMEF
 
 
 def count(module: nn.Module) -> int:
@@ -106,12 +107,33 @@ def test_zero_padding_to_the_window() -> None:
     assert Encoder(32).eval()(torch.rand(1, 2, 13, 18)).shape == (1, 128, 13, 18)
 
 
+def test_sides_are_mirrored_before_the_network() -> None:
+    """So its own zeros are never used, and every convolution sees the mirror, which decides the border."""
+    network = METHOD.trained()
+    lumas = torch.rand(2, 1, 2, 61, 90, generator=torch.Generator().manual_seed(0))
+    seen: list[torch.Size] = []
+    for encoder in (network.get_submodule("encode_under"), network.get_submodule("encode_over")):
+        encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape[-2:]))
+    with torch.inference_mode():
+        mirrored = padded(network, list(lumas), METHOD.needs.multiple_of)
+        assert seen == [torch.Size((64, 96))] * 2
+        difference = (mirrored - network(*lumas)).abs()
+    assert float(difference[..., :48, :72].max()) < 1e-5
+    assert float(difference.max()) > 0.02
+
+
+def test_what_does_not_carry_the_luma_starts_at_zero() -> None:
+    network = MambaMEF()
+    for module in network.modules():
+        if isinstance(module, DoubleConv):
+            assert not any(convolution.get_parameter("bias").any() for convolution in (module[0], module[2]))
+    last = network.decode[-1]
+    assert isinstance(last, nn.Conv2d)
+    assert not last.weight[:, 1:].any()
+
+
 def test_untrained_it_returns_the_mean() -> None:
     network = MambaMEF().eval()
-    with torch.no_grad():
-        for convolution in network.decode.modules():
-            if isinstance(convolution, nn.Conv2d) and convolution.out_channels == 1:
-                convolution.weight[:, 1:] = 0  # what the other channels add at first
     under, over = torch.rand(2, 1, 2, 16, 16)
     assert torch.allclose(network(under, over), (under + over)[:, :1] / 2, atol=1e-6)
 

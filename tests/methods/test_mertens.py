@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fusion.io.image import Photo, to_uint8
 from fusion.methods.base import Fuser
-from fusion.methods.mertens import METHOD, METHOD_TORCH, exposure_fusion
+from fusion.methods.mertens import METHOD, METHOD_TORCH, exposure_fusion, weight_maps
 from fusion.metrics import mef_ssim
 from fusion.metrics.picture import Sources
 from tests.shared_session import load_pair
@@ -118,6 +119,69 @@ def test_roll_off_keeps_the_middle_and_bends_the_ends() -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected a burst"):
         exposure_fusion(torch.rand(shape))
+
+
+def reduced(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Frames (N, H, W, C) smoothed by 1 2 1 and halved, with the last sample repeated beyond the border."""
+    wide = np.pad(planes, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+    smooth = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
+    smooth = (smooth[:, :, :-2] + 2 * smooth[:, :, 1:-1] + smooth[:, :, 2:]) / 4
+    return smooth[:, ::2, ::2]
+
+
+def expanded(planes: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Frames (N, h, w, C) at twice their size, linear between the samples; the last one is repeated."""
+    for axis, length in ((1, size[0]), (2, size[1])):
+        position = np.minimum(np.arange(length) / 2, planes.shape[axis] - 1)
+        before, after = (planes.take(index.astype(int), axis) for index in (np.floor(position), np.ceil(position)))
+        planes = (before + after) / 2
+    return planes
+
+
+def port_by_hand(burst: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The port's fusion of a burst (N, H, W, 3): four levels, so three reductions. Nothing is clamped."""
+    grey = np.pad(burst.mean(-1), ((0, 0), (1, 1), (1, 1)))
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    exposedness = np.exp(-((burst - 0.5) ** 2) / (2 * 0.2)).prod(-1)
+    weights = np.abs(around - 4 * grey[:, 1:-1, 1:-1]) * burst.std(-1) * exposedness
+    levels = [(burst, (weights / weights.sum(0))[..., None])]
+    for _ in range(3):
+        levels.append((reduced(levels[-1][0]), reduced(levels[-1][1])))
+    small, shares = levels.pop()
+    fused = (small * shares).sum(0)
+    for frames, shares in reversed(levels):
+        size = frames.shape[1:3]
+        fused = ((frames - expanded(small, size)) * shares).sum(0) + expanded(fused[None], size)[0]
+        small = frames
+    return fused
+
+
+@pytest.mark.parametrize("size", [(29, 44), (64, 48)])
+def test_the_port_has_three_reductions(size: tuple[int, int]) -> None:
+    burst = torch.rand(3, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) ** 3
+    expected = torch.from_numpy(port_by_hand(burst.permute(0, 2, 3, 1).numpy())).permute(2, 0, 1)
+    assert float(expected.min()) < 0  # our function clamps; the port's does not
+    assert torch.allclose(exposure_fusion(burst, variant="torch"), expected.clamp(0, 1), atol=1e-9)
+
+
+def test_saturation_does_not_count_where_there_is_one_channel() -> None:
+    burst = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
+    for variant in ("paper", "torch"):
+        shares = weight_maps(burst, variant=variant)
+        assert torch.equal(shares, weight_maps(burst, variant=variant, saturation=0))
+        assert float((shares - 0.5).abs().max()) > 0.1  # the port gives all frames the same share
+
+
+def test_a_contrast_of_rounding_counts_as_none() -> None:
+    flat = torch.full((1, 16, 16), 0.5)
+    burst = (flat + 1e-7 * torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)), flat)
+    shares = weight_maps(burst, saturation=0, exposedness=0)
+    assert torch.allclose(shares, torch.tensor(0.5))
+
+
+def test_opencvs_own_default_leaves_exposedness_out() -> None:
+    opencvs = cv2.createMergeMertens()
+    assert (opencvs.getContrastWeight(), opencvs.getSaturationWeight(), opencvs.getExposureWeight()) == (1, 1, 0)
 
 
 def test_the_port_stops_after_four_levels() -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 import fusion
 from fusion import methods
 from fusion.errors import FusionError
+from fusion.io import colour
 from fusion.io.image import ExposurePair
 from fusion.methods import METHODS
-from fusion.methods.base import Fuser, Method
+from fusion.methods.base import BY_COLOURFULNESS, Fuser, Method, Planes
 from fusion.methods.iat import Lumas
 from fusion.runtime import tiles
 
@@ -146,6 +147,23 @@ def test_strips_cannot_be_seen(method: Method, monkeypatch: pytest.MonkeyPatch) 
     whole = fuser(pair, lumas, mode="fast")
     monkeypatch.setattr(tiles, "_STRIP", 20 * 120)
     assert float((fuser(pair, lumas, mode="fast") - whole).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "method",
+    [m for m in trained if m.needs.colour is BY_COLOURFULNESS and m.needs.planes is Planes.LUMA],
+    ids=lambda method: method.name,
+)
+def test_colours_that_do_not_fit_are_desaturated(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they were clipped channel by channel instead, the luma would move."""
+    under, over = (torch.tensor(rgb).view(3, 1, 1) * torch.linspace(0.5, 1, 48) for rgb in ((0, 0, 0.9), (0.8, 0.8, 1)))
+    pair = ExposurePair(under.expand(-1, 40, -1), over.expand(-1, 40, -1))
+    lumas = Lumas(colour.luma(pair.under), colour.luma(pair.over))
+    fuser = Fuser(method)
+    fitted = fuser(pair, lumas)
+    monkeypatch.setattr(colour, "fit_gamut", colour.to_rgb)
+    clipped = fuser(pair, lumas)
+    assert float((colour.luma(fitted) - colour.luma(clipped)).abs().max()) > 0.02
 
 
 def test_an_enhanced_method_asks_for_its_lumas() -> None:
