@@ -1,34 +1,52 @@
-"""Metrics of what fusion does wrong: halos, clipping, noise. All look at the photographs too, and lower is better."""
+"""Metrics of what fusion does wrong: halos, losses, grain. All look at the exposures too, and lower is better."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from fusion.metrics.appearance import Map, blurred, contrast, glance, known, lab, losses
 from fusion.metrics.base import Better, Metric
-from fusion.metrics.filters import at_least, sobel
-from fusion.metrics.picture import Picture, Pixels, Plane, Sources
+from fusion.metrics.picture import Picture, Sources
 
 # Halos
 
-_HALO_SIGMA = 2.0
+_RIM = 3.0
+"""Standard deviation of the blur below which texture is no rim, in pixels of a copy of 512."""
+_REACH = 12.0
+"""Standard deviation of the neighbourhood of an edge in which a rim is looked for, in the same pixels."""
+_VISIBLE = 0.15
+"""A slope of the lightness is seen from about this many units for each pixel on."""
 
 
-def _gradient(plane: Picture) -> tuple[Plane, Plane]:
-    """Return the gradient of the plane after a Gaussian, which hides most noise from it."""
+def _slope(picture: Picture) -> tuple[Map, Map]:
+    """Return how the lightness rises to the right and down, (H, W) each, in units for each pixel of a copy of 512."""
     import cv2
 
-    smooth = cv2.GaussianBlur(at_least(3, plane.pixels), (0, 0), _HALO_SIGMA, borderType=cv2.BORDER_REPLICATE)
-    return sobel(np.asarray(smooth, np.float64), cv2.BORDER_REPLICATE)
+    seen = picture.derive(glance)
+    smooth = blurred(seen.lightness, _RIM * seen.scale)
+    x, y = (
+        cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=seen.scale / 8, borderType=cv2.BORDER_REFLECT)
+        for axis in ((1, 0), (0, 1))
+    )
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+
+def _edges(sources: Sources) -> Map:
+    """Return the steepest slope of any exposure in the neighbourhood of each pixel."""
+    steepest = np.maximum.reduce([np.hypot(*source.derive(_slope)) for source in sources])
+    return blurred(steepest, _REACH * next(iter(sources)).derive(glance).scale)
 
 
 def halo(fused: Picture, sources: Sources) -> float:
-    """Return the halo: the share of the fused picture's gradient that no photograph has.
+    """Return the halo: how much of the lightness runs against all exposures beside their edges, as in a rim.
 
-        halo = sum of |g_fused| where g_fused . g_source <= 0 for every source / sum of |g_fused|
+        halo = sum e max(|g| - 0.15, 0) [g . g_k <= 0 for every exposure k] / sum e |g_max|
 
-    g is the Sobel gradient of BT.601 grey under a Gaussian of sigma 2. A halo brightens or darkens towards an edge
-    where the photographs are flat or do the opposite. But for rounding the value is 0 for every weighted mean of the
-    photographs whose weights are the same everywhere; it is 0 for a flat picture. Range: 0 to 1. Lower is better.
+    g is the slope of lightness (Gaussian, sigma 3, on a copy with a longest side of 512), g_max the steepest of any
+    exposure, and e how steep the exposures are nearby. A bright or a dark rim falls or rises where the exposures are
+    flat or do the opposite, and so do two regions whose order of brightness is reversed. Slopes that are not seen do
+    not count. The value is 0 for every weighted mean of the exposures whose weights are the same everywhere. Range: 0
+    and more; 0.01 is seen. Lower is better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
@@ -39,37 +57,32 @@ def halo(fused: Picture, sources: Sources) -> float:
 
     >>> import numpy as np
     >>> from fusion.metrics.picture import Sources
-    >>> ramp = np.tile(np.arange(20, dtype=np.uint8)[:, None, None] * 6, (1, 20, 3))
-    >>> HALO.measure(ramp * 2, Sources(ramp, ramp)), HALO.measure(ramp[::-1], Sources(ramp, ramp))
-    (0.0, 1.0)
+    >>> ramp = np.tile(np.arange(64, dtype=np.uint8)[:, None, None] * 3, (1, 64, 3))
+    >>> HALO.measure(ramp, Sources(ramp, ramp)), HALO.measure(ramp[::-1], Sources(ramp, ramp)) > 0.5
+    (0.0, True)
     """
-    fx, fy = _gradient(fused.grey)
-    opposed = np.ones(fx.shape, np.bool_)
-    for source in sources.grey:
-        x, y = source.derive(_gradient)
-        opposed &= fx * x + fy * y <= 0
-    strength = np.hypot(fx, fy)
-    total = float(strength.sum())
-    return float(strength[opposed].sum()) / total if total > 0 else 0.0
+    x, y = fused.derive(_slope)
+    slopes = [source.derive(_slope) for source in sources]
+    opposed = np.logical_and.reduce([x * sx + y * sy <= 0 for sx, sy in slopes])
+    steepest = np.maximum.reduce([np.hypot(*slope) for slope in slopes])
+    near = sources.derive(_edges)
+    there = float((near * steepest).sum())
+    rims = float((near * (np.hypot(x, y) - _VISIBLE).clip(min=0))[opposed].sum())
+    return rims / there if there > 0 else 0.0
 
 
-# Clipping
-
-
-def _brightest(sources: Sources) -> Pixels:
-    return np.maximum.reduce([source.pixels for source in sources])
-
-
-def _darkest(sources: Sources) -> Pixels:
-    return np.minimum.reduce([source.pixels for source in sources])
+# Losses
 
 
 def lost_shadows(fused: Picture, sources: Sources) -> float:
-    """Return the lost shadows: the share of samples that are 0 in the fused picture and above 0 in a photograph.
+    """Return the lost shadows: the share of the area that is nearly black and lost detail that an exposure shows.
 
-        share of samples, one for each pixel and channel, with F = 0 and max over sources > 0
+        mean over pixels of  seen(d_max)  lost(d / d_max)  black(L)
 
-    Range: 0 to 1. Lower is better.
+    d is the local contrast of lightness (Gaussian, sigma 3), d_max the highest of any exposure. Detail counts as seen
+    from d_max 1 to 3 on, as lost where less than a quarter to an eighth of it is left, and a pixel as nearly black
+    below a lightness of 15 to 5. It is measured on a copy with a longest side of 512. Single black samples, which grain
+    and contrast leave in any good picture, do not count. Range: 0 to 1. Lower is better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
@@ -79,19 +92,23 @@ def lost_shadows(fused: Picture, sources: Sources) -> float:
 
     >>> import numpy as np
     >>> from fusion.metrics.picture import Sources
-    >>> black, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 90, np.uint8)
-    >>> LOST_SHADOWS.measure(black, Sources(black, grey)), LOST_SHADOWS.measure(black, Sources(black, black))
-    (1.0, 0.0)
+    >>> black = np.zeros((32, 32, 3), np.uint8)
+    >>> stripes = black + np.where(np.arange(32) // 4 % 2, 90, 150).astype(np.uint8)[:, None, None]
+    >>> round(LOST_SHADOWS.measure(black, Sources(black, stripes)), 2)
+    1.0
+    >>> LOST_SHADOWS.measure(black, Sources(black, black))
+    0.0
     """
-    return float(np.mean((fused.pixels == 0) & (_brightest(sources) > 0)))
+    return losses(fused, sources).shadows
 
 
 def lost_highlights(fused: Picture, sources: Sources) -> float:
-    """Return the lost highlights: the share of samples that are 255 in the fused picture and below 255 in a photograph.
+    """Return the lost highlights: the share of the area that is nearly white and lost detail that an exposure shows.
 
-        share of samples, one for each pixel and channel, with F = 255 and min over sources < 255
+        mean over pixels of  seen(d_max)  lost(d / d_max)  white(L)
 
-    Range: 0 to 1. Lower is better.
+    A pixel is nearly white above a lightness of 85 to 95; the rest is defined as for `lost_shadows`. A lamp that every
+    exposure clips is not lost. Range: 0 to 1. Lower is better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
@@ -101,62 +118,67 @@ def lost_highlights(fused: Picture, sources: Sources) -> float:
 
     >>> import numpy as np
     >>> from fusion.metrics.picture import Sources
-    >>> white, grey = np.full((2, 2, 3), 255, np.uint8), np.full((2, 2, 3), 90, np.uint8)
-    >>> LOST_HIGHLIGHTS.measure(white, Sources(grey, white)), LOST_HIGHLIGHTS.measure(white, Sources(white, white))
-    (1.0, 0.0)
+    >>> white = np.full((32, 32, 3), 255, np.uint8)
+    >>> stripes = white - np.where(np.arange(32) // 4 % 2, 90, 150).astype(np.uint8)[:, None, None]
+    >>> round(LOST_HIGHLIGHTS.measure(white, Sources(stripes, white)), 2)
+    1.0
+    >>> LOST_HIGHLIGHTS.measure(white, Sources(white, white))
+    0.0
     """
-    return float(np.mean((fused.pixels == 255) & (_darkest(sources) < 255)))
+    return losses(fused, sources).highlights
 
 
-# Noise
+# Grain
 
-_ROUNDING = 1 / 12
-"""The variance of rounding to whole levels."""
+_FINE = 1.0
+"""Standard deviation of the window, in pixels."""
+_MORE = 1.5
+"""A result may have this many times the fine contrast of the exposures: who lifts shadows lifts their texture."""
+_UNSEEN = 0.5
+"""This much more, in units of lightness, is not seen."""
 
 
-def _noise(plane: Plane) -> Plane:
-    """Return Immerkaer's difference of two Laplacians: 0 on ramps, and of variance 36 for noise of variance 1."""
+def _fine_contrast(picture: Picture) -> Map:
+    return contrast(np.ascontiguousarray(picture.derive(lab)[..., 0]), _FINE)
+
+
+def _most_fine_contrast(sources: Sources) -> Map:
+    return np.maximum.reduce([source.derive(_fine_contrast) for source in sources])
+
+
+def _exposed(sources: Sources) -> Map:
+    """Return where an exposure is neither dark nor clipped, 0 to 1, at full size."""
     import cv2
 
-    kernel = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0])
-    return np.asarray(cv2.filter2D(plane, cv2.CV_64F, kernel, borderType=cv2.BORDER_REFLECT), np.float64)
+    height, width = sources.shape[:2]
+    return np.asarray(cv2.resize(sources.derive(known).where, (width, height)), np.float32)
 
 
-def noise_gain(fused: Picture, sources: Sources) -> float:
-    """Return the noise gain: the noise of the fused picture over that of the noisiest photograph.
+def added_grain(fused: Picture, sources: Sources) -> float:
+    """Return the added grain: fine contrast that no exposure has, as noise and over-sharpening add it.
 
-        gain = d(fused) / max over sources of d(source),   d = sqrt(m^2 + 1/12),
-        m = sqrt(pi / 2) / 6 * mean of |second difference of the second difference|
+        grain = sum k max(d - 1.5 d_max - 0.5, 0) / sum (d + 1)
 
-    m is Immerkaer's estimate of the noise's standard deviation on BT.601 grey, over the half of all pixels at which
-    the photographs' gradients are weakest; 1/12 is the variance of rounding to whole levels. Sides below 3 are mirrored
-    up to 3. Range: 0 and more; 1 where nothing has any noise. Lower is better.
+    d is the local contrast of lightness (Gaussian, sigma 1 pixel), d_max the highest of any exposure, and k tells where
+    an exposure is neither dark nor clipped. Grain that an exposure has already is the camera's, and lifting shadows by
+    half a stop lifts it too; neither counts. Range: 0 and more; 0.05 is seen. Lower is better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
         sources: one or more photographs of the same size.
 
-    Reference: Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 1996; the ratio is
-    this project's own.
+    Reference: the measure is this project's own.
 
     >>> import numpy as np
     >>> from fusion.metrics.picture import Sources
-    >>> flat = np.full((8, 8, 3), 90, np.uint8)
-    >>> checks = flat + np.uint8(20) * (np.indices((8, 8)).sum(0) % 2).astype(np.uint8)[..., None]
-    >>> NOISE_GAIN.measure(flat, Sources(flat, flat)), NOISE_GAIN.measure(checks, Sources(flat, flat)) > 10
-    (1.0, True)
+    >>> flat = np.full((32, 32, 3), 90, np.uint8)
+    >>> checks = flat + np.uint8(20) * (np.indices((32, 32)).sum(0) % 2).astype(np.uint8)[..., None]
+    >>> ADDED_GRAIN.measure(flat, Sources(flat, flat)), ADDED_GRAIN.measure(checks, Sources(flat, flat)) > 0.3
+    (0.0, True)
     """
-    import cv2
-
-    f, *others = (at_least(3, picture.grey.pixels) for picture in (fused, *sources))
-    slope = sum(np.hypot(*sobel(plane, cv2.BORDER_REFLECT)) for plane in others)
-    smooth = slope <= np.median(slope)
-
-    def deviation(plane: Plane) -> float:
-        measured = np.sqrt(np.pi / 2) / 6 * np.mean(np.abs(_noise(plane)[smooth]))
-        return float(np.sqrt(measured**2 + _ROUNDING))
-
-    return deviation(f) / max(map(deviation, others))
+    fine = fused.derive(_fine_contrast)
+    more = (fine - _MORE * sources.derive(_most_fine_contrast) - _UNSEEN).clip(min=0)
+    return float((sources.derive(_exposed) * more).sum()) / float((fine + 1).sum())
 
 
 HALO = Metric(
@@ -164,41 +186,47 @@ HALO = Metric(
     title="Halo",
     better=Better.LOWER,
     source="Gradient reversal, as He, Sun, Tang (TPAMI 2013) name it",
-    meaning="It tells how much of the result's gradient is in neither photograph, as next to edges with a halo, from 0 "
-    "to 1",
-    caution="A copy of one photograph and the plain mean of both have none; blur and noise count as some",
+    meaning="It tells how strong rims are beside edges, and regions whose order of brightness no exposure has",
+    caution="A copy of one photograph and the plain mean of all have none; people mind only strong ones",
     formula=halo,
-    bounds=(0, 1),
+    agreement=0.02,
+    many=True,
 )
 
 LOST_SHADOWS = Metric(
     name="lost_shadows",
     title="Lost shadows",
     better=Better.LOWER,
-    source="Share of clipped samples",
-    meaning="It tells how much of the result is at 0 where a photograph is not, from 0 to 1",
-    caution="Blur lowers it: it counts clipped samples, not lost detail",
+    source="This project",
+    meaning="It tells which share of the picture is nearly black and has lost detail that an exposure shows",
+    caution="A grey veil has none, and most methods have none at all, so that it seldom tells two pictures apart",
     formula=lost_shadows,
+    agreement=0.26,
     bounds=(0, 1),
+    many=True,
 )
 
 LOST_HIGHLIGHTS = Metric(
     name="lost_highlights",
     title="Lost highlights",
     better=Better.LOWER,
-    source="Share of clipped samples",
-    meaning="It tells how much of the result is at 255 where a photograph is not, from 0 to 1",
-    caution="Darkening the result lowers it, though no detail comes back",
+    source="This project",
+    meaning="It tells which share of the picture is nearly white and has lost detail that an exposure shows",
+    caution="A grey veil has none, and most methods have none at all, so that it seldom tells two pictures apart",
     formula=lost_highlights,
+    agreement=-0.18,
     bounds=(0, 1),
+    many=True,
 )
 
-NOISE_GAIN = Metric(
-    name="noise_gain",
-    title="Noise gain",
+ADDED_GRAIN = Metric(
+    name="added_grain",
+    title="Added grain",
     better=Better.LOWER,
-    source="Immerkaer, Computer Vision and Image Understanding 1996",
-    meaning="It compares the noise of the result in smooth areas with that of the noisier photograph",
-    caution="Blur lowers it: lost detail counts as lost noise",
-    formula=noise_gain,
+    source="This project",
+    meaning="It tells how much fine contrast the result has that no exposure has, as noise and over-sharpening add it",
+    caution="Blur has none; what a long bracket shows only in between counts as added where just its ends are given",
+    formula=added_grain,
+    agreement=-0.11,
+    many=True,
 )

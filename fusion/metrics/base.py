@@ -24,6 +24,10 @@ class Better(Enum):
     NEITHER = "neither"
 
 
+LEAST_AGREEMENT = 0.1
+"""A metric whose agreement with people is below this says nothing about which picture they prefer, or the opposite."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One measure of a fused picture against its photographs, or against the picture that it should be.
@@ -45,24 +49,37 @@ class Metric:
     formula: Formula
     bounds: tuple[float, float] = (0, inf)
     """The lowest and the highest value that it can take."""
+    agreement: float | None = None
+    """Its mean rank correlation with people's opinions of the pictures of a scene, -1 to 1, measured against the
+    darkest and the brightest exposure; None where it was not measured. `docs/opinions.md` has the intervals."""
+    repeats: str | None = None
+    """The name of another metric that measures the same quantity, so that a mean over metrics counts it once."""
+    many: bool = False
+    """It is measured against all exposures. Other metrics are defined for two, the darkest and the brightest."""
     mefb: str | None = None
     """Its name in the tables of MEFB (Zhang, Information Fusion 2021); None where it is not one of MEFB's twenty."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether a mean rank over metrics counts it: it goes with people's opinions, and no other one repeats it."""
+        return self.repeats is None and self.agreement is not None and self.agreement >= LEAST_AGREEMENT
 
     def measure(self, fused: Pixels | Picture, sources: Sources) -> float:
         """Return the metric's value for a fused picture.
 
         Args:
             fused: 8-bit pixels (H, W, 3), 0 to 255, or the `Picture` of them, whose derived planes are then reused.
-            sources: the photographs that it was fused from, of the same size; for a metric of
+            sources: the photographs that it was fused from, of the same size, from the darkest to the brightest; a
+                metric without `many` compares with the first and the last. For a metric of
                 `fusion.metrics.reference`, the one picture that it should be.
 
-        Raises `ValueError` where sizes differ, where the pixels are not 8-bit, where there are more or fewer sources
-        than the metric is defined for, and for MEF-SSIM of pictures with a side below 11 pixels.
+        Raises `ValueError` where sizes differ, where the pixels are not 8-bit, where there are fewer sources than the
+        metric is defined for, and for MEF-SSIM of pictures with a side below 11 pixels.
         """
         picture = fused if isinstance(fused, Picture) else Picture(fused)
         if picture.pixels.shape != sources.shape:
             raise ValueError(f"The fused picture is {picture.pixels.shape}, its sources are {sources.shape}.")
-        return float(self.formula(picture, sources))
+        return float(picture.derive(self.formula, sources if self.many else sources.ends))  # the score reads some again
 
 
 SCORED_PIXELS = 1_000_000
@@ -85,10 +102,10 @@ def scored_size(height: int, width: int, limit: int | None = SCORED_PIXELS) -> t
 
 
 class Scorer:
-    """Measures fused pictures of one pair, whose photographs are rounded, and reduced where they are large, only once.
+    """Measures fused pictures of one scene, whose exposures are rounded, and reduced where they are large, only once.
 
-    Pictures are rounded to 8 bits first: what is measured is what is saved. Above `limit` pixels, all three are reduced
-    by area averaging to `scored_size`. The scorer holds what metrics derive from the photographs; let go of it to free
+    Pictures are rounded to 8 bits first: what is measured is what is saved. Above `limit` pixels, all are reduced by
+    area averaging to `scored_size`. The scorer holds what metrics derive from the photographs; let go of it to free
     that memory.
     """
 
@@ -99,11 +116,11 @@ class Scorer:
 
     @cached_property
     def sources(self) -> Sources:
-        """Both photographs as they are measured; prepared when they are first needed."""
-        return Sources(*(self._pixels(photo) for photo in (self.pair.under, self.pair.over)))
+        """All exposures as they are measured; prepared when they are first needed."""
+        return Sources(*map(self._pixels, self.pair.frames))
 
     def __call__(self, fused: Photo) -> dict[str, float]:
-        """Return each metric of `fused` (3, H, W) against the pair's photographs, by the metric's name."""
+        """Return each metric of `fused` (3, H, W) against the scene's exposures, by the metric's name."""
         if not self.metrics:
             return {}
         picture, sources = Picture(self._pixels(fused)), self.sources

@@ -130,6 +130,7 @@ SD = Metric(
     meaning="It measures the overall contrast of the result",
     caution="A copy of the over-exposed photograph scores above a careful fusion, and sharpening raises it",
     formula=standard_deviation,
+    agreement=0.48,
     bounds=(0, 127.5),
     mefb="SD",
 )
@@ -142,6 +143,7 @@ SF = Metric(
     meaning="It tells how much neighbouring pixels of the result differ, be it detail or noise",
     caution="Over-sharpening and noise raise it",
     formula=spatial_frequency,
+    agreement=0.50,
     bounds=(0, 255 * math.sqrt(2)),
     mefb="Spatial_frequency",
 )
@@ -154,6 +156,8 @@ AG = Metric(
     meaning="It measures how steeply the result's levels rise and fall, be it detail or noise",
     caution="Over-sharpening and noise raise it",
     formula=average_gradient,
+    agreement=0.43,
+    repeats="sf",
     mefb="Avg_gradient",
 )
 
@@ -165,5 +169,7 @@ EI = Metric(
     meaning="It measures the mean strength of edges in the result",
     caution="Over-sharpening and noise raise it",
     formula=edge_intensity,
+    agreement=0.45,
+    repeats="sf",
     mefb="Edge_intensity",
 )

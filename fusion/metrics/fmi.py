@@ -140,6 +140,7 @@ METRIC = Metric(
     meaning="It tells how well the result's edges predict those of each photograph; 1 is the most",
     caution="A copy of one photograph scores best, then the plain mean of both, and all values lie close together",
     formula=feature_information,
+    agreement=0.02,
     bounds=(0, 1),
     mefb="FMI",
 )

@@ -228,6 +228,7 @@ ENTROPY = Metric(
     meaning="It tells how many tonal levels the result uses, and how evenly",
     caution="Noise raises it, and so does blur",
     formula=fused_entropy,
+    agreement=0.53,
     bounds=(0, 8),
     mefb="Entropy",
 )
@@ -240,6 +241,7 @@ CE = Metric(
     meaning="It tells how far the result's histogram is from those of the two photographs",
     caution="Darkening a result can improve it: a histogram says nothing of where in the picture the levels are",
     formula=cross_entropy,
+    agreement=-0.23,
     bounds=(-1 / (math.e * math.log(2)), math.inf),
     mefb="Cross_entropy",
 )
@@ -252,6 +254,7 @@ NMI = Metric(
     meaning="It tells how well the result's levels predict those of each photograph, from 0 to 2",
     caution="A copy of one photograph scores best, then the plain mean of both; a careful fusion comes far behind",
     formula=normalised_mutual_information,
+    agreement=-0.23,
     bounds=(0, 2),
     mefb="NMI",
 )
@@ -264,6 +267,8 @@ QNCIE = Metric(
     meaning="It tells how strongly the result and both photographs depend on one another, from 0.8 to 1",
     caution="The plain mean of both photographs scores best, then a copy of one; a careful fusion comes far behind",
     formula=nonlinear_correlation,
+    agreement=-0.22,
+    repeats="nmi",
     bounds=(1 - math.log(3, 256), 1),
     mefb="Qncie",
 )
@@ -276,6 +281,7 @@ TE = Metric(
     meaning="It tells how well the result's levels predict those of each photograph, and rare levels count most",
     caution="A copy of one photograph scores best by far, then the plain mean of both",
     formula=tsallis_information,
+    agreement=-0.31,
     bounds=(0, 2 * (256 ** (_TSALLIS - 1) - 1) / (_TSALLIS - 1)),
 )
 
@@ -288,6 +294,8 @@ TE_MEFB = Metric(
     "exchanges the two pictures' histograms",
     caution="Blur raises it, and so does turning the result grey",
     formula=tsallis_information_mefb,
+    agreement=-0.01,
+    repeats="te",
     bounds=(-2 / (_TSALLIS - 1), math.inf),
     mefb="TE",
 )

@@ -161,6 +161,7 @@ QCB = Metric(
     meaning="It tells how much of the contrast that an eye sees in the photographs the result keeps, from 0 to 1",
     caution="Over-sharpening raises it",
     formula=contrast_kept,
+    agreement=0.21,
     bounds=(0, 1),
     mefb="Qcb",
 )
@@ -173,5 +174,6 @@ QCV = Metric(
     meaning="It tells how far the result looks from the photographs to an eye, and strong edges count most",
     caution="A copy of one photograph and the plain mean of both score better than a careful fusion",
     formula=seen_difference,
+    agreement=-0.07,
     mefb="Qcv",
 )

@@ -238,6 +238,7 @@ METRIC = Metric(
     meaning="It tells how much of the photographs' edges and corners, weak ones too, is in the result; 1 is the most",
     caution="A copy of one photograph and the plain mean of both score above a careful fusion",
     formula=phase_congruency_kept,
+    agreement=0.40,
     bounds=(-1, 1),
     mefb="Qp",
 )

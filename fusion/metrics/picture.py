@@ -96,7 +96,7 @@ class Picture(_Derives):
 class Sources(_Derives):
     """The photographs that a fused picture is measured against, all of one size, with what metrics derive from them.
 
-    Today there are two, the darker one first. Keep the object as long as pictures of these photographs are measured,
+    They go from the darkest to the brightest. Keep the object as long as pictures of these photographs are measured,
     and let go of it to free the memory: hundreds of bytes for each pixel once every metric has run. A metric against
     a reference takes `Sources(reference)`.
 
@@ -116,6 +116,11 @@ class Sources(_Derives):
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    @cached_property
+    def ends(self) -> Sources:
+        """The darkest and the brightest photograph alone, for metrics that are defined for two."""
+        return self if len(self) <= 2 else Sources(self.pictures[0], self.pictures[-1])
 
     @cached_property
     def channels(self) -> tuple[Sources, ...]:

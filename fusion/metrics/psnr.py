@@ -81,6 +81,7 @@ PSNR = Metric(
     meaning="It tells how close the result's levels are to those of both photographs",
     caution="The plain mean of both photographs scores best: no picture can be nearer to both",
     formula=psnr,
+    agreement=-0.50,
 )
 
 PSNR_MEFB = Metric(
@@ -92,5 +93,7 @@ PSNR_MEFB = Metric(
     "depends on the picture's size",
     caution="A copy of one photograph and the plain mean of both score above a careful fusion",
     formula=psnr_mefb,
+    agreement=-0.49,
+    repeats="psnr",
     mefb="Psnr",
 )

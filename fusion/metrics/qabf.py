@@ -119,6 +119,7 @@ METRIC = Metric(
     meaning="It tells how much of both photographs' edges the result keeps, from 0 to 0.975",
     caution="A copy of the over-exposed photograph can score as high as a careful fusion",
     formula=edges_kept_mefb,
+    agreement=0.67,
     bounds=(0, 1),
     mefb="Qabf",
 )
@@ -132,5 +133,7 @@ XYDEAS = Metric(
     "strong edges count as fully kept",
     caution="A copy of the over-exposed photograph can score as high as a careful fusion",
     formula=edges_kept,
+    agreement=0.67,
+    repeats="qabf",
     bounds=(0, 1),
 )

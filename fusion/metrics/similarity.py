@@ -310,6 +310,7 @@ QW = Metric(
     meaning="It tells how alike the result's edges and the photographs' edges are; 1 is the most",
     caution="Noise and over-sharpening cost little",
     formula=edge_similarity,
+    agreement=0.54,
     bounds=(-1, 1),
     mefb="Qw",
 )
@@ -323,6 +324,7 @@ QY = Metric(
     "not; 1 is the most",
     caution="A copy of one photograph scores nearly 1",
     formula=either_similarity,
+    agreement=0.65,
     bounds=(-1, 1),
 )
 
@@ -334,6 +336,8 @@ QY_MEFB = Metric(
     meaning="It tells what Q_Y tells by MEFB's formula, which divides rounding errors where the photographs are flat",
     caution="A copy of one photograph scores 1; rounding errors decide it where both photographs are flat",
     formula=either_similarity_mefb,
+    agreement=0.66,
+    repeats="qy",
     bounds=(-math.inf, math.inf),
     mefb="Qy",
 )
@@ -347,6 +351,7 @@ QC = Metric(
     "is the most",
     caution="A copy of one photograph scores above a careful fusion",
     formula=weighted_similarity,
+    agreement=0.55,
     bounds=(-1, 1),
 )
 
@@ -358,6 +363,8 @@ QC_MEFB = Metric(
     meaning="It tells what Q_C tells by MEFB's formula, which divides rounding errors where the photographs are flat",
     caution="Rounding errors decide it where both photographs are flat: the plain mean can score below 0",
     formula=weighted_similarity_mefb,
+    agreement=0.58,
+    repeats="qc",
     bounds=(-math.inf, math.inf),
     mefb="Qc",
 )

@@ -142,5 +142,6 @@ METRIC = Metric(
     "1 is the most",
     caution="A copy of one photograph and the plain mean of both score above a careful fusion",
     formula=mean_ssim,
+    agreement=0.57,
     bounds=(-1, 1),
 )

@@ -12,9 +12,10 @@ Information Fusion 2013, which builds on Sheikh, Bovik, TIP 2006; with the setti
     VIND      log(1 + var(source) / noise): information that is there
 
 g is 0 where source or fused picture is flat or where they oppose each other. At each pixel the source with the
-smaller gain counts. Where both are equal (mostly both 0) `over` counts, which is the one place where the order of the
-sources matters. A scale's value is sum VID / sum VIND, and 1 where no source shows anything, because nothing was lost.
-More contrast than the sources have gives values above 1.
+smallest gain counts. Where gains are equal (mostly 0) the brighter source counts, which is the one place where the
+order of the sources matters. The paper has two sources; with more, the same rule holds. A scale's value is
+sum VID / sum VIND, and 1 where no source shows anything, because nothing was lost. More contrast than the sources have
+gives values above 1.
 
 One deviation from MEFB is known. MEFB sums its windows in two dimensions, which leaves some flat bright patches with
 more variance from rounding than the 1e-10 below which it takes them for flat (1.6e-10 at level 254), so that chance
@@ -23,6 +24,8 @@ value is up to 0.007 lower, and other orders of summation alone move it by as mu
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,12 +64,16 @@ def _gain(source: Moments, fused: Moments, size: int) -> Plane:
     return np.divide(cov, source.variance, out=np.zeros_like(cov), where=related)
 
 
-def _fidelity(fused: Moments, under: Moments, over: Moments, size: int) -> float:
-    """Return the value of one scale."""
-    gain_under, gain_over = _gain(under, fused, size), _gain(over, fused, size)
-    variance = np.where(gain_under < gain_over, under.variance, over.variance)
+def _fidelity(fused: Moments, sources: Sequence[Moments], size: int) -> float:
+    """Return the value of one scale. The sources go from the darkest to the brightest."""
+    *darker, brightest = sources
+    gain, variance = _gain(brightest, fused, size), brightest.variance
+    for source in reversed(darker):
+        other = _gain(source, fused, size)
+        variance = np.where(other < gain, source.variance, variance)
+        gain = np.minimum(other, gain)
     there = float(np.sum(np.log1p(variance / _NOISE)))
-    signal = np.minimum(gain_under, gain_over) ** 2 * variance
+    signal = gain**2 * variance
     noise = np.maximum(fused.variance - signal, 0) + _NOISE
     return float(np.sum(np.log1p(signal / noise))) / there if there > 0 else 1.0
 
@@ -82,7 +89,7 @@ def visual_fidelity(fused: Picture, sources: Sources) -> float:
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
-        sources: two photographs of the same size; where both have the same gain, the second one counts.
+        sources: two or more photographs of the same size, from the darkest to the brightest.
 
     Reference: Han, Cai, Cao, Xu, "A new image fusion performance metric based on visual information fidelity",
     Information Fusion 2013.
@@ -96,12 +103,12 @@ def visual_fidelity(fused: Picture, sources: Sources) -> float:
     >>> round(vif.METRIC.measure(ramp // 2, Sources(ramp, ramp)), 4)
     0.3321
     """
-    under, over = sources
     total = 0.0
-    scales = zip(_SCALES, _scales(fused), under.derive(_scales), over.derive(_scales), strict=True)
-    for (size, weight), f, u, o in scales:
-        if f and u and o:
-            total += weight * _fidelity(f, u, o, size)
+    for scale, (size, weight) in enumerate(_SCALES):
+        f = fused.derive(_scales)[scale]
+        there = [moments for source in sources if (moments := source.derive(_scales)[scale])]
+        if f and there:
+            total += weight * _fidelity(f, there, size)
     return total / sum(weight for _, weight in _SCALES)
 
 
@@ -113,5 +120,7 @@ METRIC = Metric(
     meaning="It tells how much of what the photographs show a viewer is still seen in the result",
     caution="A copy of the over-exposed photograph scores above a careful fusion, and sharpening raises it",
     formula=visual_fidelity,
+    agreement=0.76,
+    many=True,
     mefb="VIF",
 )
