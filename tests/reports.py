@@ -69,6 +69,7 @@ def write(report: Path) -> Summary:
             },
             ranks={one.name: 1.0 + index for one in facts if one.better != "neither"},
             mean_rank=1.0 + index,
+            mean_rank_all=1.5 + index,
             p_against_best={} if index == 0 else {"mef_ssim": 0.01 if index == 2 else 0.3},
         )
         for index, method in enumerate(METHODS)

@@ -15,27 +15,27 @@ from fusion.metrics.reference import REFERENCE
 
 
 def measure_files(
-    under: str | PathLike[str],
-    over: str | PathLike[str],
+    exposures: Sequence[str | PathLike[str]],
     fused: str | PathLike[str],
     metrics: Sequence[Metric] = BENCHMARK,
     *,
     limit: int | None = None,
     sandbox: Sandbox | None = None,
 ) -> dict[str, float]:
-    """The score of a fused picture by each metric, by the metric's name. The arguments are three files of one size.
+    """The score of a fused picture by each metric, by the metric's name.
 
-    Pictures of more than `limit` pixels are measured on a reduced copy; None measures at full size. Raises `ImageError`
-    where a file cannot be used, and where the fused picture differs in size from its sources.
+    `exposures` are two to nine files of one scene in any order, and all files have one size. Pictures of more than
+    `limit` pixels are measured on a reduced copy; None measures at full size. Raises `ImageError` where a file cannot
+    be used, and where the fused picture differs in size from its exposures.
 
     >>> from fusion.metrics import ssim
-    >>> over = "examples/desk/over.png"
-    >>> scores = measure_files("examples/desk/under.png", over, fused=over, metrics=[ssim.METRIC])
+    >>> exposures = "examples/desk/under.png", "examples/desk/over.png"
+    >>> scores = measure_files(exposures, fused=exposures[1], metrics=[ssim.METRIC])
     >>> list(scores), 0 < scores["ssim"] < 2
     (['ssim'], True)
     """
     with Sandbox() as opened:
-        pair = load_pair(under, over, sandbox=sandbox or opened)
+        pair = load_pair(*exposures, sandbox=sandbox or opened)
         photo = load(fused, "The fused picture", sandbox=sandbox or opened).photo
     check_size(pair, photo)
     return Scorer(pair, metrics, limit=limit)(photo)

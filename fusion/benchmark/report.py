@@ -24,7 +24,7 @@ from fusion.exposures.brackets import shown
 from fusion.io.files import write_atomically
 
 INDEX, SCENES, TIMES = "index.html", "scenes", "times.html"
-MAIN = ("mef_ssim", "ssim", "qabf", "vif", "nmi", "entropy")
+MAIN = ("score", "mef_ssim", "vif", "colour_kept", "qabf", "ssim")
 """The metrics that are shown first, together with those against a reference."""
 CHANCE = 0.05
 """The significance level: with a smaller p value, a method counts as different from the best."""

@@ -29,7 +29,7 @@ SUMMARY, SCORES, TIMES, ENVIRONMENT, TABLE = "summary.json", "scores.csv", "time
 PICTURES = "pictures"
 PREVIEWS = ("under", "over", "reference")
 """Folders under `pictures` that belong to no method; no method may have such a name."""
-VERSION = 1
+VERSION = 2
 """The version of the files' format."""
 
 Kind = Literal["ours", "outside", "published"]
@@ -56,6 +56,10 @@ class MetricInfo:
     """The lowest and the highest possible value; None: there is no bound."""
     mefb: str | None = None
     """The metric's name in MEFB's tables; None: MEFB does not have it."""
+    agreement: float | None = None
+    """How far it agrees with people, -1 to 1; None: that was not measured."""
+    counts: bool = False
+    """Whether the mean rank counts it: it agrees with people, and no other metric repeats it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,9 @@ class MethodResult:
     ranks: dict[str, float] = field(default_factory=dict[str, float])
     """Mean rank, from 1 for the best, over the scenes that all measured methods have. Only metrics with a direction."""
     mean_rank: float | None = None
-    """The mean of `ranks` over the metrics without a reference."""
+    """The mean of `ranks` over the metrics that count."""
+    mean_rank_all: float | None = None
+    """The mean of `ranks` over all metrics without a reference, those among them that people disagree with."""
     p_against_best: dict[str, float] = field(default_factory=dict[str, float])
     """p values of Wilcoxon's signed-rank test against the method with the best mean, over their common scenes, with
     Holm's correction for the number of methods. The best method has none."""

@@ -168,6 +168,8 @@ def _facts(metric: Metric) -> MetricInfo:
         low,
         high,
         metric.mefb,
+        metric.agreement,
+        metric.counts,
     )
 
 
@@ -198,6 +200,7 @@ def _entrant(
         flops(ours) / 1e9 if ours else None,
         statistics.means,
         statistics.ranks,
+        statistics.mean_rank([metric for metric in metrics if metric.counts]),
         statistics.mean_rank(metrics),
         statistics.p_against_best,
     )

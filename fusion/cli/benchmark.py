@@ -257,6 +257,7 @@ def _means(summary: Summary, out: Path) -> list[Row]:
             "scenes": one.scenes,
             **{m.name: one.means[m.name].mean if m.name in one.means else None for m in summary.all_metrics},
             "mean_rank": one.mean_rank,
+            "mean_rank_all": one.mean_rank_all,
             "parameters": one.parameters,
             "gflops": one.gflops,
             "mean_seconds": fmean(time.seconds for time in times[one.name].values()) if one.name in times else None,

@@ -109,6 +109,8 @@ def metrics_page() -> str:
             compared,
             f"`{mefb}`" if mefb else "",
             "yes" if metric.name in shown else "",
+            "–" if metric.agreement is None else f"{metric.agreement:.2f}",
+            "all" if metric.many else "two",
         )
         for metric, compared, mefb in every
     )
@@ -123,9 +125,14 @@ def metrics_page() -> str:
         "[fusion/metrics](../fusion/metrics) give formulas and conventions.",
         "*Better* says which direction is better. *Compared with* says what a fused picture is measured against: the "
         "photographs that it was made from, or a reference picture, which only some datasets have. *MEFB* is the "
-        "metric's name in the tables of Zhang, Information Fusion 2021. The page measures only the metrics of the last "
-        "column; `python -m fusion metrics` and `benchmark` measure all.",
-        _table(("name", "title", "better", "range", "compared with", "MEFB", "on the page"), facts),
+        "metric's name in the tables of Zhang, Information Fusion 2021. `python -m fusion metrics` and `benchmark` "
+        "measure all; the page measures those of *on the page*. *People* is the rank correlation with people's opinion "
+        "of the pictures of a scene, from -1 to 1 ([opinions.md](opinions.md)); a metric below 0 orders pictures "
+        "against what they prefer. *Exposures* says whether a metric looks at all exposures of a bracket or at the "
+        "darkest and the brightest.",
+        _table(
+            ("name", "title", "better", "range", "compared with", "MEFB", "on the page", "people", "exposures"), facts
+        ),
         "## What they measure, and how they mislead",
         _table(("name", "what it measures", "how it misleads", "source"), meanings),
     )

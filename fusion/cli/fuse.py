@@ -217,11 +217,13 @@ def compare(
 
 
 def metrics(
-    under: Under,
-    over: Over,
-    fused: Annotated[
-        Path,
-        typer.Argument(parser=file_name, metavar="FUSED", help="Measure the picture in this file."),
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=file_name,
+            metavar="UNDER OVER [MORE ...] FUSED",
+            help="Read two to nine exposures of one scene, in any order, and measure the picture in the last file.",
+        ),
     ],
     *,
     metric: Annotated[
@@ -234,19 +236,24 @@ def metrics(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure a fused picture against its two exposures, and print each metric and what it means.
+    """Measure a fused picture against its exposures, and print each metric and what it means.
+
+    Metrics that are defined for two exposures compare with the darkest and the brightest; the score, MEF-SSIM, VIF
+    and some others look at all of them.
 
     Example: python -m fusion metrics dark.jpg bright.jpg fused.png --metric mef_ssim
     """
     from fusion.benchmark.measure import measure_files
     from fusion.metrics import BENCHMARK
 
+    if len(pictures) < 3:
+        raise FusionError("Give two or more exposures and the fused picture, which comes last.")
     known = {one.name: one for one in BENCHMARK}
     for name in metric or ():
         if name not in known:
             raise FusionError(f"There is no metric called {name}; choose from {', '.join(known)}.")
     wanted = [known[name] for name in dict.fromkeys(metric or known)]
-    scores = measure_files(under, over, fused, wanted)
+    scores = measure_files(pictures[:-1], pictures[-1], wanted)
     if as_json:
         print_json(scores)
     else:

@@ -14,7 +14,7 @@ _RIM = 3.0
 """Standard deviation of the blur below which texture is no rim, in pixels of a copy of 512."""
 _REACH = 12.0
 """Standard deviation of the neighbourhood of an edge in which a rim is looked for, in the same pixels."""
-_VISIBLE = 0.15
+_VISIBLE = 0.05
 """A slope of the lightness is seen from about this many units for each pixel on."""
 
 
@@ -40,7 +40,7 @@ def _edges(sources: Sources) -> Map:
 def halo(fused: Picture, sources: Sources) -> float:
     """Return the halo: how much of the lightness runs against all exposures beside their edges, as in a rim.
 
-        halo = sum e max(|g| - 0.15, 0) [g . g_k <= 0 for every exposure k] / sum e |g_max|
+        halo = sum e max(|g| - 0.05, 0) [g . g_k <= 0 for every exposure k] / sum e |g_max|
 
     g is the slope of lightness (Gaussian, sigma 3, on a copy with a longest side of 512), g_max the steepest of any
     exposure, and e how steep the exposures are nearby. A bright or a dark rim falls or rises where the exposures are

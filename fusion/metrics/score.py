@@ -1,6 +1,6 @@
 """The score: one number from 0 to 100 that says how good a fused picture is, and agrees with what people prefer.
 
-    score = 100 * structure^0.5 * colour^0.25 * detail^0.25 * ends^0.1 * exp(-grain)
+    score = 100 * structure^0.55 * colour^0.2 * detail^0.25 * ends^0.1 * exp(-grain)
 
 | term      | what it asks                               | how it is measured                                          |
 |-----------|--------------------------------------------|-------------------------------------------------------------|
@@ -36,7 +36,7 @@ from fusion.metrics.vif import visual_fidelity
 TIE = 2.0
 """Two scores that are less than this apart are equal: below it, they order two pictures hardly better than chance."""
 
-EXPONENTS = 0.5, 0.25, 0.25
+EXPONENTS = 0.55, 0.2, 0.25
 """The exponents of structure, colour and detail."""
 _ENDS = 0.1
 _LEAST_ENDS = 0.3
@@ -60,7 +60,7 @@ def terms(fused: Picture, sources: Sources) -> Terms:
     kept = [1 - ours / (max(ours, worst) + _STAKE) for ours, worst in zip(lost, most, strict=True)]
     trust = sources.derive(known).trust
     return Terms(
-        fused.derive(structure_kept, sources),
+        min(fused.derive(structure_kept, sources), 1.0),  # rounding may lead a little beyond
         fused.derive(colour_kept, sources),
         min(fused.derive(visual_fidelity, sources), 1.0),
         max(kept[0] * kept[1], _LEAST_ENDS),

@@ -158,7 +158,7 @@ class Api:
         def measured() -> Generator[dict[str, float], None, None]:
             with self._paths([under, over, fused]) as (first, second, third):
                 sandbox = self.services.session.sandbox
-                yield measure_files(first, second, third, METRICS, limit=SCORED_PIXELS, sandbox=sandbox)
+                yield measure_files((first, second), third, METRICS, limit=SCORED_PIXELS, sandbox=sandbox)
 
         with _refusals():
             return next(self._followed(measured, 1), {})

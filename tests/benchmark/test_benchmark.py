@@ -95,7 +95,7 @@ def test_a_report_holds_what_the_library_gives(pairs: Path, report: Path, tmp_pa
     under, over = (pairs / "set" / "scene1" / f"1_{end}.TIF" for end in "AB")
     save(fuse(under, over, method="mertens", align=False), tmp_path / "fused.png")
     assert picture(report, "mertens", "scene1").read_bytes() == (tmp_path / "fused.png").read_bytes()
-    assert scores["mertens"]["scene1"] == measure_files(under, over, tmp_path / "fused.png")
+    assert scores["mertens"]["scene1"] == measure_files((under, over), tmp_path / "fused.png")
     for metric in BENCHMARK:
         values = [row[metric.name] for row in scores["mertens"].values()]
         assert summary.methods[0].means[metric.name].mean == pytest.approx(np.mean(values))

@@ -335,7 +335,7 @@ def test_the_report_stands_alone_and_tells_the_means(dataset: Path, undisturbed:
     assert "http:" not in text
     assert "https:" not in text
     pairs = [(pair.under, pair.over, undisturbed / f"{pair.scene}.png") for pair in find_pairs(dataset)]
-    scores = [measure_files(*files, METRICS[:2]) for files in pairs]
+    scores = [measure_files(files[:2], files[2], METRICS[:2]) for files in pairs]
     row = text.split('<tr class="mean">')[1].split("</tr>")[0]
     means = [fmean(one[metric.name] for one in scores) for metric in METRICS[:2]]
     assert re.findall(r"<td>(.*?)</td>", row)[:2] == [f"{mean:.4f}" for mean in means]

@@ -1,4 +1,4 @@
-"""How well each metric, and the score, agrees with people: rank correlations with mean opinion scores of fused pictures.
+"""How well each metric agrees with people: rank correlations with mean opinion scores of fused pictures.
 
     python -m fusion.benchmark.experiments.opinions OPINIONS > docs/opinions.md
 
@@ -239,7 +239,7 @@ _BINS = ("below 1", "1 to 2", "2 to 4", "4 or more")
 
 
 def ordered(values: Mapping[str, Values], opinions: Mapping[str, Values]) -> list[tuple[float, int]]:
-    """By the difference of two pictures' scores, the share of pairs that people order alike, and the number of pairs."""
+    """The share of pairs that people order alike and the number of pairs, by the difference of the two scores."""
     found: list[list[bool]] = [[] for _ in _BINS]
     for scene, these in values.items():
         for i, j in itertools.combinations(range(len(these)), 2):
