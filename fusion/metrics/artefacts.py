@@ -189,7 +189,7 @@ HALO = Metric(
     meaning="It tells how strong rims are beside edges, and regions whose order of brightness no exposure has",
     caution="A copy of one photograph and the plain mean of all have none; people mind only strong ones",
     formula=halo,
-    agreement=0.02,
+    agreement=0.03,
     many=True,
 )
 

@@ -123,6 +123,22 @@ def test_a_page_says_what_it_must(metric: Metric) -> None:
     assert [name for name, words in direction.items() if re.search(words, sentences)] == [metric.better.value]
 
 
+def test_the_agreement_with_people_is_that_of_the_printed_table() -> None:
+    table = (ROOT / "docs/opinions.md").read_text(encoding="utf-8").split("## All exposures")[0]
+    printed = dict(re.findall(r"\| `(\w+)` \| (-?\d\.\d+)", table))
+    assert printed.keys() == BY_NAME.keys()
+    assert {name: metric.agreement for name, metric in BY_NAME.items()} == {
+        name: pytest.approx(float(value), abs=0.0051) for name, value in printed.items()
+    }
+
+
+def test_the_mean_rank_counts_each_quantity_once_and_nothing_against_people() -> None:
+    counted = [metric for metric in BENCHMARK if metric.counts]
+    assert all(metric.agreement and metric.agreement > 0 for metric in counted)
+    assert not {metric.repeats for metric in BENCHMARK if metric.repeats} - BY_NAME.keys()
+    assert not [metric.name for metric in counted if metric.repeats]
+
+
 # What is kept
 
 
