@@ -490,7 +490,7 @@ def test_what_looks_equal_is_not_called_better() -> None:
 def test_the_best_score_stands_first_once_the_run_is_done_and_ties_are_told() -> None:
     points = {"mertens": 70.0, "mertens-torch": 88.4, "pyramef": 88.5, "meflut": 86.5}
     run = run_of(*(scored(name, score=value) for name, value in points.items()))
-    run = replace(run, tiles=(Tile("under"), Tile("deepfuse", state=TileState.FAILED), *run.tiles))
+    run = replace(run, tiles=(Tile("under"), Tile("deepfuse", "DeepFuse", state=TileState.FAILED), *run.tiles))
     run = replace(run, methods=(method_named("deepfuse"), *run.methods))
 
     def shown(stage: Stage) -> list[tuple[str, str, str, str]]:
