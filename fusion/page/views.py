@@ -244,7 +244,7 @@ def _measured(
     """The score of a method's tile, words about its picture, and its metrics."""
     say, scored = text["tile"], tile.scored
     shown: dict[str, Any] = {
-        "score": say["score"].format(score="…"),
+        "score": f"{score.METRIC.title} …",
         "score_meaning": score.METRIC.meaning,
         "numbers": say["numbers_label"].format(title=tile.title),
         "scores": [_score(metric, scored, best[metric.name]) for metric in metrics],
@@ -252,7 +252,7 @@ def _measured(
     if not scored:
         return shown
     ours = scored.scores["score"]
-    shown["score"] = say["score"].format(score=round(ours))
+    shown["score"] = f"{score.METRIC.title} {ours:.0f}"
     others = [one.scores for one in run.scored if one is not scored] if _is_over(run) else []
     most = max((other["score"] for other in others), default=-inf)
     if others and most - ours < score.TIE:
