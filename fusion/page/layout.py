@@ -10,7 +10,7 @@ import gradio as gr
 from gradio import themes
 
 from fusion.methods import METHODS
-from fusion.metrics import METRICS
+from fusion.metrics import METRICS, score
 from fusion.page import modules, texts, upload_dir, uploads, views
 from fusion.page.api import Api
 from fusion.page.gradio_internals import I18nData, ImageData, endpoint
@@ -18,8 +18,8 @@ from fusion.page.handlers import Handlers, Parts
 from fusion.page.presets import PRESETS
 from fusion.page.services import Services
 
-SHOWN_METRICS = ["mef_ssim", "ssim", "entropy", "qabf", "vif"]
-"""The metrics that stand under each picture at first."""
+FOLDED = [metric for metric in views.by_agreement(METRICS) if metric is not score.METRIC]
+"""The metrics that a visitor can have behind "Metrics" under each picture. The score always stands there."""
 TICKED = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
 """The methods that are ticked at first: the best ones, the one the project is named after, and the classic."""
 
@@ -84,8 +84,8 @@ def build(services: Services) -> gr.Blocks:
                     stop = gr.Button(say("page.stop"), elem_id="stop", min_width=90, scale=1)
                 with gr.Accordion(say("page.metrics"), open=False):
                     metrics = gr.CheckboxGroup(
-                        [(views.titled(metric), metric.name) for metric in METRICS],
-                        value=SHOWN_METRICS,
+                        [(views.titled(metric), metric.name) for metric in FOLDED],
+                        value=[metric.name for metric in FOLDED],
                         label=say("page.metrics_shown"),
                         elem_id="metrics",
                     )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from fusion.io.decode import MAX_PIXELS
 from fusion.methods.base import Method, Options
+from fusion.metrics import score
 from fusion.metrics.base import Better, Metric, scored_size
+from fusion.outputs.words import Word, words
 from fusion.page.gallery import Run, Stage, Tile, TileState
 from fusion.page.texts import ENGLISH, Texts
 from fusion.pipeline import Scored
 
 _KEYS = "1234567890"
 """The keys that show one of the first ten methods in all tiles while they are held."""
+
+_DECIMALS = 3
+"""Every metric below a picture has so many decimals. What looks equal then counts as equal."""
 
 _ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}
 
@@ -24,18 +30,33 @@ def titled(metric: Metric) -> str:
     return f"{metric.title} {_ARROWS[metric.better]}".strip()
 
 
+def by_agreement(metrics: Sequence[Metric]) -> list[Metric]:
+    """Sort metrics by their agreement with people, the highest first and those that were not measured last."""
+    return sorted(metrics, key=lambda m: -inf if m.agreement is None else m.agreement, reverse=True)
+
+
 def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
-    """Values for the contact sheet."""
+    """Values for the contact sheet. Once nothing more will come, the method with the best score stands first."""
     height, width = run.size
     best = {metric.name: _best(metric, run.scored) for metric in metrics}
+    names = {method.name for method in run.methods}
+    sources, fused = ([tile for tile in run.tiles if (tile.name in names) is ours] for ours in (False, True))
+    if _is_over(run):
+        fused.sort(key=lambda tile: -tile.scored.scores["score"] if tile.scored else inf)
+    keys = dict(zip((tile.name for tile in fused), _KEYS, strict=False))
     return {
         "run": run.folder.name,
         "width": width,
         "height": height,
         "preview_width": run.preview_width,
         "link": link(run),
-        "done": run.stage in (Stage.DONE, Stage.STOPPED),
-        "tiles": [_tile(tile, run, metrics, best, text) for tile in run.tiles],
+        "done": _is_over(run),
+        "tiles": [
+            _tile(tile, run, text)
+            | {"key": keys.get(tile.name, "")}
+            | (_measured(tile, run, by_agreement(metrics), best, text) if tile.fused else {})
+            for tile in (*sources, *fused)
+        ],
     }
 
 
@@ -80,14 +101,14 @@ def _harmless(sentence: str) -> str:
 def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
     """Rows with title, seconds and every metric, for each method that is measured."""
     return [
-        [one.method.title, round(one.fused.seconds, 3), *(round(one.scores[metric.name], 4) for metric in metrics)]
+        [one.method.title, round(one.fused.seconds, 3), *(round(one.scores[m.name], 4) for m in by_agreement(metrics))]
         for one in run.scored
     ]
 
 
 def table_headers(metrics: Sequence[Metric], text: Texts = ENGLISH) -> list[str]:
     """The headers of `table`."""
-    return [text["table"]["method"], f"{text['table']['seconds']} ↓", *map(titled, metrics)]
+    return [text["table"]["method"], f"{text['table']['seconds']} ↓", *map(titled, by_agreement(metrics))]
 
 
 def choices(run: Run, text: Texts = ENGLISH) -> list[tuple[str, str]]:
@@ -154,9 +175,7 @@ def _progress(run: Run, say: dict[str, str]) -> str:
     return say["done"].format(done=done, total=total, methods=methods, seconds=seconds, width=width, height=height)
 
 
-def _tile(
-    tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], text: Texts
-) -> dict[str, Any]:
+def _tile(tile: Tile, run: Run, text: Texts) -> dict[str, Any]:
     say = text["tile"]
     title, subtitle, label = _title(tile, say), _subtitle(tile, say), _label(tile, say)
     places = {
@@ -169,7 +188,6 @@ def _tile(
         "name": tile.name,
         "title": title,
         "label": label,
-        "key": next((key for key, m in zip(_KEYS, run.methods, strict=False) if m.name == tile.name), ""),
         "subtitle": subtitle,
         "alt": alt,
         "state": tile.state.value,
@@ -189,10 +207,14 @@ def _tile(
         shown["reduced"] = say["seen"].format(width=width, height=height) if tile.fused.seen != run.size else ""
         shown["changed"] = _changed(run.settings.options.get(tile.name, {}), text["page"])
         shown["weighs"] = tile.fused.method.weighs
-        shown["scores"] = [_score(metric, tile.scored, best[metric.name]) for metric in metrics]
     if tile.weights:
         shown |= {"weights": _file(tile.weights), "shares": ", ".join(f"{100 * share:.0f} %" for share in tile.shares)}
     return shown
+
+
+def _is_over(run: Run) -> bool:
+    """Whether nothing more will come, so that results can be compared."""
+    return run.stage in (Stage.DONE, Stage.STOPPED)
 
 
 def _changed(options: Options, say: dict[str, str]) -> str:
@@ -216,22 +238,55 @@ def _label(tile: Tile, say: dict[str, str]) -> str:
     return f"{title}, IAT" if tile.name.endswith("-iat") else title
 
 
-def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:
-    shown = {"name": metric.name, "title": titled(metric), "meaning": metric.meaning, "value": "…", "best": False}
-    if scored:
-        value = scored.scores[metric.name]
-        shown |= {"value": _number(value), "best": value == best}
+def _measured(
+    tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], text: Texts
+) -> dict[str, Any]:
+    """The score of a method's tile, words about its picture, and its metrics."""
+    say, scored = text["tile"], tile.scored
+    shown: dict[str, Any] = {
+        "score": f"{score.METRIC.title} …",
+        "score_meaning": score.METRIC.meaning,
+        "numbers": say["numbers_label"].format(title=tile.title),
+        "scores": [_score(metric, scored, best[metric.name]) for metric in metrics],
+    }
+    if not scored:
+        return shown
+    ours = scored.scores["score"]
+    shown["score"] = f"{score.METRIC.title} {ours:.0f}"
+    others = [one.scores for one in run.scored if one is not scored] if _is_over(run) else []
+    most = max((other["score"] for other in others), default=-inf)
+    if others and most - ours < score.TIE:
+        shown["standing"] = say["best_score"] if ours >= most else say["tie"]
+        shown["standing_hint"] = say["tie_hint"].format(points=f"{score.TIE:g}")
+    shown["words"] = [
+        {"text": _said(word, text["words"]), "fault": word.fault} for word in words(scored.scores, others)
+    ]
     return shown
 
 
-def _number(value: float) -> str:
-    """A value with three decimals, or fewer where it is large."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+def _said(word: Word, say: dict[str, str]) -> str:
+    percent = word.percent or 0
+    return say[word.name].format(percent=f"{percent:.1f}" if percent < 1 else f"{percent:.0f}")
+
+
+def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:
+    shown = {
+        "name": metric.name,
+        "title": titled(metric),
+        "meaning": metric.meaning,
+        "against": metric.agreement is not None and metric.agreement < 0,
+        "value": "…",
+        "best": False,
+    }
+    if scored:
+        value = round(scored.scores[metric.name], _DECIMALS)
+        shown |= {"value": f"{value:.{_DECIMALS}f}", "best": value == best}
+    return shown
 
 
 def _best(metric: Metric, scored: Collection[Scored]) -> float | None:
-    """The best value of a metric; None where there is no choice or no better direction."""
-    values = [one.scores[metric.name] for one in scored]
+    """The best value of a metric as it is shown; None where there is no choice or no better direction."""
+    values = [round(one.scores[metric.name], _DECIMALS) for one in scored]
     if metric.better is Better.NEITHER or len(set(values)) < 2:
         return None
     return max(values) if metric.better is Better.HIGHER else min(values)

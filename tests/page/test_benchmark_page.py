@@ -63,6 +63,7 @@ def test_the_report_is_read_once_its_section_is_opened(open_page: Open) -> None:
 def test_a_metrics_name_leads_to_how_it_measures(open_page: Open, pair: tuple[Path, Path]) -> None:
     page = open_page(width=390, height=844)
     fuse(page, *pair)
+    tile(page, "mertens").locator(".numbers summary").click()
     tile(page, "mertens").get_by_role("link", name="VIF").click()
     measure = page.locator("#benchmark [data-measure=vif]")
     expect(measure).to_be_in_viewport()

@@ -25,6 +25,7 @@ from fusion.page.gallery import Run, Stage, Tile, TileState, follow
 from fusion.page.job_queue import JobQueue
 from fusion.page.run_cache import RunCache
 from fusion.page.services import Services, compare_with
+from fusion.page.texts import ENGLISH, LANGUAGES, Texts
 from fusion.pipeline import Event, Failed, Fused, Running, Scored, by_method, compare
 from fusion.settings import Settings
 from tests.shared_session import SESSION, load
@@ -54,9 +55,11 @@ def gate(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[thread
 def test_a_metric_ticked_meanwhile_stays(open_page: Open, gate: threading.Event, pair: tuple[Path, Path]) -> None:
     page = open_page()
     page.get_by_role("button", name="Metrics").first.click()
+    page.locator("#metrics").get_by_label("Cross entropy").uncheck()
     choose(page, *pair)
     page.locator("#fuse").click()
     expect(tile(page, "mertens")).to_contain_text("MEF-SSIM")
+    expect(tile(page, "mertens")).not_to_contain_text("Cross entropy")
     page.locator("#metrics").get_by_label("Cross entropy").check()
     expect(tile(page, "mertens")).to_contain_text("Cross entropy")
     gate.set()
@@ -75,6 +78,10 @@ def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tup
     expect(tile(page, "mertens-torch")).to_have_text("Waiting Mertens (4-level port)")
     expect(page.locator(".status")).to_have_class("status busy")
     assert page.locator(".best").count() == 0
+    # Opened below one picture, the metrics are open below all, and stay so as the last tile arrives.
+    numbers = tile(page, "mertens").locator(".numbers")
+    expect(numbers.locator("dl")).to_be_hidden()
+    numbers.locator("summary").press("Enter")
     # Zoomed in meanwhile, the sheet keeps its place as the last tile arrives.
     page.get_by_role("button", name="Zoom in").click()
     assert scale(page) == 1.25
@@ -87,7 +94,12 @@ def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tup
     expect(tile(page, "mertens-torch").locator(".measure")).to_contain_text("levels apart on average")
     expect(tile(page, "over").locator(".measure")).to_have_text("All others are compared with this one")
     assert page.locator(".best").count() >= 3
-    expect(tile(page, "mertens").locator("dt").first).to_have_text("SSIM ↑")
+    for name in METHODS:
+        expect(tile(page, name).locator("dl")).to_be_visible()
+    tile(page, "mertens-torch").locator("summary").click()
+    for name in METHODS:
+        expect(tile(page, name).locator("dl")).to_be_hidden()
+    expect(tile(page, "mertens").locator("dt").first).to_have_text("VIF ↑")
 
 
 @needs_chromium
@@ -312,7 +324,7 @@ def test_downloads(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> 
     with page.expect_download() as download:
         page.locator("#csv").click()
     csv = Path(download.value.path()).read_text()
-    assert csv.startswith("method,seconds,ssim,")
+    assert csv.startswith("method,seconds,score,")
 
     with page.expect_download() as download:
         page.locator("#zip").click()
@@ -432,6 +444,9 @@ def test_axe_finds_nothing(
     fuse(page, *pair)
     expect(page.locator("#zip")).to_be_enabled()
     assert findings(page) == []
+    page.locator(".numbers summary").first.click()
+    expect(page.locator(".numbers dl").last).to_be_visible()
+    assert findings(page) == []
     for tool in ("Difference", "Histogram", "Region", "Blind vote", "Weights"):
         page.get_by_role("button", name=tool, exact=True).click()
         assert findings(page) == []
@@ -455,13 +470,71 @@ def run_of(*outcomes: Scored, folder: Path = Path()) -> Run:
 def test_the_best_is_marked_in_the_metrics_own_direction() -> None:
     run = run_of(scored("mertens", ssim=0.9, ce=1.5), scored("mertens-torch", ssim=0.8, ce=0.5))
     chosen = [metric for metric in METRICS if metric.name in ("ssim", "ce", "vif")]
-    marks = [[score["best"] for score in one["scores"]] for one in views.sheet(run, chosen)["tiles"]]
-    assert marks == [[True, False, False], [False, True, False]]
+    marks = [{score["name"]: score["best"] for score in one["scores"]} for one in views.sheet(run, chosen)["tiles"]]
+    assert marks == [{"ssim": True, "ce": False, "vif": False}, {"ssim": False, "ce": True, "vif": False}]
 
 
 def test_nothing_is_best_alone() -> None:
+    tile = views.sheet(run_of(scored("mertens")), METRICS)["tiles"][0]
+    assert not any(score["best"] for score in tile["scores"])
+    assert "standing" not in tile
+
+
+def test_what_looks_equal_is_not_called_better() -> None:
+    run = run_of(scored("mertens", ssim=0.9001, vif=0.7), scored("mertens-torch", ssim=0.8999, vif=0.6))
+    chosen = [metric for metric in METRICS if metric.name in ("ssim", "vif")]
+    best = [score["name"] for tile in views.sheet(run, chosen)["tiles"] for score in tile["scores"] if score["best"]]
+    assert best == ["vif"]
+
+
+def test_the_best_score_stands_first_once_the_run_is_done_and_ties_are_told() -> None:
+    points = {"mertens": 70.0, "mertens-torch": 88.4, "pyramef": 88.5, "meflut": 86.5}
+    run = run_of(*(scored(name, score=value) for name, value in points.items()))
+    run = replace(run, tiles=(Tile("under"), Tile("deepfuse", "DeepFuse", state=TileState.FAILED), *run.tiles))
+    run = replace(run, methods=(method_named("deepfuse"), *run.methods))
+
+    def shown(stage: Stage) -> list[tuple[str, str, str, str]]:
+        tiles = views.sheet(replace(run, stage=stage), METRICS)["tiles"]
+        return [(one["name"], one["key"], one.get("score", ""), one.get("standing", "")) for one in tiles]
+
+    for stage in (Stage.DONE, Stage.STOPPED):
+        assert shown(stage) == [
+            ("under", "", "", ""),
+            ("pyramef", "1", "Score 88", "Best score"),
+            ("mertens-torch", "2", "Score 88", "Equal to the best"),
+            ("meflut", "3", "Score 86", ""),  # 2 points are no tie
+            ("mertens", "4", "Score 70", ""),
+            ("deepfuse", "5", "", ""),
+        ]
+    # Meanwhile nothing jumps, and nothing is called the best before all are there.
+    assert [name for name, *_ in shown(Stage.FUSING)] == ["under", "deepfuse", *points]
+    assert {standing for *_, standing in shown(Stage.FUSING)} == {""}
+
+
+def test_words_that_compare_wait_for_the_end_of_the_run() -> None:
+    def outcome(name: str, mef_ssim: float) -> Scored:
+        return scored(name, mef_ssim=mef_ssim, lost_highlights=0.0051, lost_shadows=0, halo=0, added_grain=0)
+
+    run = run_of(outcome("mertens", 0.9), outcome("mertens-torch", 0.8))
+
+    def said(stage: Stage, text: Texts = ENGLISH) -> list[str]:
+        return [word["text"] for word in views.sheet(replace(run, stage=stage), METRICS, text)["tiles"][0]["words"]]
+
+    assert said(Stage.FUSING) == ["0.5 % clipped", "natural colour"]
+    assert said(Stage.DONE) == ["0.5 % clipped", "keeps the most detail", "natural colour"]
+    assert said(Stage.DONE, LANGUAGES["de"]) == ["0.5 % ausgebrannt", "zeigt am meisten Details", "natürliche Farben"]
+
+
+def test_metrics_stand_in_the_order_of_their_agreement_with_people() -> None:
     run = run_of(scored("mertens"))
-    assert not any(score["best"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"])
+    shown = views.sheet(run, METRICS)["tiles"][0]["scores"]
+    agreement = {metric.name: metric.agreement for metric in METRICS}
+    order = [agreement[score["name"]] or -1 for score in shown]
+    assert order == sorted(order, reverse=True)
+    assert [score["against"] for score in shown] == [value < 0 for value in order]
+    assert [score["title"] for score in shown] == views.table_headers(METRICS)[2:]
+    unknown = replace(METRICS[0], agreement=None)
+    assert views.by_agreement([unknown, *METRICS])[-1] is unknown
 
 
 def test_the_sheet_holds_plain_values_only() -> None:

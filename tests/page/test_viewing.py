@@ -210,7 +210,7 @@ def test_weight_maps_do_not_bring_an_earlier_run_back(
     asked = gr.Request(headers={})
     page: Any = None  # neither of the two looks at a component
     handlers = Handlers(services, page, page)
-    events = compare(*pair, METHODS, align=False, metrics=(), show_corrected=False)
+    events = compare(*pair, METHODS, align=False, show_corrected=False)
     (tmp_path / "earlier").mkdir()
     chosen = [method_named(name) for name in METHODS]
     run = list(follow(events, chosen, tmp_path / "earlier"))[-1]

@@ -18,6 +18,7 @@ export function start(component) {
   /** @type {string | undefined} */
   let run; // the name of the run on show
   let open = ""; // the name of the open tool
+  let unfolded = false; // whether the metrics below the pictures are open
   let frame = 0; // in which the open tool will draw
 
   const zoom = zoomable(element, {
@@ -75,6 +76,11 @@ export function start(component) {
   function hold(tile, source = "") {
     held = { tile, source };
     render();
+  }
+
+  /** Open or close the metrics below all pictures alike, so that they can be compared. */
+  function fold() {
+    for (const numbers of findAll(element, ".numbers")) numbers.toggleAttribute("open", unfolded);
   }
 
   function release() {
@@ -156,7 +162,20 @@ export function start(component) {
     if (!(relatedTarget instanceof Node && element.contains(relatedTarget))) release();
   });
 
-  watch("value", render);
+  element.addEventListener(
+    "toggle",
+    ({ target }) => {
+      if (!(target instanceof HTMLDetailsElement) || !target.matches(".numbers")) return;
+      unfolded = target.open;
+      fold();
+    },
+    true, // the event does not bubble
+  );
+
+  watch("value", () => {
+    fold();
+    render();
+  });
   new ResizeObserver(render).observe(element);
   addEventListener("scroll", render, { passive: true });
   render();
