@@ -27,6 +27,16 @@ def train(
         ),
     ],
     *,
+    references: Annotated[
+        Path | None,
+        typer.Option(
+            "--references",
+            parser=file_name,
+            metavar="DIR",
+            help="For a method that is trained on references, read scenes with SCENE/*_GT.* below this folder. Its "
+            "train_references.csv, if there is one, names folders of --data that show the same scenes.",
+        ),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -122,6 +132,7 @@ def train(
             trainee(one, seed=seed, shipped=shipped, **changes),
             data,
             run,
+            references=references,
             minutes=minutes,
             steps=steps,
             resume=resume,

@@ -1,0 +1,338 @@
+"""Virtual Bracket: the exposures between the given ones are rendered, and a small network says how to fuse them all.
+
+This method is our own. People prefer pictures that were fused from a whole bracket, and two photographs that lie far
+apart are not one: what is missing are the exposures between them. They can be made.
+
+    photographs -> the light of the scene, and whether it is known -> seven exposures of it -> their weighted mean
+                -> a smooth affine map of (mean, darkest, brightest) -> a little detail -> fused photograph
+
+- **Response.** Between every two neighbours, the brighter photograph is a power law of the darker one wherever both
+  show something: bright = 2^offset * dark^slope. Its slope and the offset of each channel are fitted to a small copy,
+  so that neither the exposure times nor the cameras' curves need to be known. For curves that are power laws, one stop
+  more is a factor in the encoded values; no value has to be linearised.
+- **Light.** It is the brightest photograph's value, on its own scale and beyond 1. Where that clips, it is taken over
+  from the next darker photograph through the response. Where the darker one is black at such a place, nothing is known:
+  there, the brightest photograph counts more.
+- **Bracket.** The darkest and the brightest photograph as they are, three exposures of the light between them, and one
+  beyond each end. All are at equal distances for the logarithm, and where the given exposures are equal, so are these.
+- **Fusion.** A weighted mean, by how well each exposure's picture and pixel is exposed, and by the stops that it stands
+  for. A mean of exposures and a smooth affine map have no halo to ring with.
+- **Network.** It reads a copy of 128 x 128 pixels and returns 32 x 32 maps: how the weights should differ, when the
+  light is taken over, what to trust, the affine map and the gain of fine detail. Everything that it returns is 0 at the
+  start of training, which is the rule. At full size, there is nothing but arithmetic on single pixels and a box filter.
+- **Nothing to fuse.** The network's maps count as much as the exposures differ. Twice the same photograph comes back
+  as it is, and so does a photograph that is fused with a black or a white one.
+
+Weights of good exposure: Ma et al., "Robust multi-exposure image fusion: a structural patch decomposition approach",
+TIP 2017, equation 9, with its spread 0.2 over a picture and 0.5 over a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusion.blocks.box_mean import box_mean
+from fusion.methods.base import Method, Needs, Planes, Recipe
+from fusion.metrics.reference_loss import towards_reference
+from fusion.runtime.tiles import by_strips
+
+_COPY = 128
+"""Side of the copy on which everything is decided, in pixels."""
+_GRID = 32
+"""Side of the network's maps."""
+_BEYOND = 0.9
+"""Distance from the ends of the bracket to the exposures beyond: about two stops, as the logarithm of encoded values."""
+_LEAST = 1 / 255
+_BETWEEN = 3
+_SLOTS = _BETWEEN + 4
+
+
+class Maps(NamedTuple):
+    """What the network says in each pixel, as planes (B, C, h, w)."""
+
+    weights: Tensor
+    """C = 7: added to the logarithms of the weights, from the darkest exposure to the brightest."""
+    trust: Tensor
+    """C = 2: how much earlier the light is taken over from a darker photograph, and how dark that may be."""
+    calm: Tensor
+    """C = 1: by how much the brightest photograph counts more where nothing is known."""
+    gain: Tensor
+    """C = 3: how much brighter the light of the darkest photograph is, in each channel."""
+    affine: Tensor
+    """C = 30: ten coefficients, for each of the three channels."""
+
+
+_PLANES = (_SLOTS, 2, 1, 3, 30)
+
+
+class Scene(NamedTuple):
+    """What is decided for a picture as a whole, as (B, C, 1, 1)."""
+
+    slopes: list[Tensor]
+    """C = 1 for every two neighbours."""
+    offsets: list[Tensor]
+    """C = 3 for every two neighbours."""
+    gap: Tensor
+    """C = 1: binary logarithm of the ratio of brightest to darkest, in encoded values."""
+    shows: Tensor
+    """C = 2: whether the darkest and the brightest photograph show anything, from 0 to 1."""
+
+
+class Bracket(NamedTuple):
+    """The exposures to be fused, as (B, C, 1, 1)."""
+
+    factors: Tensor
+    """C = 7: by how much the light is multiplied."""
+    priors: Tensor
+    """C = 7: logarithms of the weights by which the exposures count as a whole."""
+    strength: Tensor
+    """C = 1: how much there is to fuse, from 0 to 1."""
+
+
+class VirtualBracket(nn.Module):
+    """Photographs (B, 3, H, W), from dark to bright, to the fused one (B, 3, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Steering(sum(_PLANES) + 1, 3)
+
+    def forward(self, *exposures: Tensor) -> Tensor:
+        """The fused photograph, which is not clamped."""
+        height, width = size = exposures[0].shape[-2:]
+        copies = [F.adaptive_avg_pool2d(photo, _COPY) for photo in exposures]
+        scene = look_at(copies)
+        light, known = light_of(copies, scene)
+        maps, ends = self.net(features(copies, light, known, scene))
+        bracket = bracket_of(scene, ends, copies, light)
+        maps = columns(maps, width)
+
+        def fused_rows(rows: slice, _: slice) -> Tensor:
+            seen = Maps(*at_rows(maps, rows, height)[:, :-1].split(_PLANES, 1))
+            return fuse([photo[..., rows, :] for photo in exposures], scene, bracket, seen)
+
+        fused = by_strips(fused_rows, size, exposures[0].device)
+        grey = fused.mean(1, keepdim=True)
+        detail = grey - box_mean(grey, detail_side(height, width))
+
+        def sharpened_rows(rows: slice, _: slice) -> Tensor:
+            gain = torch.tanh(at_rows(maps[:, :, -1:], rows, height)) * bracket.strength
+            return torch.addcmul(fused[..., rows, :], gain, detail[..., rows, :])
+
+        return by_strips(sharpened_rows, size, exposures[0].device)
+
+
+def ramp(values: Tensor, low: float, high: float) -> Tensor:
+    """A smooth step from 0 at `low` to 1 at `high`."""
+    x = ((values - low) / (high - low)).clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+@torch.no_grad()
+def look_at(copies: Sequence[Tensor]) -> Scene:
+    """What is decided from small copies (B, 3, h, w) of the photographs, from dark to bright."""
+    slopes, offsets, gap = list[Tensor](), list[Tensor](), torch.zeros(())
+    for dark, bright in zip(copies, copies[1:], strict=False):
+        slope, offset, step = response_between(dark, bright)
+        slopes.append(slope)
+        offsets.append(offset)
+        gap = gap + step
+    something = ramp(copies[0].amax(1, keepdim=True), 0.03, 0.1), 1 - ramp(copies[-1].amin(1, keepdim=True), 0.93, 0.99)
+    shows = (400 * torch.cat(something, 1).mean((2, 3), keepdim=True)).clamp(0, 1)
+    return Scene(slopes, offsets, gap.clamp_min(0) * shows.prod(1, keepdim=True), shows)
+
+
+def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit log2 `bright` = slope * log2 `dark` + offset to copies (B, 3, h, w), where both show something.
+
+    Returns the slope (B, 1, 1, 1), the offset of each channel (B, 3, 1, 1), and the offset of a medium grey (B, 1, 1, 1).
+    Few pixels that both show leave the slope near 1, and the channels' offsets near each other. Pixels that disagree,
+    because something moved there, lose their weight.
+
+    >>> dark = torch.linspace(0.01, 1, 4096).view(1, 1, 64, 64).expand(1, 3, 64, 64)
+    >>> slope, offset, step = response_between(dark, (2 * dark).clamp(max=1))
+    >>> round(float(slope), 2), round(float(step), 2)
+    (1.0, 1.0)
+    """
+    x, y = dark.clamp_min(_LEAST).log2(), bright.clamp_min(_LEAST).log2()
+    usable = ramp(dark, 0.02, 0.08) * ramp(bright, 0.05, 0.15) * (1 - ramp(dark, 0.85, 0.95))
+    usable = usable * (1 - ramp(bright, 0.82, 0.94))
+    count = x[0].numel()
+    guess = (bright.mean((1, 2, 3), keepdim=True) / dark.mean((1, 2, 3), keepdim=True).clamp_min(_LEAST)).log2()
+    guess, weight = guess.clamp(0, 3.5), usable
+    slope, offset = torch.ones_like(guess), guess
+    for _ in range(4):
+        total = weight.sum((1, 2, 3), keepdim=True) + 1e-3
+        mean_x, mean_y = ((weight * z).sum((1, 2, 3), keepdim=True) / total for z in (x, y))
+        variance = (weight * (x - mean_x) ** 2).sum((1, 2, 3), keepdim=True)
+        covariance = (weight * (x - mean_x) * (y - mean_y)).sum((1, 2, 3), keepdim=True)
+        slope = ((covariance + 0.02 * count) / (variance + 0.02 * count)).clamp(0.6, 1.5)
+        rest = y - slope * x
+        common = ((weight * rest).sum((1, 2, 3), keepdim=True) + 5 * guess) / (total + 5)
+        own = weight.sum((2, 3), keepdim=True)
+        offset = ((weight * rest).sum((2, 3), keepdim=True) + 0.003 * count * common) / (own + 0.003 * count)
+        weight = usable / (1 + ((rest - offset) / 0.2) ** 2)
+    medium = torch.tensor(0.3).log2().item()
+    return slope, offset, offset.mean(1, keepdim=True) + (slope - 1) * medium
+
+
+def light_of(exposures: Sequence[Tensor], scene: Scene, maps: Maps | None = None) -> tuple[Tensor, Tensor]:
+    """The light (B, 3, h, w) on the brightest photograph's scale, and whether it is known (B, 1, h, w), 0 to 1."""
+    light, known = exposures[0], torch.ones_like(exposures[0][:, :1])
+    trust = maps.trust.tanh() if maps else None
+    gain = maps.gain.tanh() / (2 * len(scene.slopes)) if maps else None
+    for slope, offset, photo, darker in zip(scene.slopes, scene.offsets, exposures[1:], exposures, strict=False):
+        extended = torch.exp2(torch.addcmul(offset if gain is None else offset + gain, slope, light.clamp_min(1e-3).log2()))
+        clips, signal = photo.amax(1, keepdim=True), darker.amax(1, keepdim=True)
+        if trust is not None:
+            clips, signal = clips + 0.25 * trust[:, :1], signal + 0.05 * trust[:, 1:]
+        needed, there = ramp(clips, 0.7, 0.96), ramp(signal, 0.02, 0.08)
+        light = torch.lerp(photo, extended, needed * there)
+        known = 1 - needed * (1 - there * known)
+    return light, known
+
+
+def bracket_of(scene: Scene, ends: Tensor, copies: Sequence[Tensor], light: Tensor) -> Bracket:
+    """The exposures to be fused. `ends` (B, 3) changes the distances beyond the dark end, the bright end and between."""
+    below, above, between = torch.exp(0.7 * torch.tanh(ends)).view(-1, 3, 1, 1).split(1, 1)
+    strength = scene.gap / (scene.gap + 0.3)
+    gap = scene.gap * between
+    below, above = _BEYOND * strength * below, _BEYOND * strength * above
+    inner = gap / (_BETWEEN + 1)
+    shares = torch.cat(
+        (below / 2, below / 2 + inner / 2, *[inner] * _BETWEEN, inner / 2 + above / 2, above / 2), 1
+    )
+    real = torch.zeros_like(shares)
+    real[:, 1:2], real[:, -2:-1] = 0.02 * scene.shows[:, :1], 0.02 * scene.shows[:, 1:]
+    steps = [-gap - below, -gap, *(-inner * k for k in range(_BETWEEN, 0, -1)), torch.zeros_like(gap), above]
+    factors = torch.exp2(torch.cat(steps, 1))
+    levels = torch.stack(
+        [frame.mean((1, 2, 3)) for frame in frames_of(copies[0], copies[-1], light, factors)], 1
+    )[..., None, None]
+    return Bracket(factors, (shares + real + 1e-6).log() - (levels - 0.5) ** 2 / (2 * 0.2**2), strength)
+
+
+def frames_of(darkest: Tensor, brightest: Tensor, light: Tensor, factors: Tensor) -> list[Tensor]:
+    """The seven exposures (B, 3, h, w), from dark to bright: five of the light, and the two photographs."""
+    frames = [(light * factors[:, k : k + 1]).clamp_max(1) for k in range(_SLOTS) if k not in (1, _SLOTS - 2)]
+    return [frames[0], darkest, *frames[1:-1], brightest, frames[-1]]
+
+
+def mean_of(frames: Sequence[Tensor], known: Tensor, bracket: Bracket, maps: Maps | None = None) -> Tensor:
+    """The weighted mean (B, 3, h, w) of the exposures."""
+    unknown = (known - 1) * (2 if maps is None else 2 * torch.exp(maps.calm))
+    total, weights = torch.zeros(()), torch.zeros(())
+    for k, frame in enumerate(frames):
+        logit = (frame.mean(1, keepdim=True) - 0.5).square() * (-1 / (2 * 0.5**2)) + bracket.priors[:, k : k + 1]
+        if maps is not None:
+            logit = logit + maps.weights[:, k : k + 1]
+        weight = torch.exp(logit if k == _SLOTS - 2 else logit + unknown)
+        total, weights = total + weight * frame, weights + weight
+    return total / weights
+
+
+def fuse(exposures: Sequence[Tensor], scene: Scene, bracket: Bracket, maps: Maps) -> Tensor:
+    """The fused rows (B, 3, h, w) of photographs, before detail is added."""
+    darkest, brightest = exposures[0], exposures[-1]
+    light, known = light_of(exposures, scene, maps)
+    mean = mean_of(frames_of(darkest, brightest, light, bracket.factors), known, bracket, maps)
+    coefficients = maps.affine * bracket.strength
+    fused = mean + coefficients[:, :3]
+    planes = (*mean.split(1, 1), *darkest.split(1, 1), *brightest.split(1, 1))
+    for k, plane in enumerate(planes, 1):
+        fused = torch.addcmul(fused, coefficients[:, 3 * k : 3 * k + 3], plane)
+    return fused
+
+
+@torch.no_grad()
+def features(copies: Sequence[Tensor], light: Tensor, known: Tensor, scene: Scene) -> Tensor:
+    """What the network reads, (B, 18, h, w): the photographs, the light, the rule's picture, and what is known."""
+    darkest, brightest = copies[0], copies[-1]
+    bracket = bracket_of(scene, light.new_zeros(len(light), 3), copies, light)
+    rule = mean_of(frames_of(darkest, brightest, light, bracket.factors), known, bracket)
+    last = torch.exp2(scene.slopes[-1] * copies[-2].clamp_min(_LEAST).log2() + scene.offsets[-1])
+    both = ramp(copies[-2].amin(1, keepdim=True), 0.02, 0.08) * (1 - ramp(brightest.amax(1, keepdim=True), 0.8, 0.95))
+    apart = (last.mean(1, keepdim=True) - brightest.mean(1, keepdim=True)) * both
+    everywhere = torch.ones_like(known)
+    planes = (
+        *(darkest - 0.5, brightest - 0.5, (light + 0.02).log2() / 2, rule - 0.5),
+        *(ramp(brightest.amax(1, keepdim=True), 0.85, 0.99), ramp(brightest.amin(1, keepdim=True), 0.85, 0.99)),
+        *(1 - known, 4 * apart, (scene.gap / 2 - 1) * everywhere, 4 * (scene.slopes[-1] - 1) * everywhere),
+    )
+    return torch.cat(planes, 1)
+
+
+def columns(maps: Tensor, width: int) -> Tensor:
+    """Maps (B, C, h, w) at full width, for `at_rows`: (B, h, C, W)."""
+    wide = F.interpolate(maps.transpose(1, 2).flatten(1, 2), width, mode="linear")
+    return wide.unflatten(1, (maps.shape[2], maps.shape[1]))
+
+
+def at_rows(wide: Tensor, rows: slice, height: int) -> Tensor:
+    """Some rows (B, C, rows, W) of maps that are enlarged bilinearly to `height` rows. `wide` is from `columns`."""
+    count = wide.shape[1]
+    position = (torch.arange(rows.start, rows.stop, device=wide.device) + 0.5) * (count / height) - 0.5
+    position = position.clamp(0, count - 1)
+    first, last = int(position[0]), min(int(position[-1]) + 1, count - 1)
+    nearness = (1 - (position[:, None] - torch.arange(first, last + 1, device=wide.device)).abs()).clamp_min(0)
+    return torch.matmul(nearness, wide[:, first : last + 1].flatten(2)).unflatten(2, wide.shape[2:]).transpose(1, 2)
+
+
+def detail_side(height: int, width: int) -> int:
+    """The side of the box that fine detail is finer than, odd: 3 pixels up to a longest side of about 1,000."""
+    return max(3, 2 * int(max(height, width) * 21 / 4500 / 2) + 1)
+
+
+class Steering(nn.Module):
+    """A U-Net from (B, 18, 128, 128) to maps (B, `maps`, 32, 32) and to numbers (B, `numbers`), which start at 0."""
+
+    def __init__(self, maps: int, numbers: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(18, 24, 3, 2, 1), nn.ReLU(), nn.Conv2d(24, 24, 3, padding=1), nn.ReLU())
+        self.first = _reduce(24, 32)
+        self.second = _reduce(32, 48)
+        self.third = _reduce(48, 48)
+        self.whole = nn.Sequential(nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 48))
+        self.numbers = nn.Linear(48, numbers)
+        self.back = nn.Sequential(nn.Conv2d(96, 48, 3, padding=1), nn.ReLU())
+        self.end = nn.Sequential(nn.Conv2d(80, 40, 3, padding=1), nn.ReLU(), nn.Conv2d(40, 40, 1), nn.ReLU())
+        self.maps = nn.Conv2d(40, maps, 1)
+        for head in (self.numbers, self.maps):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The maps and the numbers."""
+        x = self.first(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        half = self.second(x)
+        quarter = self.third(half)
+        whole = self.whole(quarter.mean((2, 3)))
+        quarter = F.relu(quarter + whole[..., None, None])
+        half = self.back(torch.cat((half, F.interpolate(quarter, scale_factor=2, mode="bilinear")), 1))
+        x = self.end(torch.cat((x, F.interpolate(half, scale_factor=2, mode="bilinear")), 1))
+        return self.maps(x).contiguous(), self.numbers(F.relu(whole))
+
+
+def _reduce(before: int, after: int) -> nn.Sequential:
+    """Two convolutions, the first of which halves the size."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, 2, 1), nn.ReLU(), nn.Conv2d(after, after, 3, padding=1), nn.ReLU()
+    )
+
+
+METHOD = Method(
+    name="virtual-bracket",
+    title="Virtual Bracket",
+    paper="this repository",
+    faithful=True,
+    summary="Our own method renders the exposures between the given ones and fuses them as a small network says.",
+    architecture=VirtualBracket,
+    needs=Needs(planes=Planes.RGB, many=True, cheap=True),
+    recipe=Recipe(
+        loss=towards_reference, references=True, crop=320, batch=4, rate=2e-3, clip=0.5, half_precision=False
+    ),
+)
