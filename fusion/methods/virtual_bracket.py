@@ -49,6 +49,8 @@ _BEYOND = 0.9
 """Distance from the ends of the bracket to the exposures beyond: about two stops, as the logarithm of encoded values."""
 _LEAST = 1 / 255
 _BETWEEN = 3
+_CALM = 4.0
+"""By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
 
 
@@ -109,10 +111,11 @@ class VirtualBracket(nn.Module):
         light, known = light_of(copies, scene)
         maps, ends = self.net(features(copies, light, known, scene))
         bracket = bracket_of(scene, ends, copies, light)
-        maps = columns(maps, width)
+        freely, by_strength = maps.split((sum(_PLANES[:-1]), _PLANES[-1] + 1), 1)
+        maps = columns(torch.cat((freely, by_strength * bracket.strength), 1), width)
 
         def fused_rows(rows: slice, _: slice) -> Tensor:
-            seen = Maps(*at_rows(maps, rows, height)[:, :-1].split(_PLANES, 1))
+            seen = Maps(*at_rows(maps, rows, height).split((*_PLANES, 1), 1)[:-1])
             return fuse([photo[..., rows, :] for photo in exposures], scene, bracket, seen)
 
         fused = by_strips(fused_rows, size, exposures[0].device)
@@ -120,7 +123,7 @@ class VirtualBracket(nn.Module):
         detail = grey - box_mean(grey, detail_side(height, width))
 
         def sharpened_rows(rows: slice, _: slice) -> Tensor:
-            gain = torch.tanh(at_rows(maps[:, :, -1:], rows, height)) * bracket.strength
+            gain = torch.tanh(at_rows(maps[:, :, -1:], rows, height))
             return torch.addcmul(fused[..., rows, :], gain, detail[..., rows, :])
 
         return by_strips(sharpened_rows, size, exposures[0].device)
@@ -224,12 +227,11 @@ def frames_of(darkest: Tensor, brightest: Tensor, light: Tensor, factors: Tensor
 
 def mean_of(frames: Sequence[Tensor], known: Tensor, bracket: Bracket, maps: Maps | None = None) -> Tensor:
     """The weighted mean (B, 3, h, w) of the exposures."""
-    unknown = (known - 1) * (2 if maps is None else 2 * torch.exp(maps.calm))
+    unknown = (known - 1) * (_CALM if maps is None else _CALM * torch.exp(maps.calm))
     total, weights = torch.zeros(()), torch.zeros(())
-    for k, frame in enumerate(frames):
-        logit = (frame.mean(1, keepdim=True) - 0.5).square() * (-1 / (2 * 0.5**2)) + bracket.priors[:, k : k + 1]
-        if maps is not None:
-            logit = logit + maps.weights[:, k : k + 1]
+    learned = maps.weights.split(1, 1) if maps else [torch.zeros(())] * _SLOTS
+    for k, (frame, prior, own) in enumerate(zip(frames, bracket.priors.split(1, 1), learned, strict=True)):
+        logit = (frame.mean(1, keepdim=True) - 0.5).square() * (-1 / (2 * 0.5**2)) + (prior + own)
         weight = torch.exp(logit if k == _SLOTS - 2 else logit + unknown)
         total, weights = total + weight * frame, weights + weight
     return total / weights
@@ -240,11 +242,11 @@ def fuse(exposures: Sequence[Tensor], scene: Scene, bracket: Bracket, maps: Maps
     darkest, brightest = exposures[0], exposures[-1]
     light, known = light_of(exposures, scene, maps)
     mean = mean_of(frames_of(darkest, brightest, light, bracket.factors), known, bracket, maps)
-    coefficients = maps.affine * bracket.strength
-    fused = mean + coefficients[:, :3]
+    constant, *factors = maps.affine.split(3, 1)
+    fused = mean + constant
     planes = (*mean.split(1, 1), *darkest.split(1, 1), *brightest.split(1, 1))
-    for k, plane in enumerate(planes, 1):
-        fused = torch.addcmul(fused, coefficients[:, 3 * k : 3 * k + 3], plane)
+    for factor, plane in zip(factors, planes, strict=True):
+        fused = torch.addcmul(fused, factor, plane)
     return fused
 
 
@@ -295,11 +297,11 @@ class Steering(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(18, 24, 3, 2, 1), nn.ReLU(), nn.Conv2d(24, 24, 3, padding=1), nn.ReLU())
         self.first = _reduce(24, 32)
         self.second = _reduce(32, 48)
-        self.third = _reduce(48, 48)
+        self.third = nn.Sequential(nn.Conv2d(48, 48, 3, 2, 1), nn.ReLU())
         self.whole = nn.Sequential(nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 48))
         self.numbers = nn.Linear(48, numbers)
-        self.back = nn.Sequential(nn.Conv2d(96, 48, 3, padding=1), nn.ReLU())
-        self.end = nn.Sequential(nn.Conv2d(80, 40, 3, padding=1), nn.ReLU(), nn.Conv2d(40, 40, 1), nn.ReLU())
+        self.back = nn.Sequential(nn.Conv2d(96, 40, 3, padding=1), nn.ReLU())
+        self.end = nn.Sequential(nn.Conv2d(72, 40, 3, padding=1), nn.ReLU(), nn.Conv2d(40, 40, 1), nn.ReLU())
         self.maps = nn.Conv2d(40, maps, 1)
         for head in (self.numbers, self.maps):
             nn.init.zeros_(head.weight)
