@@ -29,6 +29,7 @@ TIP 2017, equation 9, with its spread 0.2 over a picture and 0.5 over a pixel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,9 +48,12 @@ _GRID = 32
 """Side of the network's maps."""
 _BEYOND = 0.9
 """Distance from the ends of the bracket to the exposures beyond: about two stops, as the logarithm of encoded values."""
-_LEAST = 1 / 255
+_TOE = 0.055
+"""sRGB's curve is a power law of the encoded values plus this, except below 0.04."""
 _BETWEEN = 3
-_CALM = 4.0
+_SIGNAL = 0.008, 0.035
+"""Brightest channel of a dark photograph up to which it shows nothing, and from which it is to be trusted."""
+_CALM = 2.0
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
 
@@ -161,26 +165,25 @@ def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tens
     >>> round(float(slope), 2), round(float(step), 2)
     (1.0, 1.0)
     """
-    x, y = dark.clamp_min(_LEAST).log2(), bright.clamp_min(_LEAST).log2()
-    usable = ramp(dark, 0.02, 0.08) * ramp(bright, 0.05, 0.15) * (1 - ramp(dark, 0.85, 0.95))
+    x, y = (dark + _TOE).log2(), (bright + _TOE).log2()
+    usable = ramp(dark, 0.01, 0.05) * ramp(bright, 0.05, 0.15) * (1 - ramp(dark, 0.85, 0.95))
     usable = usable * (1 - ramp(bright, 0.82, 0.94))
     count = x[0].numel()
-    guess = (bright.mean((1, 2, 3), keepdim=True) / dark.mean((1, 2, 3), keepdim=True).clamp_min(_LEAST)).log2()
-    guess, weight = guess.clamp(0, 3.5), usable
+    guess = y.mean((1, 2, 3), keepdim=True) - x.mean((1, 2, 3), keepdim=True)
+    guess, weight = guess.clamp_min(0), usable
     slope, offset = torch.ones_like(guess), guess
     for _ in range(4):
         total = weight.sum((1, 2, 3), keepdim=True) + 1e-3
         mean_x, mean_y = ((weight * z).sum((1, 2, 3), keepdim=True) / total for z in (x, y))
         variance = (weight * (x - mean_x) ** 2).sum((1, 2, 3), keepdim=True)
         covariance = (weight * (x - mean_x) * (y - mean_y)).sum((1, 2, 3), keepdim=True)
-        slope = ((covariance + 0.02 * count) / (variance + 0.02 * count)).clamp(0.6, 1.5)
+        slope = ((covariance + 0.1 * count) / (variance + 0.1 * count)).clamp(0.75, 1.3)
         rest = y - slope * x
         common = ((weight * rest).sum((1, 2, 3), keepdim=True) + 5 * guess) / (total + 5)
         own = weight.sum((2, 3), keepdim=True)
         offset = ((weight * rest).sum((2, 3), keepdim=True) + 0.003 * count * common) / (own + 0.003 * count)
         weight = usable / (1 + ((rest - offset) / 0.2) ** 2)
-    medium = torch.tensor(0.3).log2().item()
-    return slope, offset, offset.mean(1, keepdim=True) + (slope - 1) * medium
+    return slope, offset, offset.mean(1, keepdim=True) + (slope - 1) * math.log2(0.3 + _TOE)
 
 
 def light_of(exposures: Sequence[Tensor], scene: Scene, maps: Maps | None = None) -> tuple[Tensor, Tensor]:
@@ -189,11 +192,12 @@ def light_of(exposures: Sequence[Tensor], scene: Scene, maps: Maps | None = None
     trust = maps.trust.tanh() if maps else None
     gain = maps.gain.tanh() / (2 * len(scene.slopes)) if maps else None
     for slope, offset, photo, darker in zip(scene.slopes, scene.offsets, exposures[1:], exposures, strict=False):
-        extended = torch.exp2(torch.addcmul(offset if gain is None else offset + gain, slope, light.clamp_min(1e-3).log2()))
+        offset = offset if gain is None else offset + gain
+        extended = torch.exp2(torch.addcmul(offset, slope, (light + _TOE).log2())) - _TOE
         clips, signal = photo.amax(1, keepdim=True), darker.amax(1, keepdim=True)
         if trust is not None:
-            clips, signal = clips + 0.25 * trust[:, :1], signal + 0.05 * trust[:, 1:]
-        needed, there = ramp(clips, 0.7, 0.96), ramp(signal, 0.02, 0.08)
+            clips, signal = clips + 0.25 * trust[:, :1], signal + 0.03 * trust[:, 1:]
+        needed, there = ramp(clips, 0.7, 0.96), ramp(signal, *_SIGNAL)
         light = torch.lerp(photo, extended, needed * there)
         known = 1 - needed * (1 - there * known)
     return light, known
@@ -221,7 +225,11 @@ def bracket_of(scene: Scene, ends: Tensor, copies: Sequence[Tensor], light: Tens
 
 def frames_of(darkest: Tensor, brightest: Tensor, light: Tensor, factors: Tensor) -> list[Tensor]:
     """The seven exposures (B, 3, h, w), from dark to bright: five of the light, and the two photographs."""
-    frames = [(light * factors[:, k : k + 1]).clamp_max(1) for k in range(_SLOTS) if k not in (1, _SLOTS - 2)]
+    frames = [
+        torch.addcmul(_TOE * (factor - 1), light, factor).clamp(0, 1)
+        for k, factor in enumerate(factors.split(1, 1))
+        if k not in (1, _SLOTS - 2)
+    ]
     return [frames[0], darkest, *frames[1:-1], brightest, frames[-1]]
 
 
@@ -256,7 +264,7 @@ def features(copies: Sequence[Tensor], light: Tensor, known: Tensor, scene: Scen
     darkest, brightest = copies[0], copies[-1]
     bracket = bracket_of(scene, light.new_zeros(len(light), 3), copies, light)
     rule = mean_of(frames_of(darkest, brightest, light, bracket.factors), known, bracket)
-    last = torch.exp2(scene.slopes[-1] * copies[-2].clamp_min(_LEAST).log2() + scene.offsets[-1])
+    last = torch.exp2(scene.slopes[-1] * (copies[-2] + _TOE).log2() + scene.offsets[-1]) - _TOE
     both = ramp(copies[-2].amin(1, keepdim=True), 0.02, 0.08) * (1 - ramp(brightest.amax(1, keepdim=True), 0.8, 0.95))
     apart = (last.mean(1, keepdim=True) - brightest.mean(1, keepdim=True)) * both
     everywhere = torch.ones_like(known)

@@ -9,7 +9,6 @@ Gaussian windows, on the luma; dE is CIEDE2000. `--held-out` leaves those scenes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import fmean
 from typing import Annotated
 
@@ -34,14 +33,14 @@ from fusion.training.loop import HOLD_OUT_REFERENCE
 
 DURATION = "This takes about a second for each pair and method."
 
-Names = Annotated[Sequence[str], typer.Option("--method", help="Measure this method; may be repeated.")]
+Names = Annotated[list[str] | None, typer.Option("--method", help="A method's name; may be repeated. Default: all.")]
 Side = Annotated[int, typer.Option("--side", min=16, help="Reduce pictures to this longest side, in pixels.")]
 HeldOut = Annotated[bool, typer.Option("--held-out", help="Measure only scenes that training holds out.")]
 
 
 def main(
     dataset: Dataset,
-    method: Names = tuple(one.name for one in METHODS),
+    method: Names = None,
     side: Side = 1 << 30,
     *,
     held_out: HeldOut = False,
@@ -52,11 +51,13 @@ def main(
         pairs = split(pairs, HOLD_OUT_REFERENCE)[1]
     if missing := [pair.scene for pair in pairs if pair.reference is None]:
         raise DatasetError(f"these scenes have no reference: {', '.join(missing)}.")
-    scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in method}
+    scores: dict[str, list[tuple[float, float, float]]] = {
+        name: [] for name in method or [one.name for one in METHODS]
+    }
     with Sandbox() as sandbox:
         for files in tqdm(pairs, unit="pair", leave=False):
             pair, reference = _loaded(files, side, sandbox)
-            for name in method:
+            for name in scores:
                 scores[name].append(_scores(fuse_pair(pair, name), reference))
     moderate = [pair.scene.endswith("-mod") for pair in pairs]
     groups = {"all": [True] * len(pairs), "extreme": [not one for one in moderate], "moderate": moderate}
