@@ -53,7 +53,8 @@ _TOE = 0.055
 _BETWEEN = 3
 _SIGNAL = 0.008, 0.035
 """Brightest channel of a dark photograph up to which it shows nothing, and from which it is to be trusted."""
-_CALM = 2.0
+_SHIFTS = (0.25, 0.03, 0.0, 0.5, 0.5, 0.5)
+_CALM = 3.0
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
 
@@ -63,17 +64,22 @@ class Maps(NamedTuple):
 
     weights: Tensor
     """C = 7: added to the logarithms of the weights, from the darkest exposure to the brightest."""
-    trust: Tensor
-    """C = 2: how much earlier the light is taken over from a darker photograph, and how dark that may be."""
-    calm: Tensor
-    """C = 1: by how much the brightest photograph counts more where nothing is known."""
-    gain: Tensor
-    """C = 3: how much brighter the light of the darkest photograph is, in each channel."""
+    bounded: Tensor
+    """C = 6, from -1 to 1: how much earlier the light is taken over from a darker photograph, how dark that may be, by
+    how much the brightest photograph counts more where nothing is known, and, for each channel, how much brighter the
+    light of the darker photographs is."""
     affine: Tensor
     """C = 30: ten coefficients, for each of the three channels."""
+    detail: Tensor
+    """C = 1, from -1 to 1: the gain of fine detail."""
+
+    @classmethod
+    def of(cls, planes: Tensor) -> Maps:
+        """The maps in planes (B, 44, h, w)."""
+        return cls(*planes.split((_SLOTS, 6, 30, 1), 1))
 
 
-_PLANES = (_SLOTS, 2, 1, 3, 30)
+_PLANES = _SLOTS + 6 + 30 + 1
 
 
 class Scene(NamedTuple):
@@ -105,7 +111,7 @@ class VirtualBracket(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = Steering(sum(_PLANES) + 1, 3)
+        self.net = Steering(_PLANES, 3)
 
     def forward(self, *exposures: Tensor) -> Tensor:
         """The fused photograph, which is not clamped."""
@@ -115,20 +121,20 @@ class VirtualBracket(nn.Module):
         light, known = light_of(copies, scene)
         maps, ends = self.net(features(copies, light, known, scene))
         bracket = bracket_of(scene, ends, copies, light)
-        freely, by_strength = maps.split((sum(_PLANES[:-1]), _PLANES[-1] + 1), 1)
-        maps = columns(torch.cat((freely, by_strength * bracket.strength), 1), width)
+        raw = Maps.of(maps)
+        affine, detail = raw.affine * bracket.strength, raw.detail.tanh() * bracket.strength
+        wide = columns(torch.cat((raw.weights, raw.bounded.tanh(), affine, detail), 1), width)
 
         def fused_rows(rows: slice, _: slice) -> Tensor:
-            seen = Maps(*at_rows(maps, rows, height).split((*_PLANES, 1), 1)[:-1])
-            return fuse([photo[..., rows, :] for photo in exposures], scene, bracket, seen)
+            seen = [photo[..., rows, :] for photo in exposures]
+            return fuse(seen, scene, bracket, Maps.of(at_rows(wide, rows, height)))
 
         fused = by_strips(fused_rows, size, exposures[0].device)
         grey = fused.mean(1, keepdim=True)
-        detail = grey - box_mean(grey, detail_side(height, width))
+        fine = grey - box_mean(grey, detail_side(height, width))
 
         def sharpened_rows(rows: slice, _: slice) -> Tensor:
-            gain = torch.tanh(at_rows(maps[:, :, -1:], rows, height))
-            return torch.addcmul(fused[..., rows, :], gain, detail[..., rows, :])
+            return torch.addcmul(fused[..., rows, :], at_rows(wide[:, :, -1:], rows, height), fine[..., rows, :])
 
         return by_strips(sharpened_rows, size, exposures[0].device)
 
@@ -189,14 +195,13 @@ def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tens
 def light_of(exposures: Sequence[Tensor], scene: Scene, maps: Maps | None = None) -> tuple[Tensor, Tensor]:
     """The light (B, 3, h, w) on the brightest photograph's scale, and whether it is known (B, 1, h, w), 0 to 1."""
     light, known = exposures[0], torch.ones_like(exposures[0][:, :1])
-    trust = maps.trust.tanh() if maps else None
-    gain = maps.gain.tanh() / (2 * len(scene.slopes)) if maps else None
+    shift = maps.bounded * maps.bounded.new_tensor(_SHIFTS)[:, None, None] if maps else None
     for slope, offset, photo, darker in zip(scene.slopes, scene.offsets, exposures[1:], exposures, strict=False):
-        offset = offset if gain is None else offset + gain
+        offset = offset if shift is None else offset + shift[:, 3:] / len(scene.slopes)
         extended = torch.exp2(torch.addcmul(offset, slope, (light + _TOE).log2())) - _TOE
         clips, signal = photo.amax(1, keepdim=True), darker.amax(1, keepdim=True)
-        if trust is not None:
-            clips, signal = clips + 0.25 * trust[:, :1], signal + 0.03 * trust[:, 1:]
+        if shift is not None:
+            clips, signal = clips + shift[:, :1], signal + shift[:, 1:2]
         needed, there = ramp(clips, 0.7, 0.96), ramp(signal, *_SIGNAL)
         light = torch.lerp(photo, extended, needed * there)
         known = 1 - needed * (1 - there * known)
@@ -235,7 +240,7 @@ def frames_of(darkest: Tensor, brightest: Tensor, light: Tensor, factors: Tensor
 
 def mean_of(frames: Sequence[Tensor], known: Tensor, bracket: Bracket, maps: Maps | None = None) -> Tensor:
     """The weighted mean (B, 3, h, w) of the exposures."""
-    unknown = (known - 1) * (_CALM if maps is None else _CALM * torch.exp(maps.calm))
+    unknown = (known - 1) * (_CALM if maps is None else _CALM + maps.bounded[:, 2:3] * _CALM)
     total, weights = torch.zeros(()), torch.zeros(())
     learned = maps.weights.split(1, 1) if maps else [torch.zeros(())] * _SLOTS
     for k, (frame, prior, own) in enumerate(zip(frames, bracket.priors.split(1, 1), learned, strict=True)):

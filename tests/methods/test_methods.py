@@ -19,7 +19,7 @@ from fusion.methods.iat import Lumas
 from fusion.runtime import tiles
 
 PARAMETERS = {
-    "virtual-bracket": 0,
+    "virtual-bracket": 149_607,
     "pyramef": 53_895,
     "mambamef": 623_249,
     "lemamba": 739_713,
