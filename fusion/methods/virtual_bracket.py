@@ -30,7 +30,7 @@ TIP 2017, equation 9, with its spread 0.2 over a picture and 0.5 over a pixel.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,33 +53,54 @@ _TOE = 0.055
 _BETWEEN = 3
 _SIGNAL = 0.008, 0.035
 """Brightest channel of a dark photograph up to which it shows nothing, and from which it is to be trusted."""
-_SHIFTS = (0.25, 0.03, 0.0, 0.5, 0.5, 0.5)
 _CALM = 3.0
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
 
 
-class Maps(NamedTuple):
-    """What the network says in each pixel, as planes (B, C, h, w)."""
+class Maps:
+    """What the network says, in some rows of a picture of `height` rows.
 
-    weights: Tensor
-    """C = 7: added to the logarithms of the weights, from the darkest exposure to the brightest."""
-    bounded: Tensor
-    """C = 6, from -1 to 1: how much earlier the light is taken over from a darker photograph, how dark that may be, by
-    how much the brightest photograph counts more where nothing is known, and, for each channel, how much brighter the
-    light of the darker photographs is."""
-    affine: Tensor
-    """C = 30: ten coefficients, for each of the three channels."""
-    detail: Tensor
-    """C = 1, from -1 to 1: the gain of fine detail."""
+    `wide` is from `columns`. Only the planes that are asked for are enlarged, since all of them do not fit a
+    processor's cache.
+    """
 
-    @classmethod
-    def of(cls, planes: Tensor) -> Maps:
-        """The maps in planes (B, 44, h, w)."""
-        return cls(*planes.split((_SLOTS, 6, 30, 1), 1))
+    COUNTS = _SLOTS, 6, 30, 1
+    """Numbers of the planes that `weight`, `bounded`, `affine` and `detail` return."""
 
+    def __init__(self, wide: Sequence[Tensor], rows: slice, height: int) -> None:
+        self.wide = wide
+        count, device = wide[0].shape[1], wide[0].device
+        position = (torch.arange(rows.start, rows.stop, device=device) + 0.5) * (count / height) - 0.5
+        position = position.clamp(0, count - 1)
+        self.above = position.long()
+        self.below = (self.above + 1).clamp_max(count - 1)
+        self.nearness = (position - self.above)[:, None, None]
 
-_PLANES = _SLOTS + 6 + 30 + 1
+    def weight(self, slot: int) -> Tensor:
+        """Logarithm of an exposure's weight without what its pixels say, (B, 1, h, w)."""
+        return self._enlarged(slot)
+
+    def bounded(self) -> Tensor:
+        """(B, 6, h, w), from -1 to 1.
+
+        How much earlier the light is taken over from a darker photograph, how dark that may be, by how much the
+        brightest photograph counts more where nothing is known, and, for each channel, how much brighter the light of
+        the darker photographs is.
+        """
+        return self._enlarged(_SLOTS)
+
+    def affine(self, term: int) -> Tensor:
+        """A term's coefficient for each channel, (B, 3, h, w); term 0 is the constant, nine others have a factor."""
+        return self._enlarged(_SLOTS + 1 + term)
+
+    def detail(self) -> Tensor:
+        """The gain of fine detail, from -1 to 1, (B, 1, h, w)."""
+        return self._enlarged(-1)
+
+    def _enlarged(self, group: int) -> Tensor:
+        above, below = (self.wide[group].index_select(1, row) for row in (self.above, self.below))
+        return torch.lerp(above, below, self.nearness).transpose(1, 2)
 
 
 class Scene(NamedTuple):
@@ -111,7 +132,7 @@ class VirtualBracket(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = Steering(_PLANES, 3)
+        self.net = Steering(sum(Maps.COUNTS), 3)
 
     def forward(self, *exposures: Tensor) -> Tensor:
         """The fused photograph, which is not clamped."""
@@ -121,20 +142,20 @@ class VirtualBracket(nn.Module):
         light, known = light_of(copies, scene)
         maps, ends = self.net(features(copies, light, known, scene))
         bracket = bracket_of(scene, ends, copies, light)
-        raw = Maps.of(maps)
-        affine, detail = raw.affine * bracket.strength, raw.detail.tanh() * bracket.strength
-        wide = columns(torch.cat((raw.weights, raw.bounded.tanh(), affine, detail), 1), width)
+        weights, bounded, affine, detail = maps.split(Maps.COUNTS, 1)
+        strong = torch.cat((affine, detail.tanh()), 1) * bracket.strength
+        wide = columns(torch.cat((weights + bracket.priors, bounded.tanh(), strong), 1), width)
 
         def fused_rows(rows: slice, _: slice) -> Tensor:
             seen = [photo[..., rows, :] for photo in exposures]
-            return fuse(seen, scene, bracket, Maps.of(at_rows(wide, rows, height)))
+            return fuse(seen, scene, bracket, Maps(wide, rows, height))
 
         fused = by_strips(fused_rows, size, exposures[0].device)
         grey = fused.mean(1, keepdim=True)
         fine = grey - box_mean(grey, detail_side(height, width))
 
         def sharpened_rows(rows: slice, _: slice) -> Tensor:
-            return torch.addcmul(fused[..., rows, :], at_rows(wide[:, :, -1:], rows, height), fine[..., rows, :])
+            return torch.addcmul(fused[..., rows, :], Maps(wide, rows, height).detail(), fine[..., rows, :])
 
         return by_strips(sharpened_rows, size, exposures[0].device)
 
@@ -192,16 +213,18 @@ def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tens
     return slope, offset, offset.mean(1, keepdim=True) + (slope - 1) * math.log2(0.3 + _TOE)
 
 
-def light_of(exposures: Sequence[Tensor], scene: Scene, maps: Maps | None = None) -> tuple[Tensor, Tensor]:
-    """The light (B, 3, h, w) on the brightest photograph's scale, and whether it is known (B, 1, h, w), 0 to 1."""
+def light_of(exposures: Sequence[Tensor], scene: Scene, bounded: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The light (B, 3, h, w) on the brightest photograph's scale, and whether it is known (B, 1, h, w), 0 to 1.
+
+    `bounded` are those of the network's maps.
+    """
     light, known = exposures[0], torch.ones_like(exposures[0][:, :1])
-    shift = maps.bounded * maps.bounded.new_tensor(_SHIFTS)[:, None, None] if maps else None
     for slope, offset, photo, darker in zip(scene.slopes, scene.offsets, exposures[1:], exposures, strict=False):
-        offset = offset if shift is None else offset + shift[:, 3:] / len(scene.slopes)
-        extended = torch.exp2(torch.addcmul(offset, slope, (light + _TOE).log2())) - _TOE
         clips, signal = photo.amax(1, keepdim=True), darker.amax(1, keepdim=True)
-        if shift is not None:
-            clips, signal = clips + shift[:, :1], signal + shift[:, 1:2]
+        if bounded is not None:
+            clips, signal = clips + 0.25 * bounded[:, :1], signal + 0.03 * bounded[:, 1:2]
+            offset = torch.add(offset, bounded[:, 3:], alpha=0.5 / len(scene.slopes))  # noqa: PLW2901
+        extended = torch.exp2(torch.addcmul(offset, slope, (light + _TOE).log2())) - _TOE
         needed, there = ramp(clips, 0.7, 0.96), ramp(signal, *_SIGNAL)
         light = torch.lerp(photo, extended, needed * there)
         known = 1 - needed * (1 - there * known)
@@ -238,28 +261,30 @@ def frames_of(darkest: Tensor, brightest: Tensor, light: Tensor, factors: Tensor
     return [frames[0], darkest, *frames[1:-1], brightest, frames[-1]]
 
 
-def mean_of(frames: Sequence[Tensor], known: Tensor, bracket: Bracket, maps: Maps | None = None) -> Tensor:
-    """The weighted mean (B, 3, h, w) of the exposures."""
-    unknown = (known - 1) * (_CALM if maps is None else _CALM + maps.bounded[:, 2:3] * _CALM)
-    total, weights = torch.zeros(()), torch.zeros(())
-    learned = maps.weights.split(1, 1) if maps else [torch.zeros(())] * _SLOTS
-    for k, (frame, prior, own) in enumerate(zip(frames, bracket.priors.split(1, 1), learned, strict=True)):
-        logit = (frame.mean(1, keepdim=True) - 0.5).square() * (-1 / (2 * 0.5**2)) + (prior + own)
-        weight = torch.exp(logit if k == _SLOTS - 2 else logit + unknown)
-        total, weights = total + weight * frame, weights + weight
+def mean_of(frames: Sequence[Tensor], unknown: Tensor, weight_of: Callable[[int], Tensor]) -> Tensor:
+    """The weighted mean (B, 3, h, w) of the exposures.
+
+    `weight_of` returns the logarithm of an exposure's weight without what its pixels say. All but the brightest
+    photograph's are less by `unknown`.
+    """
+    total, weights = torch.zeros_like(frames[0]), torch.zeros_like(unknown)
+    for slot, frame in enumerate(frames):
+        level = frame.mean(1, keepdim=True) - 0.5
+        logit = torch.addcmul(weight_of(slot), level, level, value=-1 / (2 * 0.5**2))
+        weight = torch.exp(logit if slot == _SLOTS - 2 else logit - unknown)
+        total, weights = torch.addcmul(total, weight, frame), weights + weight
     return total / weights
 
 
 def fuse(exposures: Sequence[Tensor], scene: Scene, bracket: Bracket, maps: Maps) -> Tensor:
     """The fused rows (B, 3, h, w) of photographs, before detail is added."""
-    darkest, brightest = exposures[0], exposures[-1]
-    light, known = light_of(exposures, scene, maps)
-    mean = mean_of(frames_of(darkest, brightest, light, bracket.factors), known, bracket, maps)
-    constant, *factors = maps.affine.split(3, 1)
-    fused = mean + constant
-    planes = (*mean.split(1, 1), *darkest.split(1, 1), *brightest.split(1, 1))
-    for factor, plane in zip(factors, planes, strict=True):
-        fused = torch.addcmul(fused, factor, plane)
+    darkest, brightest, bounded = exposures[0], exposures[-1], maps.bounded()
+    light, known = light_of(exposures, scene, bounded)
+    frames = frames_of(darkest, brightest, light, bracket.factors)
+    mean = mean_of(frames, (1 - known) * (_CALM + _CALM * bounded[:, 2:3]), maps.weight)
+    fused = mean + maps.affine(0)
+    for term, plane in enumerate((*mean.split(1, 1), *darkest.split(1, 1), *brightest.split(1, 1)), 1):
+        fused = torch.addcmul(fused, maps.affine(term), plane)
     return fused
 
 
@@ -268,7 +293,8 @@ def features(copies: Sequence[Tensor], light: Tensor, known: Tensor, scene: Scen
     """What the network reads, (B, 18, h, w): the photographs, the light, the rule's picture, and what is known."""
     darkest, brightest = copies[0], copies[-1]
     bracket = bracket_of(scene, light.new_zeros(len(light), 3), copies, light)
-    rule = mean_of(frames_of(darkest, brightest, light, bracket.factors), known, bracket)
+    frames, priors = frames_of(darkest, brightest, light, bracket.factors), bracket.priors.split(1, 1)
+    rule = mean_of(frames, _CALM * (1 - known), priors.__getitem__)
     last = torch.exp2(scene.slopes[-1] * (copies[-2] + _TOE).log2() + scene.offsets[-1]) - _TOE
     both = ramp(copies[-2].amin(1, keepdim=True), 0.02, 0.08) * (1 - ramp(brightest.amax(1, keepdim=True), 0.8, 0.95))
     apart = (last.mean(1, keepdim=True) - brightest.mean(1, keepdim=True)) * both
@@ -281,20 +307,11 @@ def features(copies: Sequence[Tensor], light: Tensor, known: Tensor, scene: Scen
     return torch.cat(planes, 1)
 
 
-def columns(maps: Tensor, width: int) -> Tensor:
-    """Maps (B, C, h, w) at full width, for `at_rows`: (B, h, C, W)."""
+def columns(maps: Tensor, width: int) -> list[Tensor]:
+    """Maps (B, 44, h, w) at full width, in the groups that `Maps` enlarges together: (B, h, C, W) each."""
     wide = F.interpolate(maps.transpose(1, 2).flatten(1, 2), width, mode="linear")
-    return wide.unflatten(1, (maps.shape[2], maps.shape[1]))
-
-
-def at_rows(wide: Tensor, rows: slice, height: int) -> Tensor:
-    """Some rows (B, C, rows, W) of maps that are enlarged bilinearly to `height` rows. `wide` is from `columns`."""
-    count = wide.shape[1]
-    position = (torch.arange(rows.start, rows.stop, device=wide.device) + 0.5) * (count / height) - 0.5
-    position = position.clamp(0, count - 1)
-    first, last = int(position[0]), min(int(position[-1]) + 1, count - 1)
-    nearness = (1 - (position[:, None] - torch.arange(first, last + 1, device=wide.device)).abs()).clamp_min(0)
-    return torch.matmul(nearness, wide[:, first : last + 1].flatten(2)).unflatten(2, wide.shape[2:]).transpose(1, 2)
+    groups = wide.unflatten(1, (maps.shape[2], maps.shape[1])).split((*[1] * _SLOTS, 6, *[3] * 10, 1), 2)
+    return [group.contiguous() for group in groups]
 
 
 def detail_side(height: int, width: int) -> int:
