@@ -1,4 +1,4 @@
-"""SPD-MEF: every patch is split into mean, contrast and structure, and each is fused on its own; any number of exposures.
+"""SPD-MEF: each patch is split into mean, contrast and structure, which are fused separately; any number of exposures.
 
 Paper: Ma, Li, Yong, Wang, Meng, Zhang, "Robust Multi-Exposure Image Fusion: A Structural Patch Decomposition Approach",
 IEEE Transactions on Image Processing 2017, sections III-A and III-B. Rebuilt from the paper.

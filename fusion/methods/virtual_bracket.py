@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ _COPY = 128
 _GRID = 32
 """Side of the network's maps."""
 _BEYOND = 0.9
-"""Distance from the ends of the bracket to the exposures beyond: about two stops, as the logarithm of encoded values."""
+"""Distance from the ends of the bracket to the exposures beyond, in binary logarithms of encoded values: two stops."""
 _TOE = 0.055
 """sRGB's curve is a power law of the encoded values plus this, except below 0.04."""
 _BETWEEN = 3
@@ -170,7 +171,7 @@ def ramp(values: Tensor, low: float, high: float) -> Tensor:
 def look_at(copies: Sequence[Tensor]) -> Scene:
     """What is decided from small copies (B, 3, h, w) of the photographs, from dark to bright."""
     slopes, offsets, gap = list[Tensor](), list[Tensor](), torch.zeros(())
-    for dark, bright in zip(copies, copies[1:], strict=False):
+    for dark, bright in pairwise(copies):
         slope, offset, step = response_between(dark, bright)
         slopes.append(slope)
         offsets.append(offset)
@@ -183,7 +184,7 @@ def look_at(copies: Sequence[Tensor]) -> Scene:
 def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Fit log2 `bright` = slope * log2 `dark` + offset to copies (B, 3, h, w), where both show something.
 
-    Returns the slope (B, 1, 1, 1), the offset of each channel (B, 3, 1, 1), and the offset of a medium grey (B, 1, 1, 1).
+    Returns the slope (B, 1, 1, 1), the channels' offsets (B, 3, 1, 1), and the offset of a medium grey (B, 1, 1, 1).
     Few pixels that both show leave the slope near 1, and the channels' offsets near each other. Pixels that disagree,
     because something moved there, lose their weight.
 
@@ -232,22 +233,20 @@ def light_of(exposures: Sequence[Tensor], scene: Scene, bounded: Tensor | None =
 
 
 def bracket_of(scene: Scene, ends: Tensor, copies: Sequence[Tensor], light: Tensor) -> Bracket:
-    """The exposures to be fused. `ends` (B, 3) changes the distances beyond the dark end, the bright end and between."""
+    """The exposures to be fused. `ends` (B, 3) changes the distances beyond both ends, and those between."""
     below, above, between = torch.exp(0.7 * torch.tanh(ends)).view(-1, 3, 1, 1).split(1, 1)
     strength = scene.gap / (scene.gap + 0.3)
     gap = scene.gap * between
     below, above = _BEYOND * strength * below, _BEYOND * strength * above
     inner = gap / (_BETWEEN + 1)
-    shares = torch.cat(
-        (below / 2, below / 2 + inner / 2, *[inner] * _BETWEEN, inner / 2 + above / 2, above / 2), 1
-    )
+    shares = torch.cat((below / 2, below / 2 + inner / 2, *[inner] * _BETWEEN, inner / 2 + above / 2, above / 2), 1)
     real = torch.zeros_like(shares)
     real[:, 1:2], real[:, -2:-1] = 0.02 * scene.shows[:, :1], 0.02 * scene.shows[:, 1:]
     steps = [-gap - below, -gap, *(-inner * k for k in range(_BETWEEN, 0, -1)), torch.zeros_like(gap), above]
     factors = torch.exp2(torch.cat(steps, 1))
-    levels = torch.stack(
-        [frame.mean((1, 2, 3)) for frame in frames_of(copies[0], copies[-1], light, factors)], 1
-    )[..., None, None]
+    levels = torch.stack([frame.mean((1, 2, 3)) for frame in frames_of(copies[0], copies[-1], light, factors)], 1)[
+        ..., None, None
+    ]
     return Bracket(factors, (shares + real + 1e-6).log() - (levels - 0.5) ** 2 / (2 * 0.2**2), strength)
 
 
@@ -335,7 +334,7 @@ class Steering(nn.Module):
         self.maps = nn.Conv2d(40, maps, 1)
         for head in (self.numbers, self.maps):
             nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The maps and the numbers."""
@@ -351,9 +350,7 @@ class Steering(nn.Module):
 
 def _reduce(before: int, after: int) -> nn.Sequential:
     """Two convolutions, the first of which halves the size."""
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, 2, 1), nn.ReLU(), nn.Conv2d(after, after, 3, padding=1), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.ReLU(), nn.Conv2d(after, after, 3, padding=1), nn.ReLU())
 
 
 METHOD = Method(

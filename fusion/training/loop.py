@@ -37,15 +37,13 @@ from fusion.runtime import weights
 from fusion.runtime.memory import tune_allocator
 from fusion.training.datasets import Crops, PairFiles, centres, find_pairs, split
 from fusion.training.log import TrainingLog
-from fusion.training.references import ReferenceCrops, find_references, whole
+from fusion.training.references import HELD_OUT_EVERY, ReferenceCrops, find_references, whole
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 LOSSES = {"structure": structure_and_luminance, "paper": mambamef_paper}
 _SECONDS_BETWEEN_VALIDATIONS = 300.0
-HOLD_OUT_REFERENCE = 6
-"""One scene with a reference in so many is held out, since there are fewer of them."""
 _HELD_OUT_SIDE = 512
 """Longest side of the held-out pictures with a reference, in pixels."""
 
@@ -104,7 +102,7 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         weights.load(iat.NAME, corrector)
 
     def fused_and_reference(network: Callable[..., Tensor], batch: Batch) -> Tensor:
-        assert batch.reference is not None
+        assert batch.reference is not None  # noqa: S101
         *exposures, reference = (read(photo) for photo in (*batch.exposures, batch.reference))
         return recipe.loss(padded(network, exposures, method.needs.multiple_of).float(), reference)
 
@@ -186,7 +184,7 @@ def train(
     device = accelerator.device
     if recipe.references:
         pairs = find_references(references or data, data if references else None)
-        fit, held_out = split(pairs, HOLD_OUT_REFERENCE)
+        fit, held_out = split(pairs, HELD_OUT_EVERY)
     else:
         fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
@@ -386,9 +384,9 @@ class _PairExamples:
         recipe, corrector = subject.recipe, subject.corrector
         self.crops = Crops(fit, recipe.crop, recipe.zoom, seed)
         self.gammas = corrector and _gammas(corrector, (self.crops.pictures[i] for i in range(len(fit))))
+        middles = (planes.split(recipe.batch) for planes in centres(held_out, recipe.crop))
         self.held_out = [
-            Batch((under, over), gammas=corrector and _gamma_of_each(corrector, (under, over)))
-            for under, over in zip(*(planes.split(recipe.batch) for planes in centres(held_out, recipe.crop)), strict=True)
+            Batch(pair, gammas=corrector and _gamma_of_each(corrector, pair)) for pair in zip(*middles, strict=True)
         ]
 
     def batch(self, step: int, positions: Iterable[int]) -> Batch:

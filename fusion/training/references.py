@@ -24,6 +24,9 @@ from fusion.io.image import load, load_pair, to_uint8
 from fusion.io.sandbox import Sandbox
 from fusion.training.datasets import PairFiles, Pixels, find_pairs
 
+HELD_OUT_EVERY = 6
+"""One scene in so many is held out. There are fewer scenes than without references."""
+
 LIST = "train_references.csv"
 """Name of the file that names further folders of the same scenes."""
 
@@ -69,16 +72,19 @@ def load_brackets(pairs: Sequence[PairFiles]) -> list[Bracket]:
     """Load pairs, of which those with the same reference make one bracket. Larger ones are reduced to its size."""
     from tqdm import tqdm
 
-    files = {pair.reference: [other for other in pairs if other.reference == pair.reference] for pair in pairs}
+    files: dict[Path, list[PairFiles]] = {}
+    for pair in pairs:
+        if pair.reference is not None:
+            files.setdefault(pair.reference, []).append(pair)
 
     def read(reference: Path, members: Sequence[PairFiles]) -> Bracket:
         target = to_uint8(load(reference, sandbox=sandbox).photo)
-        loaded = [load_pair(pair.under, pair.over, sandbox=sandbox) for pair in members]
-        sides = ([_sized(to_uint8(getattr(pair, side)), target) for pair in loaded] for side in ("under", "over"))
-        return Bracket(*sides, target)
+        loaded = [load_pair(pair.under, pair.over, sandbox=sandbox).frames for pair in members]
+        dark, bright = ([_sized(to_uint8(photo), target) for photo in side] for side in zip(*loaded, strict=True))
+        return Bracket(dark, bright, target)
 
     with Sandbox() as sandbox, ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda item: read(*item), ((key, value) for key, value in files.items() if key))
+        made = pool.map(read, files, files.values())
         return list(tqdm(made, total=len(files), desc="reading", unit="scene", leave=False))
 
 
@@ -186,7 +192,7 @@ def _spoilt(photo: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.uniform() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
         blob = cv2.imencode(".jpg", photo[..., ::-1], quality)[1]
-        photo = np.ascontiguousarray(cv2.imdecode(blob, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+        photo = np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
     return photo
 
 

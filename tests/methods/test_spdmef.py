@@ -19,7 +19,8 @@ def by_patches(exposures: list[np.ndarray], side: int, q: float = 3.0) -> tuple[
             means = np.array([patch.mean() for patch in patches])
             contrasts = np.maximum([patch.std() for patch in patches], 1e-3)
             weights = contrasts**q / (contrasts**q).sum()
-            structure = sum(w * (x - m) / c for w, x, m, c in zip(weights, patches, means, contrasts, strict=True))
+            shares = zip(weights, patches, means, contrasts, strict=True)
+            structure = np.sum([w * (x - m) / c for w, x, m, c in shares], axis=0)
             structure = structure / max(float(np.sqrt((structure**2).mean())), 0.05)
             lights = np.exp(
                 -((np.array([photo.mean() for photo in exposures]) - 0.5) ** 2) / (2 * 0.2**2)

@@ -29,7 +29,7 @@ from fusion.metrics.reference import psnr
 from fusion.metrics.ssim import ssim
 from fusion.pipeline import fuse_pair
 from fusion.training.datasets import PairFiles, find_pairs, split
-from fusion.training.loop import HOLD_OUT_REFERENCE
+from fusion.training.references import HELD_OUT_EVERY
 
 DURATION = "This takes about a second for each pair and method."
 
@@ -48,17 +48,15 @@ def main(
     """Print the means as a Markdown table: over all pairs, the extreme and the moderate ones (`-mod`)."""
     pairs = find_pairs(dataset)
     if held_out:
-        pairs = split(pairs, HOLD_OUT_REFERENCE)[1]
+        pairs = split(pairs, HELD_OUT_EVERY)[1]
     if missing := [pair.scene for pair in pairs if pair.reference is None]:
         raise DatasetError(f"these scenes have no reference: {', '.join(missing)}.")
-    scores: dict[str, list[tuple[float, float, float]]] = {
-        name: [] for name in method or [one.name for one in METHODS]
-    }
+    scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in method or [one.name for one in METHODS]}
     with Sandbox() as sandbox:
         for files in tqdm(pairs, unit="pair", leave=False):
             pair, reference = _loaded(files, side, sandbox)
-            for name in scores:
-                scores[name].append(_scores(fuse_pair(pair, name), reference))
+            for name, rows in scores.items():
+                rows.append(_scores(fuse_pair(pair, name), reference))
     moderate = [pair.scene.endswith("-mod") for pair in pairs]
     groups = {"all": [True] * len(pairs), "extreme": [not one for one in moderate], "moderate": moderate}
     groups = {title: chosen for title, chosen in groups.items() if any(chosen)}
