@@ -43,6 +43,8 @@ from fusion.methods.base import Method, Needs, Planes, Recipe
 from fusion.metrics.reference_loss import towards_reference
 from fusion.runtime.tiles import by_strips
 
+_DETAIL_SIDE = 650
+"""Longest side, in pixels, of a picture whose finest detail is what the network's gain of detail means."""
 _COPY = 128
 """Side of the copy on which everything is decided, in pixels."""
 _GRID = 32
@@ -52,17 +54,42 @@ _BEYOND = 0.9
 _TOE = 0.055
 """sRGB's curve is a power law of the encoded values plus this, except below 0.04."""
 _BETWEEN = 3
-_SIGNAL = 0.008, 0.035
-"""Brightest channel of a dark photograph up to which it shows nothing, and from which it is to be trusted."""
-_CALM = 3.0
+_SIGNAL = 0.012, 0.05
+"""Brightest channel of a dark photograph up to which it shows nothing, and from which it shows something."""
+_DETAIL = 0.008, 0.04
+"""Brightest channel up to which its detail is noise, and from which it is to be trusted."""
+_CALM = 2.0
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
+
+
+class Rows:
+    """Some rows of a picture of `height` rows, to which planes as high as `like` (B, h, C, W) are enlarged."""
+
+    def __init__(self, rows: slice, height: int, like: Tensor) -> None:
+        count = like.shape[1]
+        position = (torch.arange(rows.start, rows.stop, device=like.device) + 0.5) * (count / height) - 0.5
+        position = position.clamp(0, count - 1)
+        self.above = position.long()
+        self.below = (self.above + 1).clamp_max(count - 1)
+        self.nearness = (position - self.above)[:, None, None]
+
+    def of(self, planes: Tensor) -> Tensor:
+        """The rows (B, C, rows, W) of planes (B, h, C, W), interpolated linearly."""
+        above, below = (_rows(planes, index) for index in (self.above, self.below))
+        return torch.lerp(above, below, self.nearness).transpose(1, 2)
+
+
+def _rows(planes: Tensor, index: Tensor) -> Tensor:
+    """The rows of planes (B, h, C, W) with these ascending numbers. A single one is not copied."""
+    first, last = int(index[0]), int(index[-1])
+    return planes.narrow(1, first, 1) if first == last else planes.index_select(1, index)
 
 
 class Maps:
     """What the network says, in some rows of a picture of `height` rows.
 
-    `wide` is from `columns`. Only the planes that are asked for are enlarged, since all of them do not fit a
+    `wide` is from `groups`. Only the planes that are asked for are enlarged, since all of them do not fit a
     processor's cache.
     """
 
@@ -71,16 +98,16 @@ class Maps:
 
     def __init__(self, wide: Sequence[Tensor], rows: slice, height: int) -> None:
         self.wide = wide
-        count, device = wide[0].shape[1], wide[0].device
-        position = (torch.arange(rows.start, rows.stop, device=device) + 0.5) * (count / height) - 0.5
-        position = position.clamp(0, count - 1)
-        self.above = position.long()
-        self.below = (self.above + 1).clamp_max(count - 1)
-        self.nearness = (position - self.above)[:, None, None]
+        self.rows = Rows(rows, height, wide[0])
+
+    @staticmethod
+    def groups(wide: Tensor) -> list[Tensor]:
+        """The planes (B, h, 44, W) as the groups that are enlarged together."""
+        return [group.contiguous() for group in wide.split((*[1] * _SLOTS, 6, *[3] * 10, 1), 2)]
 
     def weight(self, slot: int) -> Tensor:
         """Logarithm of an exposure's weight without what its pixels say, (B, 1, h, w)."""
-        return self._enlarged(slot)
+        return self.rows.of(self.wide[slot])
 
     def bounded(self) -> Tensor:
         """(B, 6, h, w), from -1 to 1.
@@ -89,19 +116,15 @@ class Maps:
         brightest photograph counts more where nothing is known, and, for each channel, how much brighter the light of
         the darker photographs is.
         """
-        return self._enlarged(_SLOTS)
+        return self.rows.of(self.wide[_SLOTS])
 
     def affine(self, term: int) -> Tensor:
         """A term's coefficient for each channel, (B, 3, h, w); term 0 is the constant, nine others have a factor."""
-        return self._enlarged(_SLOTS + 1 + term)
+        return self.rows.of(self.wide[_SLOTS + 1 + term])
 
     def detail(self) -> Tensor:
         """The gain of fine detail, from -1 to 1, (B, 1, h, w)."""
-        return self._enlarged(-1)
-
-    def _enlarged(self, group: int) -> Tensor:
-        above, below = (self.wide[group].index_select(1, row) for row in (self.above, self.below))
-        return torch.lerp(above, below, self.nearness).transpose(1, 2)
+        return self.rows.of(self.wide[-1])
 
 
 class Scene(NamedTuple):
@@ -140,31 +163,39 @@ class VirtualBracket(nn.Module):
         height, width = size = exposures[0].shape[-2:]
         copies = [F.adaptive_avg_pool2d(photo, _COPY) for photo in exposures]
         scene = look_at(copies)
-        light, known = light_of(copies, scene)
+        smooth = [box_mean(photo, 3) for photo in copies[:-1]]
+        light, known = light_of(copies, smooth, scene)
         maps, ends = self.net(features(copies, light, known, scene))
         bracket = bracket_of(scene, ends, copies, light)
+        smooth = [columns(photo, width) for photo in smooth]
         weights, bounded, affine, detail = maps.split(Maps.COUNTS, 1)
         strong = torch.cat((affine, detail.tanh()), 1) * bracket.strength
-        wide = columns(torch.cat((weights + bracket.priors, bounded.tanh(), strong), 1), width)
+        wide = Maps.groups(columns(torch.cat((weights + bracket.priors, bounded.tanh(), strong), 1), width))
 
         def fused_rows(rows: slice, _: slice) -> Tensor:
-            seen = [photo[..., rows, :] for photo in exposures]
-            return fuse(seen, scene, bracket, Maps(wide, rows, height))
+            seen, place = [photo[..., rows, :] for photo in exposures], Rows(rows, height, smooth[0])
+            return fuse(seen, [place.of(photo) for photo in smooth], scene, bracket, Maps(wide, rows, height))
 
         fused = by_strips(fused_rows, size, exposures[0].device)
-        grey = fused.mean(1, keepdim=True)
-        fine = grey - box_mean(grey, detail_side(height, width))
+        coarse = columns(surroundings(fused), width)
 
         def sharpened_rows(rows: slice, _: slice) -> Tensor:
-            return torch.addcmul(fused[..., rows, :], Maps(wide, rows, height).detail(), fine[..., rows, :])
+            strip = fused[..., rows, :]
+            fine = strip.mean(1, keepdim=True) - Rows(rows, height, coarse).of(coarse)
+            return torch.addcmul(strip, Maps(wide, rows, height).detail(), fine)
 
         return by_strips(sharpened_rows, size, exposures[0].device)
 
 
+def smooth_step(values: Tensor) -> Tensor:
+    """A smooth step from 0 to 1 between the values 0 and 1."""
+    x = values.clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
 def ramp(values: Tensor, low: float, high: float) -> Tensor:
     """A smooth step from 0 at `low` to 1 at `high`."""
-    x = ((values - low) / (high - low)).clamp(0, 1)
-    return x * x * (3 - 2 * x)
+    return smooth_step((values - low) / (high - low))
 
 
 @torch.no_grad()
@@ -214,19 +245,24 @@ def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tens
     return slope, offset, offset.mean(1, keepdim=True) + (slope - 1) * math.log2(0.3 + _TOE)
 
 
-def light_of(exposures: Sequence[Tensor], scene: Scene, bounded: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def light_of(
+    exposures: Sequence[Tensor], smooth: Sequence[Tensor], scene: Scene, bounded: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The light (B, 3, h, w) on the brightest photograph's scale, and whether it is known (B, 1, h, w), 0 to 1.
 
-    `bounded` are those of the network's maps.
+    `smooth` are all exposures but the brightest without their detail. They stand for them where these are so dark that
+    their detail is noise. `bounded` are those of the network's maps.
     """
     light, known = exposures[0], torch.ones_like(exposures[0][:, :1])
-    for slope, offset, photo, darker in zip(scene.slopes, scene.offsets, exposures[1:], exposures, strict=False):
+    for slope, offset, photo, darker in zip(scene.slopes, scene.offsets, exposures[1:], smooth, strict=True):
         clips, signal = photo.amax(1, keepdim=True), darker.amax(1, keepdim=True)
         if bounded is not None:
             clips, signal = clips + 0.25 * bounded[:, :1], signal + 0.03 * bounded[:, 1:2]
             offset = torch.add(offset, bounded[:, 3:], alpha=0.5 / len(scene.slopes))  # noqa: PLW2901
-        extended = torch.exp2(torch.addcmul(offset, slope, (light + _TOE).log2())) - _TOE
-        needed, there = ramp(clips, 0.7, 0.96), ramp(signal, *_SIGNAL)
+        there, sharp = ramp(signal, *_SIGNAL), ramp(signal, *_DETAIL)
+        extended = torch.addcmul(offset, slope, (torch.lerp(darker, light, sharp) + _TOE).log2()).exp2() - _TOE
+        extended = torch.maximum(extended, photo)  # where a photograph clips, there is at least as much light
+        needed = smooth_step((clips - 0.88 + 0.18 * sharp) / (0.12 + 0.14 * sharp))
         light = torch.lerp(photo, extended, needed * there)
         known = 1 - needed * (1 - there * known)
     return light, known
@@ -275,10 +311,10 @@ def mean_of(frames: Sequence[Tensor], unknown: Tensor, weight_of: Callable[[int]
     return total / weights
 
 
-def fuse(exposures: Sequence[Tensor], scene: Scene, bracket: Bracket, maps: Maps) -> Tensor:
+def fuse(exposures: Sequence[Tensor], smooth: Sequence[Tensor], scene: Scene, bracket: Bracket, maps: Maps) -> Tensor:
     """The fused rows (B, 3, h, w) of photographs, before detail is added."""
     darkest, brightest, bounded = exposures[0], exposures[-1], maps.bounded()
-    light, known = light_of(exposures, scene, bounded)
+    light, known = light_of(exposures, smooth, scene, bounded)
     frames = frames_of(darkest, brightest, light, bracket.factors)
     mean = mean_of(frames, (1 - known) * (_CALM + _CALM * bounded[:, 2:3]), maps.weight)
     fused = mean + maps.affine(0)
@@ -306,16 +342,20 @@ def features(copies: Sequence[Tensor], light: Tensor, known: Tensor, scene: Scen
     return torch.cat(planes, 1)
 
 
-def columns(maps: Tensor, width: int) -> list[Tensor]:
-    """Maps (B, 44, h, w) at full width, in the groups that `Maps` enlarges together: (B, h, C, W) each."""
-    wide = F.interpolate(maps.transpose(1, 2).flatten(1, 2), width, mode="linear")
-    groups = wide.unflatten(1, (maps.shape[2], maps.shape[1])).split((*[1] * _SLOTS, 6, *[3] * 10, 1), 2)
-    return [group.contiguous() for group in groups]
+def columns(planes: Tensor, width: int) -> Tensor:
+    """Planes (B, C, h, w) at full width, interpolated linearly, as `Rows` takes them: (B, h, C, W)."""
+    wide = F.interpolate(planes.transpose(1, 2).flatten(1, 2), width, mode="linear")
+    return wide.unflatten(1, (planes.shape[2], planes.shape[1]))
 
 
-def detail_side(height: int, width: int) -> int:
-    """The side of the box that fine detail is finer than, odd: 3 pixels up to a longest side of about 1,000."""
-    return max(3, 2 * int(max(height, width) * 21 / 4500 / 2) + 1)
+def surroundings(photo: Tensor) -> Tensor:
+    """The grey (B, 1, h, w) of photographs (B, 3, H, W), without the detail that is finer than 3 pixels.
+
+    Photographs with a longest side above 1,000 are reduced, so that this is the same detail in all of them.
+    """
+    times = max(1, round(max(photo.shape[-2:]) / _DETAIL_SIDE))
+    grey = photo.mean(1, keepdim=True)
+    return box_mean(F.avg_pool2d(grey, times, ceil_mode=True, count_include_pad=False), 3)
 
 
 class Steering(nn.Module):

@@ -94,7 +94,7 @@ def test_the_response_is_found_though_things_moved() -> None:
 def test_rows_of_maps_are_those_of_a_bilinear_enlargement() -> None:
     maps = torch.rand(2, sum(Maps.COUNTS), 8, 8)
     whole = torch.nn.functional.interpolate(maps, (50, 70), mode="bilinear")[..., 13:37, :]
-    rows = Maps(columns(maps, 70), slice(13, 37), 50)
+    rows = Maps(Maps.groups(columns(maps, 70)), slice(13, 37), 50)
     assert torch.allclose(rows.weight(3), whole[:, 3:4], atol=1e-5)
     assert torch.allclose(rows.bounded(), whole[:, 7:13], atol=1e-5)
     assert torch.allclose(rows.affine(9), whole[:, 40:43], atol=1e-5)
