@@ -58,7 +58,7 @@ _SIGNAL = 0.012, 0.05
 """Brightest channel of a dark photograph up to which it shows nothing, and from which it shows something."""
 _DETAIL = 0.008, 0.04
 """Brightest channel up to which its detail is noise, and from which it is to be trusted."""
-_CALM = 2.0
+_CALM = 1.5
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
 
@@ -163,7 +163,7 @@ class VirtualBracket(nn.Module):
         height, width = size = exposures[0].shape[-2:]
         copies = [F.adaptive_avg_pool2d(photo, _COPY) for photo in exposures]
         scene = look_at(copies)
-        smooth = [box_mean(photo, 3) for photo in copies[:-1]]
+        smooth = copies[:-1]
         light, known = light_of(copies, smooth, scene)
         maps, ends = self.net(features(copies, light, known, scene))
         bracket = bracket_of(scene, ends, copies, light)
