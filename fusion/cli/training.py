@@ -127,9 +127,12 @@ def train(
     changes = {key: value for key, value in asked.items() if value is not None}
     runs = folder or Path("runs")
     folders = {one: runs / one for one in trainable()} if name == "all" else {name: folder or runs / name}
+    subjects = {one: trainee(one, seed=seed, shipped=shipped, **changes) for one in folders}
+    if references and not any(subject.recipe.references for subject in subjects.values()):
+        raise FusionError(f"{name} is not trained on references; leave out --references.")
     rows: list[Row] = [
         trained(
-            trainee(one, seed=seed, shipped=shipped, **changes),
+            subjects[one],
             data,
             run,
             references=references,
