@@ -9,6 +9,7 @@ Gaussian windows, on the luma; dE is CIEDE2000. `--held-out` leaves those scenes
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
@@ -16,10 +17,10 @@ import cv2
 import numpy as np
 import torch
 import typer
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from fusion.benchmark.experiments.command import Dataset, run
-from fusion.errors import DatasetError
 from fusion.io import colour
 from fusion.io.image import ExposurePair, Photo, load, load_pair, to_uint8
 from fusion.io.sandbox import Sandbox
@@ -28,13 +29,14 @@ from fusion.metrics.colourfulness import delta_e
 from fusion.metrics.reference import psnr
 from fusion.metrics.ssim import ssim
 from fusion.pipeline import fuse_pair
-from fusion.training.datasets import PairFiles, find_pairs, split
-from fusion.training.references import HELD_OUT_EVERY
+from fusion.training.datasets import PairFiles, split
+from fusion.training.references import HELD_OUT_EVERY, find_references
 
 DURATION = "This takes about a second for each pair and method."
 
 Names = Annotated[list[str] | None, typer.Option("--method", help="A method's name; may be repeated. Default: all.")]
 Side = Annotated[int, typer.Option("--side", min=16, help="Reduce pictures to this longest side, in pixels.")]
+More = Annotated[Path | None, typer.Option("--more", help="Also measure pairs here that train_references.csv names.")]
 HeldOut = Annotated[bool, typer.Option("--held-out", help="Measure only scenes that training holds out.")]
 
 
@@ -42,15 +44,14 @@ def main(
     dataset: Dataset,
     method: Names = None,
     side: Side = 1 << 30,
+    more: More = None,
     *,
     held_out: HeldOut = False,
 ) -> None:
     """Print the means as a Markdown table: over all pairs, the extreme and the moderate ones (`-mod`)."""
-    pairs = find_pairs(dataset)
+    pairs = find_references(dataset, more)
     if held_out:
         pairs = split(pairs, HELD_OUT_EVERY)[1]
-    if missing := [pair.scene for pair in pairs if pair.reference is None]:
-        raise DatasetError(f"these scenes have no reference: {', '.join(missing)}.")
     scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in method or [one.name for one in METHODS]}
     with Sandbox() as sandbox:
         for files in tqdm(pairs, unit="pair", leave=False):
@@ -77,6 +78,8 @@ def _loaded(files: PairFiles, side: int, sandbox: Sandbox) -> tuple[ExposurePair
     assert files.reference is not None  # noqa: S101
     reference = load(files.reference, sandbox=sandbox).photo
     under, over, reference = (_reduced(photo, side) for photo in (pair.under, pair.over, reference))
+    if reference.shape != under.shape:  # a pair of another size, which is brought to the reference's
+        under, over = (F.interpolate(photo[None], reference.shape[-2:], mode="area")[0] for photo in (under, over))
     return ExposurePair(under, over), reference
 
 
