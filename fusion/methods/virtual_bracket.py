@@ -12,7 +12,7 @@ apart are not one: what is missing are the exposures between them. They can be m
   more is a factor in the encoded values; no value has to be linearised.
 - **Light.** It is the brightest photograph's value, on its own scale and beyond 1. Where that clips, it is taken over
   from the next darker photograph through the response. Where the darker one is black at such a place, nothing is known:
-  there, the brightest photograph counts more.
+  there, the light of the surroundings goes on, and the brightest photograph counts more.
 - **Bracket.** The darkest and the brightest photograph as they are, three exposures of the light between them, and one
   beyond each end. All are at equal distances for the logarithm, and where the given exposures are equal, so are these.
 - **Fusion.** A weighted mean, by how well each exposure's picture and pixel is exposed, and by the stops that it stands
@@ -58,7 +58,7 @@ _SIGNAL = 0.012, 0.05
 """Brightest channel of a dark photograph up to which it shows nothing, and from which it shows something."""
 _DETAIL = 0.008, 0.04
 """Brightest channel up to which its detail is noise, and from which it is to be trusted."""
-_CALM = 1.5
+_CALM = 0.75
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
 _SLOTS = _BETWEEN + 4
 
@@ -163,8 +163,9 @@ class VirtualBracket(nn.Module):
         height, width = size = exposures[0].shape[-2:]
         copies = [F.adaptive_avg_pool2d(photo, _COPY) for photo in exposures]
         scene = look_at(copies)
-        smooth = copies[:-1]
-        light, known = light_of(copies, smooth, scene)
+        light, known = light_of(copies, copies[:-1], scene)
+        guess = spread(light, known)
+        light, smooth = torch.lerp(guess, light, known), [*copies[:-1], guess]
         maps, ends = self.net(features(copies, light, known, scene))
         bracket = bracket_of(scene, ends, copies, light)
         smooth = [columns(photo, width) for photo in smooth]
@@ -174,7 +175,8 @@ class VirtualBracket(nn.Module):
 
         def fused_rows(rows: slice, _: slice) -> Tensor:
             seen, place = [photo[..., rows, :] for photo in exposures], Rows(rows, height, smooth[0])
-            return fuse(seen, [place.of(photo) for photo in smooth], scene, bracket, Maps(wide, rows, height))
+            *darker, around = (place.of(photo) for photo in smooth)
+            return fuse(seen, darker, around, scene, bracket, Maps(wide, rows, height))
 
         fused = by_strips(fused_rows, size, exposures[0].device)
         coarse = columns(surroundings(fused), width)
@@ -268,6 +270,20 @@ def light_of(
     return light, known
 
 
+def spread(light: Tensor, known: Tensor) -> Tensor:
+    """The light (B, 3, h, w) where it is known, and what its surroundings suggest where it is not.
+
+    Means over ever larger squares, weighted by `known` (B, 1, h, w), fill in what the smaller ones lack.
+    """
+    value, weight = (light + _TOE).log2(), known + 1e-4
+    if min(light.shape[-2:]) < 2:
+        return light
+    below = F.avg_pool2d(weight, 2)
+    coarse = spread((F.avg_pool2d(value * weight, 2) / below).exp2() - _TOE, below.clamp_max(1))
+    filled = F.interpolate((coarse + _TOE).log2(), light.shape[-2:], mode="bilinear")
+    return torch.lerp(filled, value, known).exp2() - _TOE
+
+
 def bracket_of(scene: Scene, ends: Tensor, copies: Sequence[Tensor], light: Tensor) -> Bracket:
     """The exposures to be fused. `ends` (B, 3) changes the distances beyond both ends, and those between."""
     below, above, between = torch.exp(0.7 * torch.tanh(ends)).view(-1, 3, 1, 1).split(1, 1)
@@ -311,12 +327,15 @@ def mean_of(frames: Sequence[Tensor], unknown: Tensor, weight_of: Callable[[int]
     return total / weights
 
 
-def fuse(exposures: Sequence[Tensor], smooth: Sequence[Tensor], scene: Scene, bracket: Bracket, maps: Maps) -> Tensor:
+def fuse(
+    exposures: Sequence[Tensor], smooth: Sequence[Tensor], around: Tensor, scene: Scene, bracket: Bracket, maps: Maps
+) -> Tensor:
     """The fused rows (B, 3, h, w) of photographs, before detail is added."""
     darkest, brightest, bounded = exposures[0], exposures[-1], maps.bounded()
     light, known = light_of(exposures, smooth, scene, bounded)
+    light = torch.lerp(torch.maximum(around, light), light, known)
     frames = frames_of(darkest, brightest, light, bracket.factors)
-    mean = mean_of(frames, (1 - known) * (_CALM + _CALM * bounded[:, 2:3]), maps.weight)
+    mean = mean_of(frames, (1 - known) * _CALM * (1 + bounded[:, 2:3]), maps.weight)
     fused = mean + maps.affine(0)
     for term, plane in enumerate((*mean.split(1, 1), *darkest.split(1, 1), *brightest.split(1, 1)), 1):
         fused = torch.addcmul(fused, maps.affine(term), plane)
