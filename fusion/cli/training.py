@@ -242,6 +242,13 @@ def make_pairs(
         bool,
         typer.Option("--move", help="Move one thing of the scene between the two exposures."),
     ] = False,
+    recipe: Annotated[
+        Literal["spd", "mertens"],
+        typer.Option(
+            "--recipe",
+            help="Make the references with SPD-MEF (spd), which comes closest to what people chose, or with Mertens.",
+        ),
+    ] = "spd",
     seed: Seed = 3407,
     as_json: AsJson = False,
 ) -> int:
@@ -264,6 +271,7 @@ def make_pairs(
         shake=shake,
         move=move,
         seed=seed,
+        recipe=recipe,
     )
     with progress("make-pairs", 1) as moved:
         made, skipped = make_pairs(maps, out, wanted, lambda share: moved(completed=share))
