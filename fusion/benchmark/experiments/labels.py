@@ -1,6 +1,6 @@
 """Methods against pictures that people chose, or ones made like them: PSNR, SSIM and colour difference on a dataset.
 
-    python -m fusion.benchmark.experiments.labels DATASET --method mertens --method pyramef --side 512
+    python -m fusion.benchmark.experiments.labels DATASET
 
 Every scene of the dataset has a reference, `reference.*` or `*_GT.*`. PSNR is over R, G and B; SSIM is Wang's, with its
 Gaussian windows, on the luma; dE is CIEDE2000. `--held-out` leaves those scenes that training with the same folder as
