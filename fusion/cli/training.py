@@ -27,6 +27,16 @@ def train(
         ),
     ],
     *,
+    references: Annotated[
+        Path | None,
+        typer.Option(
+            "--references",
+            parser=file_name,
+            metavar="DIR",
+            help="For a method that is trained on references, read scenes with SCENE/*_GT.* below this folder. Its "
+            "train_references.csv, if there is one, names folders of --data that show the same scenes.",
+        ),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -117,11 +127,15 @@ def train(
     changes = {key: value for key, value in asked.items() if value is not None}
     runs = folder or Path("runs")
     folders = {one: runs / one for one in trainable()} if name == "all" else {name: folder or runs / name}
+    subjects = {one: trainee(one, seed=seed, shipped=shipped, **changes) for one in folders}
+    if references and not any(subject.recipe.references for subject in subjects.values()):
+        raise FusionError(f"{name} is not trained on references; leave out --references.")
     rows: list[Row] = [
         trained(
-            trainee(one, seed=seed, shipped=shipped, **changes),
+            subjects[one],
             data,
             run,
+            references=references,
             minutes=minutes,
             steps=steps,
             resume=resume,
@@ -228,6 +242,13 @@ def make_pairs(
         bool,
         typer.Option("--move", help="Move one thing of the scene between the two exposures."),
     ] = False,
+    recipe: Annotated[
+        Literal["spd", "mertens"],
+        typer.Option(
+            "--recipe",
+            help="Make the references with SPD-MEF (spd), which comes closest to what people chose, or with Mertens.",
+        ),
+    ] = "spd",
     seed: Seed = 3407,
     as_json: AsJson = False,
 ) -> int:
@@ -250,6 +271,7 @@ def make_pairs(
         shake=shake,
         move=move,
         seed=seed,
+        recipe=recipe,
     )
     with progress("make-pairs", 1) as moved:
         made, skipped = make_pairs(maps, out, wanted, lambda share: moved(completed=share))

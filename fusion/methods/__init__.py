@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusion.errors import FusionError
-from fusion.methods import deepfuse, lemamba, lightfuse, mambadfuse, mambamef, meflut, mefnet, mertens, pyramef
+from fusion.methods import (
+    deepfuse,
+    lemamba,
+    lightfuse,
+    mambadfuse,
+    mambamef,
+    meflut,
+    mefnet,
+    mertens,
+    pyramef,
+    spdmef,
+    virtual_bracket,
+)
 from fusion.methods.base import Method, Options
 
 if TYPE_CHECKING:
@@ -13,11 +25,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 METHODS: tuple[Method, ...] = (
+    virtual_bracket.METHOD,
     pyramef.METHOD,
     lemamba.METHOD,
     mambadfuse.METHOD,
     meflut.METHOD,
     mertens.METHOD,
+    spdmef.METHOD,
     mefnet.METHOD,
     mambamef.METHOD,
     deepfuse.METHOD,

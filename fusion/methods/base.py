@@ -87,8 +87,9 @@ class Needs:
 class Recipe:
     """The settings with which a network is trained."""
 
-    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """Takes the fused planes and those of both exposures, all (B, C, H, W) in float32; returns a scalar."""
+    loss: Callable[..., Tensor]
+    """Takes the fused planes and those of both exposures, or of the reference, all (B, C, H, W) in float32; returns a
+    scalar."""
     crop: int
     """Side of the square crops, in pixels. Held-out pictures are reduced to this size."""
     batch: int
@@ -107,6 +108,9 @@ class Recipe:
     """Convolutions and matrix products run in bfloat16 where the device has it."""
     zoom: float = 2.0
     """A crop is cut at 1 to `zoom` times its side, then reduced."""
+    references: bool = False
+    """The network is trained on scenes with a reference, as `fusion.training.references` reads them. Crops are then
+    nearly whole pictures, and `zoom` has no effect."""
 
 
 class Option(NamedTuple):

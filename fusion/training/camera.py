@@ -4,10 +4,23 @@
 
 A view is never enlarged, so that a small map gives small pictures and not soft ones.
 
-The reference is the exposure fusion (Mertens, `methods.mertens`) of a dense burst of the same view through the same
-response: at most one stop apart, from one below `under` to one above `over`, without noise, shake or rounding. It shows
-everything that either photograph shows, at the brightness and contrast that exposure fusion aims at, so that PSNR and
-SSIM against it mean something. It is a convention, not the truth: another tone mapping would be as legitimate.
+The reference is the fusion of a dense burst of the same view through the same response: at most one stop apart, from
+one below `under` to one above `over`, without noise, shake or rounding. It shows everything that either photograph
+shows, so that PSNR and SSIM against it mean something; `REFERENCES` has the recipes for the fusion.
+
+The recipe "spd" is SPD-MEF as in `methods.spdmef`: patches of 3 x 3 pixels up to a longest side of about 1,000 and in
+proportion above, q = 3, and standard deviations of 0.2 for the mean of a frame and of 0.5 for that of a patch. It comes
+closest to the pictures that people chose as SICE's labels (Cai, Gu, Zhang, TIP 2018). Over 15 scenes with all their
+exposures, at a longest side of 512, SPD-MEF is 35.52 dB in PSNR over R, G and B and 0.9730 in SSIM on luma from the
+label, where Mertens' fusions, by exponents, are 22.4 to 23.6 dB and 0.949 to 0.956. In 12 of the 15 scenes it is the
+label or near it. Patches, q and deviations were chosen on these 15 scenes, and 13 of them are in the data set of SICE
+that results are measured on. The notes of the data set of pairs with references report these figures. At strong edges
+it may clip where neither photograph does, as the labels do.
+
+The recipe "mertens" is the former convention: Mertens with all exponents at 1, bent at black and white so that nothing
+is clipped.
+
+Either is a convention, not the truth: another tone mapping would be as legitimate.
 """
 
 from __future__ import annotations
@@ -15,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -24,12 +37,20 @@ from numpy.typing import NDArray
 
 from fusion.io.image import Photo
 from fusion.methods.mertens import exposure_fusion
+from fusion.methods.spdmef import SPDMEF
 
 Radiance: TypeAlias = NDArray[np.float32]
 """An array (H, W, 3) of linear RGB with sRGB's primaries. Values are not negative and have any scale."""
 
-# The pyramid blend overshoots by about as much at strong edges; a smaller value clips where a photograph does not.
+# Mertens' pyramid blend overshoots by about as much at strong edges; a smaller value clips where a photograph does not.
 _ROLL_OFF = 0.1
+
+ReferenceRecipe: TypeAlias = Literal["spd", "mertens"]
+REFERENCES: dict[ReferenceRecipe, Callable[[Sequence[Photo]], Photo]] = {
+    "spd": lambda burst: SPDMEF()(*(frame[None] for frame in burst))[0],
+    "mertens": lambda burst: exposure_fusion(torch.stack([*burst]), roll_off=_ROLL_OFF),
+}
+"""How a burst of photographs becomes the reference; the top of this file says what is known of each recipe."""
 
 # Positions of a moving disc to choose from. Beside about half of them there is room for a second one.
 _POSITIONS = 60
@@ -137,11 +158,19 @@ def expose(
     return RESPONSES[response](light.clip(0, 1)).astype(np.float32)
 
 
-def reference(radiance: Radiance, under: float, over: float, response: str) -> Photo:
-    """The reference picture (3, H, W) of a view, as the top of this file says. `under` and `over` are in stops."""
+def reference(radiance: Radiance, under: float, over: float, response: str, recipe: ReferenceRecipe = "spd") -> Photo:
+    """The reference picture (3, H, W) of a view, from 0 to 1, as the top of this file says.
+
+    `under` and `over` are the exposures of the pair, in stops above the map's own scale. By default, the reference is
+    SPD-MEF of the burst, the recipe that comes closest to the labels that people chose for SICE: 35.52 dB and 0.9730
+    in SSIM over 15 scenes with all their exposures, where Mertens, the other recipe, has 22.4 to 23.6 dB.
+
+    >>> grey = np.full((8, 8, 3), 0.18, np.float32)
+    >>> [round(reference(grey, -2, 2, "srgb", recipe).mean().item(), 2) for recipe in REFERENCES]
+    [0.46, 0.53]
+    """
     burst = np.linspace(under - 1, over + 1, math.ceil(over - under) + 3)
-    frames = [as_photo(expose(radiance, float(stops), response)) for stops in burst]
-    return exposure_fusion(torch.stack(frames), roll_off=_ROLL_OFF)
+    return REFERENCES[recipe]([as_photo(expose(radiance, float(stops), response)) for stops in burst])
 
 
 def _camera_pixels(height: int, width: int, shake: Shake) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -13,7 +13,7 @@ import math
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,21 +37,33 @@ from fusion.runtime import weights
 from fusion.runtime.memory import tune_allocator
 from fusion.training.datasets import Crops, PairFiles, centres, find_pairs, split
 from fusion.training.log import TrainingLog
+from fusion.training.references import HELD_OUT_EVERY, ReferenceCrops, find_references, whole
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 LOSSES = {"structure": structure_and_luminance, "paper": mambamef_paper}
 _SECONDS_BETWEEN_VALIDATIONS = 300.0
+_HELD_OUT_SIDE = 512
+"""Longest side of the held-out pictures with a reference, in pixels."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """RGB crops (B, 3, H, W), from 0 to 1, and IAT's gammas (B, 1, 1, 1) for a network that reads corrected lumas."""
+    """RGB crops (B, 3, H, W), from 0 to 1, and what belongs to them."""
 
-    under: Tensor
-    over: Tensor
+    exposures: tuple[Tensor, ...]
+    """From dark to bright."""
+    reference: Tensor | None = None
+    """What a good fusion looks like, for a recipe with references."""
     gammas: tuple[Tensor, Tensor] | None = None
+    """IAT's gammas (B, 1, 1, 1) of both exposures, for a network that reads corrected lumas."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        reference = None if self.reference is None else self.reference.to(device)
+        gammas = self.gammas and (self.gammas[0].to(device), self.gammas[1].to(device))
+        return Batch(tuple(exposure.to(device) for exposure in self.exposures), reference, gammas)
 
 
 @dataclass(frozen=True)
@@ -89,10 +101,16 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         corrector = iat.IAT().requires_grad_(requires_grad=False).eval()
         weights.load(iat.NAME, corrector)
 
+    def fused_and_reference(network: Callable[..., Tensor], batch: Batch) -> Tensor:
+        assert batch.reference is not None  # noqa: S101
+        *exposures, reference = (read(photo) for photo in (*batch.exposures, batch.reference))
+        return recipe.loss(padded(network, exposures, method.needs.multiple_of).float(), reference)
+
+    def read(photo: Tensor) -> Tensor:
+        return colour.luma(photo) if method.needs.planes is Planes.LUMA else photo
+
     def loss(network: Callable[..., Tensor], batch: Batch) -> Tensor:
-        under, over = batch.under, batch.over
-        if method.needs.planes is Planes.LUMA:
-            under, over = colour.luma(under), colour.luma(over)
+        under, over = (read(photo) for photo in batch.exposures)
         seen = under, over
         if corrector and batch.gammas:
             first, second = batch.gammas
@@ -107,7 +125,8 @@ def trainee(name: str, *, seed: int = 3407, shipped: bool = False, **changes: An
         fused = through_copy(fuse, *seen, recipe.scale)
         return recipe.loss(fused.float(), under, over)
 
-    return Trainee(name, _network(name, method.architecture, shipped), recipe, loss, corrector)
+    network = _network(name, method.architecture, shipped)
+    return Trainee(name, network, recipe, fused_and_reference if recipe.references else loss, corrector)
 
 
 def _network(name: str, build: Callable[[], nn.Module], shipped: bool) -> nn.Module:
@@ -129,9 +148,9 @@ _IAT_RECIPE = Recipe(loss=_distance_to_mertens, crop=128, batch=4, rate=2e-3, em
 
 
 def _iat_loss(network: Callable[..., Tensor], batch: Batch) -> Tensor:
-    lumas = torch.cat((colour.luma(batch.under), colour.luma(batch.over)))
+    lumas = torch.cat([colour.luma(photo) for photo in batch.exposures])
     corrected = network(lumas.contiguous(memory_format=torch.channels_last))
-    return _IAT_RECIPE.loss(corrected, batch.under, batch.over)
+    return _IAT_RECIPE.loss(corrected, *batch.exposures)
 
 
 def train(
@@ -139,6 +158,7 @@ def train(
     data: Path,
     run: Path,
     *,
+    references: Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     resume: bool = False,
@@ -146,6 +166,9 @@ def train(
     seed: int = 3407,
 ) -> dict[str, Any]:
     """Train on the pairs in `data` until `steps` or `minutes` are over, and return the facts of the run.
+
+    For a recipe with references, the pairs are those of `references`, or of `data` where that is None, and the pairs of
+    `data` that the list in `references` names.
 
     The learning rate falls along one cosine over the whole budget, of which the greater of the spent shares of steps
     and of minutes counts. With `steps` alone, a run that was killed and resumed equals one that was not, and several
@@ -159,15 +182,18 @@ def train(
     recipe = subject.recipe
     accelerator = Accelerator(mixed_precision="no")  # accelerate has one precision for a process, a recipe has its own
     device = accelerator.device
-    fit, held_out = split(find_pairs(data))
+    if recipe.references:
+        pairs = find_references(references or data, data if references else None)
+        fit, held_out = split(pairs, HELD_OUT_EVERY)
+    else:
+        fit, held_out = split(find_pairs(data))
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "checkpoint.safetensors"
     state = _TrainingState(subject, accelerator, seed)
     if resume and checkpoint.exists():
         state.load(checkpoint)
-    crops = Crops(fit, recipe.crop, recipe.zoom, seed)
-    gammas = _gammas(subject.corrector, (crops.pictures[i] for i in range(len(fit))), device)
-    validation = _validation_batches(subject, held_out, recipe.batch, device)
+    examples = (_ReferenceExamples if recipe.references else _PairExamples)(subject, fit, held_out, seed)
+    validation = [batch.to(device) for batch in examples.held_out]
     if subject.corrector:
         subject.corrector.to(device)
     share_of_batch = range(recipe.batch * accelerator.process_index, recipe.batch * (accelerator.process_index + 1))
@@ -181,12 +207,12 @@ def train(
         ) as bar,
     ):
         clock = time.monotonic() - state.seconds
-        upcoming = ahead.submit(crops.batch, state.step, share_of_batch)
+        upcoming = ahead.submit(examples.batch, state.step, share_of_batch)
         while (share := _agreed(accelerator, _spent(state.step, steps, time.monotonic() - clock, minutes))) < 1:
-            chosen, under, over = upcoming.result()
-            upcoming = ahead.submit(crops.batch, state.step + 1, share_of_batch)
+            batch = upcoming.result().to(device)
+            upcoming = ahead.submit(examples.batch, state.step + 1, share_of_batch)
             rate = recipe.rate * (1 + math.cos(math.pi * share)) / 2
-            loss = state.update(subject, Batch(under.to(device), over.to(device), _select(gammas, chosen)), rate)
+            loss = state.update(subject, batch, rate)
             state.seconds = time.monotonic() - clock
             log.write(state.step, state.seconds, rate, loss)
             bar.update()
@@ -291,8 +317,8 @@ class _TrainingState:
     def validate(self, subject: Trainee, batches: Sequence[Batch], run: Path) -> float:
         """The loss of the moving average on the held-out pairs. The lowest so far is kept as `best.safetensors`."""
         network = self.average.module.eval()
-        total = sum(subject.loss(network, batch).item() * len(batch.under) for batch in batches)
-        figure = total / sum(len(batch.under) for batch in batches)
+        total = sum(subject.loss(network, batch).item() * len(batch.exposures[0]) for batch in batches)
+        figure = total / sum(len(batch.exposures[0]) for batch in batches)
         if figure < self.best:
             self.best = figure
             facts = {"steps": self.step, "minutes": round(self.seconds / 60, 1), "seed": self.seed}
@@ -351,35 +377,53 @@ def _spent(step: int, steps: int | None, seconds: float, minutes: float | None) 
     return max(by_steps, by_time)
 
 
+class _PairExamples:
+    """Pairs of exposures without a reference."""
+
+    def __init__(self, subject: Trainee, fit: Sequence[PairFiles], held_out: Sequence[PairFiles], seed: int) -> None:
+        recipe, corrector = subject.recipe, subject.corrector
+        self.crops = Crops(fit, recipe.crop, recipe.zoom, seed)
+        self.gammas = corrector and _gammas(corrector, (self.crops.pictures[i] for i in range(len(fit))))
+        middles = (planes.split(recipe.batch) for planes in centres(held_out, recipe.crop))
+        self.held_out = [
+            Batch(pair, gammas=corrector and _gamma_of_each(corrector, pair)) for pair in zip(*middles, strict=True)
+        ]
+
+    def batch(self, step: int, positions: Iterable[int]) -> Batch:
+        """The crops at these positions of a step's batch."""
+        chosen, *exposures = self.crops.batch(step, positions)
+        if self.gammas is None:
+            return Batch(tuple(exposures))
+        under, over = self.gammas[chosen].unbind(1)
+        return Batch(tuple(exposures), gammas=(under, over))
+
+
+class _ReferenceExamples:
+    """Brackets with a reference. The held-out ones are whole pairs, one by one, since they differ in size."""
+
+    def __init__(self, subject: Trainee, fit: Sequence[PairFiles], held_out: Sequence[PairFiles], seed: int) -> None:
+        self.crops = ReferenceCrops(fit, subject.recipe.crop, seed)
+        self.held_out = [Batch(pair, reference) for pair, reference in whole(held_out, _HELD_OUT_SIDE)]
+
+    def batch(self, step: int, positions: Iterable[int]) -> Batch:
+        """The crops at these positions of a step's batch."""
+        return Batch(*self.crops.batch(step, positions))
+
+
 @torch.no_grad()
-def _gammas(corrector: iat.IAT | None, pictures: Iterator[tuple[Any, Any]], device: torch.device) -> Tensor | None:
+def _gammas(corrector: iat.IAT, pictures: Iterable[tuple[Any, Any]]) -> Tensor:
     """IAT's gamma of every whole picture, (pairs, 2, 1, 1, 1), with which its crops are corrected."""
-    if corrector is None:
-        return None
     rows = [
         torch.cat([corrector.gamma(colour.luma(torch.from_numpy(p).permute(2, 0, 1)[None] / 255)) for p in pair])
         for pair in pictures
     ]
-    return torch.stack(rows).to(device)
-
-
-def _select(gammas: Tensor | None, chosen: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-    if gammas is None:
-        return None
-    under, over = gammas[list(chosen)].unbind(1)
-    return under, over
+    return torch.stack(rows)
 
 
 @torch.no_grad()
-def _validation_batches(subject: Trainee, pairs: Sequence[PairFiles], size: int, device: torch.device) -> list[Batch]:
-    batches: list[Batch] = []
-    for under, over in zip(*(planes.split(size) for planes in centres(pairs, subject.recipe.crop)), strict=True):
-        gammas = None
-        if subject.corrector:
-            gammas = (subject.corrector.gamma(colour.luma(under)), subject.corrector.gamma(colour.luma(over)))
-            gammas = (gammas[0].to(device), gammas[1].to(device))
-        batches.append(Batch(under.to(device), over.to(device), gammas))
-    return batches
+def _gamma_of_each(corrector: iat.IAT, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    under, over = pair
+    return corrector.gamma(colour.luma(under)), corrector.gamma(colour.luma(over))
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -33,6 +33,7 @@ from fusion.training.camera import (
     Noise,
     Perspective,
     Radiance,
+    ReferenceRecipe,
     Shake,
     as_photo,
     draw_moving_disc,
@@ -75,6 +76,8 @@ class PairOptions:
     move: bool = False
     """Whether a disc of the scene lies elsewhere in `over`. The reference shows it where `under` does."""
     seed: int = 3407
+    recipe: ReferenceRecipe = "spd"
+    """How the reference is made, a name in `camera.REFERENCES`."""
 
     def __post_init__(self) -> None:
         low, high = self.jpeg or (1, 1)
@@ -270,9 +273,9 @@ def render(radiance: Radiance, source: str, index: int, options: PairOptions) ->
             )
         under = expose(first, stops[0], shot.response, noise, rng)
         over = expose(shaken, stops[1], shot.response, noise, rng)
-        target = reference(first, *stops, shot.response)
+        target = reference(first, *stops, shot.response, options.recipe)
         if min(_useful(under), _useful(over)) >= _MIN_USEFUL and float(target.std()) >= _MIN_SPREAD:
-            later = reference(last, *stops, shot.response) if thing else None
+            later = reference(last, *stops, shot.response, options.recipe) if thing else None
             return RenderedPair(shot, as_photo(under), as_photo(over), target, thing, later)
     raise DatasetError(
         f"{stem}_{index}: no view of {source} was found that needs two exposures; lower --gap, or leave it out."

@@ -10,11 +10,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from fusion.benchmark.experiments import __main__ as listing
-from fusion.benchmark.experiments import ablation, colour, control, fast, metrics
+from fusion.benchmark.experiments import ablation, colour, control, fast, metrics, reference
 from fusion.benchmark.experiments.reference import find_maps
 from fusion.errors import DatasetError, FusionError
 from fusion.io.colour import by_colourfulness
@@ -120,6 +122,49 @@ def test_one_metric_can_be_chosen(one_pair: Path, capsys: pytest.CaptureFixture[
     assert re.search(r"1\.0000  best in  1 of 1  over", capsys.readouterr().out)
     with pytest.raises(FusionError, match="no metric called nothing; choose from ssim"):
         metrics.main(one_pair, ["nothing"])
+
+
+def table(text: str) -> tuple[list[str], dict[str, list[float]]]:
+    """The header's cells, and each method's figures, of the table in a printed page."""
+    header, _, *rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return header, {row[0].strip("`"): [float(cell) for cell in row[1:]] for row in rows}
+
+
+def test_the_references_of_a_map_and_of_a_folder(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    light = cv2.resize(rng.uniform(0.3, 1, (18, 25, 3)), (200, 144)) * np.exp2(np.linspace(3, -7, 200))[:, None]
+
+    def read_map(_: Path) -> np.ndarray:  # without the package OpenEXR
+        return light.astype(np.float32)
+
+    monkeypatch.setattr(reference, "read_map", read_map)
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "hall.exr").touch()
+    pairs = tmp_path / "labelled"
+    shutil.copytree(dataset, pairs)
+    for scene in pairs.iterdir():
+        shutil.copy(next(scene.glob("*_B.png")), scene / "x_GT.png")
+    methods = ["mertens", "spdmef"]
+    reference.main(tmp_path / "maps", ["hall"], method=methods, pairs=[pairs], held_out=[pairs], side=64)
+    text = capsys.readouterr().out
+    header, figures = table(text)
+    width = len(reference.SHOWN)
+    titles = [cell.split(":")[0] for cell in header if ":" in cell]
+    assert titles == [*(one.title for one in reference.VARIANTS), "labelled", "labelled, held out"]
+    assert header[:3] == ["still: PSNR (dB) ↑", "SSIM ↑", "ΔE2000 ↓"]
+    assert list(figures) == methods
+    assert all(len(row) == len(header) == width * len(titles) for row in figures.values())
+    assert "labelled (6 pairs) and labelled, held out (1 pairs), reduced to a longest side of 64 pixels" in text
+    assert "MAPS --recipe spd" in text
+    reference.main(tmp_path / "maps", ["hall"], recipe="mertens", method=methods)
+    former_header, former = table(capsys.readouterr().out)
+    assert former_header == header[: width * len(reference.VARIANTS)]
+    lead, former_lead = (rows["spdmef"][0] - rows["mertens"][0] for rows in (figures, former))
+    assert lead > former_lead  # each method is nearer to the references of its own recipe
+    with pytest.raises(DatasetError, match="has no reference"):
+        reference.main(tmp_path / "maps", ["hall"], method=methods, pairs=[dataset])
 
 
 def test_maps_are_found_whatever_the_case(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from fusion.methods.iat import Lumas
 from fusion.runtime import tiles
 
 PARAMETERS = {
+    "virtual-bracket": 149_607,
     "pyramef": 53_895,
     "mambamef": 623_249,
     "lemamba": 739_713,
@@ -29,6 +30,7 @@ PARAMETERS = {
     "lightfuse": 1_574,
     "meflut": 128,
     "mertens": 0,
+    "spdmef": 0,
     "mertens-torch": 0,
 }
 SIZES = [(16, 16), (17, 31), (64, 48), (120, 77)]

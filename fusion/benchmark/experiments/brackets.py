@@ -9,13 +9,14 @@ camera are the same as there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 from tqdm import tqdm
 
 from fusion.benchmark.experiments.command import Maps, run
-from fusion.benchmark.experiments.reference import MAPS, MapNames, find_maps
+from fusion.benchmark.experiments.reference import MAPS, MapNames, Recipe, find_maps
 from fusion.io.colour import luma
 from fusion.io.image import ExposurePair, Photo, as_pair, to_uint8
 from fusion.methods import METHODS
@@ -38,17 +39,17 @@ maps. The longest side is 768 pixels, the darkest and the brightest exposure are
 Methods that take any number of exposures fuse all at once and, for comparison, two by two. The other methods fuse two
 by two: the darker half, the brighter half, and then the two results. MEF-SSIM compares with all exposures, as Ma, Zeng
 and Wang (TIP 2015) define it. SSIM compares with a reference made from many exposures of the same view, which is a
-convention, not the truth ([fusion/training/camera.py](../fusion/training/camera.py)). The table is printed by
-`python -m fusion.benchmark.experiments.brackets MAPS`; the maps are named in
+convention, not the truth ([fusion/training/camera.py](../fusion/training/camera.py)); its windows are uniform, 7 × 7,
+over R, G and B, as scikit-image's defaults are. The maps are named in
 [fusion/benchmark/experiments/reference.py](../fusion/benchmark/experiments/reference.py)."""
 
 
-def main(maps: Maps, name: MapNames = MAPS) -> None:
+def main(maps: Maps, name: MapNames = MAPS, *, recipe: Recipe = "spd") -> None:
     """Print the table as Markdown."""
     scores: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for label, file in tqdm(find_maps(maps, name).items(), unit="map", leave=False):
         radiance = read_map(file)
-        made = render(radiance, f"{label}.exr", 0, OPTIONS)
+        made = render(radiance, f"{label}.exr", 0, replace(OPTIONS, recipe=recipe))
         shot, rng = made.shot, np.random.default_rng(0)
         seen, noise = view(radiance, shot.view, OPTIONS.side), Noise(shot.full_well, shot.read_noise)
         for count in COUNTS:
@@ -58,7 +59,8 @@ def main(maps: Maps, name: MapNames = MAPS) -> None:
             for row, fused in _fused(bracket):
                 similarity = SSIM(to_uint8(fused), Sources(to_uint8(made.reference)))
                 scores.setdefault((row, count), []).append((_quality(fused, bracket), similarity))
-    print(f"# Brackets\n\n{TEXT}\n\nMeans over {len(name)} maps:\n")
+    command = f"`python -m fusion.benchmark.experiments.brackets MAPS --recipe {recipe}`"
+    print(f"# Brackets\n\n{TEXT}\n\nMeans over {len(name)} maps, printed by {command}:\n")
     print("| | " + " | ".join(f"{count} exposures: MEF-SSIM ↑ | SSIM ↑" for count in COUNTS) + " |")
     print("|---" * (1 + 2 * len(COUNTS)) + "|")
     for row in dict.fromkeys(row for row, _ in scores):

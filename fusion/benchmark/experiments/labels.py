@@ -1,0 +1,103 @@
+"""Methods against pictures that people chose, or ones made like them: PSNR, SSIM and colour difference on a dataset.
+
+    python -m fusion.benchmark.experiments.labels DATASET
+
+Every scene of the dataset has a reference, `reference.*` or `*_GT.*`. PSNR is over R, G and B; SSIM is Wang's, with its
+Gaussian windows, on the luma; dE is CIEDE2000. `--held-out` leaves those scenes that training with the same folder as
+`--references` does not see.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+import cv2
+import numpy as np
+import torch
+import typer
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from fusion.benchmark.experiments.command import Dataset, run
+from fusion.io import colour
+from fusion.io.image import ExposurePair, Photo, load, load_pair, to_uint8
+from fusion.io.sandbox import Sandbox
+from fusion.methods import METHODS
+from fusion.metrics.colourfulness import delta_e
+from fusion.metrics.reference import psnr
+from fusion.metrics.ssim import ssim
+from fusion.pipeline import fuse_pair
+from fusion.training.datasets import PairFiles, split
+from fusion.training.references import HELD_OUT_EVERY, find_references
+
+DURATION = "This takes about a second for each pair and method."
+
+Names = Annotated[list[str] | None, typer.Option("--method", help="A method's name; may be repeated. Default: all.")]
+Side = Annotated[int, typer.Option("--side", min=16, help="Reduce pictures to this longest side, in pixels.")]
+More = Annotated[Path | None, typer.Option("--more", help="Also measure pairs here that train_references.csv names.")]
+HeldOut = Annotated[bool, typer.Option("--held-out", help="Measure only scenes that training holds out.")]
+
+
+def main(
+    dataset: Dataset,
+    method: Names = None,
+    side: Side = 1 << 30,
+    more: More = None,
+    *,
+    held_out: HeldOut = False,
+) -> None:
+    """Print the means as a Markdown table: over all pairs, the extreme and the moderate ones (`-mod`)."""
+    pairs = find_references(dataset, more)
+    if held_out:
+        pairs = split(pairs, HELD_OUT_EVERY)[1]
+    scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in method or [one.name for one in METHODS]}
+    with Sandbox() as sandbox:
+        for files in tqdm(pairs, unit="pair", leave=False):
+            pair, reference = _loaded(files, side, sandbox)
+            for name, rows in scores.items():
+                rows.append(_scores(fuse_pair(pair, name), reference))
+    moderate = [pair.scene.endswith("-mod") for pair in pairs]
+    groups = {"all": [True] * len(pairs), "extreme": [not one for one in moderate], "moderate": moderate}
+    groups = {title: chosen for title, chosen in groups.items() if any(chosen)}
+    print("| PSNR, dB ↑ / SSIM ↑ / dE ↓ | " + " | ".join(f"{title} ({sum(c)})" for title, c in groups.items()) + " |")
+    print("|---" * (1 + len(groups)) + "|")
+    for name, rows in scores.items():
+        cells = [
+            "{:.2f} / {:.4f} / {:.2f}".format(
+                *map(fmean, zip(*(row for row, use in zip(rows, chosen, strict=True) if use), strict=True))
+            )
+            for chosen in groups.values()
+        ]
+        print(f"| `{name}` | " + " | ".join(cells) + " |")
+
+
+def _loaded(files: PairFiles, side: int, sandbox: Sandbox) -> tuple[ExposurePair, Photo]:
+    pair = load_pair(files.under, files.over, sandbox=sandbox)
+    assert files.reference is not None  # noqa: S101
+    reference = load(files.reference, sandbox=sandbox).photo
+    under, over, reference = (_reduced(photo, side) for photo in (pair.under, pair.over, reference))
+    if reference.shape != under.shape:  # a pair of another size, which is brought to the reference's
+        under, over = (F.interpolate(photo[None], reference.shape[-2:], mode="area")[0] for photo in (under, over))
+    return ExposurePair(under, over), reference
+
+
+def _reduced(photo: Photo, side: int) -> Photo:
+    """The photograph as 8-bit pixels of a longest side of at most `side` would be."""
+    pixels = to_uint8(photo)
+    scale = side / max(pixels.shape[:2])
+    if scale < 1:
+        size = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return torch.from_numpy(pixels).permute(2, 0, 1) / 255
+
+
+def _scores(fused: Photo, reference: Photo) -> tuple[float, float, float]:
+    pixels, target = to_uint8(fused), to_uint8(reference)
+    lumas = (colour.luma(torch.from_numpy(one).permute(2, 0, 1)[None] / 255) for one in (pixels, target))
+    return psnr(pixels, target), float(ssim(*lumas)), delta_e(pixels, target)
+
+
+if __name__ == "__main__":
+    run(main, DURATION)
