@@ -98,7 +98,7 @@ def test_out_of_memory_is_said(files: tuple[Path, Path], error: Exception, monke
 
 
 def test_an_unknown_method_is_refused_before_anything_runs(files: tuple[Path, Path]) -> None:
-    with pytest.raises(FusionError, match="no method called nonsense; choose from pyramef, lemamba"):
+    with pytest.raises(FusionError, match="no method called nonsense; choose from virtual-bracket, pyramef"):
         next(compare(*files, ["nonsense"]))
 
 

@@ -128,7 +128,7 @@ def test_the_best_network_ships(dataset: Path, tmp_path: Path, monkeypatch: pyte
 def test_what_cannot_be_trained_is_said(tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="mertens cannot be trained"):
         trainee("mertens")
-    with pytest.raises(FusionError, match="What can: iat, pyramef, lemamba"):
+    with pytest.raises(FusionError, match="What can: iat, virtual-bracket, pyramef"):
         trainee("nonsense")
     with pytest.raises(WeightsError, match="missing or damaged"):
         loop.ship(trainee("iat"), tmp_path, {})
