@@ -92,8 +92,8 @@ def lost_shadows(fused: Picture, sources: Sources) -> float:
 
     >>> import numpy as np
     >>> from fusion.metrics.picture import Sources
-    >>> black = np.zeros((32, 32, 3), np.uint8)
-    >>> stripes = black + np.where(np.arange(32) // 4 % 2, 90, 150).astype(np.uint8)[:, None, None]
+    >>> black = np.zeros((256, 256, 3), np.uint8)
+    >>> stripes = black + np.where(np.arange(256) // 2 % 2, 90, 150).astype(np.uint8)[:, None, None]
     >>> round(LOST_SHADOWS.measure(black, Sources(black, stripes)), 2)
     1.0
     >>> LOST_SHADOWS.measure(black, Sources(black, black))
@@ -118,8 +118,8 @@ def lost_highlights(fused: Picture, sources: Sources) -> float:
 
     >>> import numpy as np
     >>> from fusion.metrics.picture import Sources
-    >>> white = np.full((32, 32, 3), 255, np.uint8)
-    >>> stripes = white - np.where(np.arange(32) // 4 % 2, 90, 150).astype(np.uint8)[:, None, None]
+    >>> white = np.full((256, 256, 3), 255, np.uint8)
+    >>> stripes = white - np.where(np.arange(256) // 2 % 2, 90, 150).astype(np.uint8)[:, None, None]
     >>> round(LOST_HIGHLIGHTS.measure(white, Sources(stripes, white)), 2)
     1.0
     >>> LOST_HIGHLIGHTS.measure(white, Sources(white, white))

@@ -120,7 +120,7 @@ def test_one_metric_can_be_chosen(one_pair: Path, capsys: pytest.CaptureFixture[
     shutil.copy(one_pair / "scene" / "over.png", one_pair / "scene" / "reference.png")
     metrics.main(one_pair, ["reference_ssim"])
     assert re.search(r"1\.0000  best in  1 of 1  over", capsys.readouterr().out)
-    with pytest.raises(FusionError, match="no metric called nothing; choose from ssim"):
+    with pytest.raises(FusionError, match="no metric called nothing; choose from score"):
         metrics.main(one_pair, ["nothing"])
 
 
