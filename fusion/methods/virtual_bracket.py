@@ -222,7 +222,7 @@ def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tens
     because something moved there, lose their weight.
 
     >>> dark = torch.linspace(0.01, 1, 4096).view(1, 1, 64, 64).expand(1, 3, 64, 64)
-    >>> slope, offset, step = response_between(dark, (2 * dark).clamp(max=1))
+    >>> slope, offset, step = response_between(dark, (2 * dark + _TOE).clamp(max=1))
     >>> round(float(slope), 2), round(float(step), 2)
     (1.0, 1.0)
     """
