@@ -3,8 +3,9 @@
     python -m fusion.benchmark.experiments.labels DATASET
 
 Every scene of the dataset has a reference, `reference.*` or `*_GT.*`. PSNR is over R, G and B; SSIM is Wang's, with its
-Gaussian windows, on the luma; dE is CIEDE2000. `--held-out` leaves those scenes that training with the same folder as
-`--references` does not see.
+Gaussian windows, on the luma; dE is CIEDE2000. `--method` and `--side` say what is measured and at which size.
+`--held-out` chooses the scenes that a training with `--references DATASET` does not see, and `--more` a folder with
+further pairs of them, as `--data` of that training does.
 """
 
 from __future__ import annotations
