@@ -422,7 +422,7 @@ METHOD = Method(
     name="virtual-bracket",
     title="Virtual Bracket",
     paper="this repository",
-    faithful=True,
+    origin="ours",
     summary="Our own method renders the exposures between the given ones and fuses them as a small network says.",
     architecture=VirtualBracket,
     needs=Needs(planes=Planes.RGB, many=True, cheap=True),
