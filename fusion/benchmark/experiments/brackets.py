@@ -44,10 +44,10 @@ over R, G and B, as scikit-image's defaults are. The maps are named in
 [fusion/benchmark/experiments/reference.py](../fusion/benchmark/experiments/reference.py)."""
 
 
-def main(maps: Maps, name: MapNames = MAPS, *, recipe: Recipe = "spd") -> None:
+def main(maps: Maps, name: MapNames = None, *, recipe: Recipe = "spd") -> None:
     """Print the table as Markdown."""
     scores: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for label, file in tqdm(find_maps(maps, name).items(), unit="map", leave=False):
+    for label, file in tqdm(find_maps(maps, name or MAPS).items(), unit="map", leave=False):
         radiance = read_map(file)
         made = render(radiance, f"{label}.exr", 0, replace(OPTIONS, recipe=recipe))
         shot, rng = made.shot, np.random.default_rng(0)

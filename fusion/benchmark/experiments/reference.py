@@ -44,7 +44,7 @@ MAPS = (
 )
 """The default maps. Networks were trained on views of others, perhaps including the rest of Blender's."""
 MapNames: TypeAlias = Annotated[
-    Sequence[str], typer.Option("--map", help="A map's name, without .exr; may be repeated.", show_default=False)
+    list[str] | None, typer.Option("--map", help="A map's name, without .exr; may be repeated.", show_default=False)
 ]
 Recipe: TypeAlias = Annotated[
     ReferenceRecipe, typer.Option("--recipe", help="How the references of the maps are made from a burst.")
@@ -130,7 +130,7 @@ def find_maps(folder: Path, names: Sequence[str]) -> dict[str, Path]:
 
 def main(
     maps: Maps,
-    name: MapNames = MAPS,
+    name: MapNames = None,
     *,
     recipe: Recipe = "spd",
     method: Methods = None,
@@ -139,7 +139,7 @@ def main(
     side: Side = 512,
 ) -> None:
     """Print the table as Markdown."""
-    found = find_maps(maps, name)
+    found = find_maps(maps, name or MAPS)
     methods = method or [one.name for one in METHODS]
     folders = {Group(folder.resolve().name): find_references(folder) for folder in pairs or ()}
     for folder in held_out or ():
