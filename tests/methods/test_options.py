@@ -178,9 +178,7 @@ def test_weights_from_the_command_line(pair: Pair, tmp_path: Path, capsys: pytes
 
 
 def finished(files: list[Path], names: list[str], folder: Path, **options: dict[str, float]) -> Run:
-    events = compare(
-        files[0], files[1], names, more=files[2:], align=False, metrics=(), show_corrected=False, options=options
-    )
+    events = compare(files[0], files[1], names, more=files[2:], align=False, show_corrected=False, options=options)
     return list(follow(events, [method_named(name) for name in names], folder, settings=Settings(options=options)))[-1]
 
 

@@ -175,7 +175,7 @@ UPLOADED = "Give each photograph as an uploaded file"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"method": "mertns"}, "There is no method called mertns; choose from pyramef, "),
+        ({"method": "mertns"}, "There is no method called mertns; choose from virtual-bracket, "),
         ({"mode": "best"}, "There is no mode best; choose from auto, exact, fast."),
         ({"bits": 12}, "There is no number of bits 12; choose from 8, 16."),
         ({"align": "no"}, "There is no way to align no; choose from True, False."),
