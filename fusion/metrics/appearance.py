@@ -7,15 +7,15 @@ pictures.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusion.metrics.picture import Picture, Sources
 
-Map: TypeAlias = NDArray[np.float32]
-"""(H, W), or (H, W, 2) for the chroma plane; lightness goes from 0 to 100."""
+Map: TypeAlias = NDArray[Any]
+"""float32, (H, W), or (H, W, 2) for the chroma plane; lightness goes from 0 to 100."""
 
 GLANCE_SIDE = 512
 _EYE = 2.0

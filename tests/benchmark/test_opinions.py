@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,24 +48,26 @@ def test_the_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "the algorithm's name alone* | 1.000" in printed
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda folder: (folder / "a/fused/y.png").unlink(), "has no picture of y"),
-        (lambda folder: (folder / "scores.csv").unlink(), "is missing, or is no table"),
-        (lambda folder: (folder / "scores.csv").write_text("scene,algorithm,mos\na,x,high\n"), "is no table"),
-        (lambda folder: (folder / "scores.csv").write_text("scene,algorithm,mos\na,x,11\n"), "go from 1 to 10"),
-        (
-            lambda folder: (folder / "scores.csv").write_text("scene,algorithm,mos\na,x,2\na,y,3\na,z,4\n"),
-            "two or more",
-        ),
-        (lambda folder: [(folder / f"a/exposures/{i}.png").unlink() for i in (1, 2)], "a scene needs two"),
-        (lambda folder: save(torch.rand(3, 24, 30), folder / "a/fused/y.png"), "differ in size"),
-    ],
-)
-def test_a_folder_that_cannot_be_used_gives_a_sentence(tmp_path: Path, spoil: object, said: str) -> None:
+SPOILT: list[tuple[Callable[[Path], object], str]] = [
+    (lambda folder: (folder / "a/fused/y.png").unlink(), "has no picture of y"),
+    (lambda folder: (folder / "scores.csv").unlink(), "is missing, or is no table"),
+    (lambda folder: (folder / "scores.csv").write_text("scene,algorithm,mos\na,x,high\n"), "is no table"),
+    (lambda folder: (folder / "scores.csv").write_text("scene,algorithm,mos\na,x,11\n"), "go from 1 to 10"),
+    (
+        lambda folder: (folder / "scores.csv").write_text("scene,algorithm,mos\na,x,2\na,y,3\na,z,4\n"),
+        "two or more",
+    ),
+    (lambda folder: [(folder / f"a/exposures/{i}.png").unlink() for i in (1, 2)], "a scene needs two"),
+    (lambda folder: save(torch.rand(3, 24, 30), folder / "a/fused/y.png"), "differ in size"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), SPOILT)
+def test_a_folder_that_cannot_be_used_gives_a_sentence(
+    tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
     folder = write(tmp_path, GIVEN)
-    spoil(folder)  # pyright: ignore[reportCallIssue]
+    spoil(folder)
     with pytest.raises(DatasetError, match=said):
         find_opinions(folder)
 

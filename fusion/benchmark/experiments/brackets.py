@@ -60,7 +60,7 @@ def main(maps: Maps, name: MapNames = None, *, recipe: Recipe = "spd") -> None:
                 similarity = SSIM(to_uint8(fused), Sources(to_uint8(made.reference)))
                 scores.setdefault((row, count), []).append((_quality(fused, bracket), similarity))
     command = f"`python -m fusion.benchmark.experiments.brackets MAPS --recipe {recipe}`"
-    print(f"# Brackets\n\n{TEXT}\n\nMeans over {len(name)} maps, printed by {command}:\n")
+    print(f"# Brackets\n\n{TEXT}\n\nMeans over {len(name or MAPS)} maps, printed by {command}:\n")
     print("| | " + " | ".join(f"{count} exposures: MEF-SSIM ↑ | SSIM ↑" for count in COUNTS) + " |")
     print("|---" * (1 + 2 * len(COUNTS)) + "|")
     for row in dict.fromkeys(row for row, _ in scores):
