@@ -67,27 +67,39 @@ _CALM = 0.75
 _SLOTS = _BETWEEN + 4
 
 
+class _Lines(NamedTuple):
+    """The numbers of rows, ascending."""
+
+    numbers: Tensor
+    only: int | None
+    """The number, where all are the same."""
+
+    @staticmethod
+    def of(index: Tensor, device: torch.device) -> _Lines:
+        """Prepare numbers that are on the processor for planes on a device."""
+        first, last = int(index[0]), int(index[-1])
+        return _Lines(index.to(device), first if first == last else None)
+
+    def of_planes(self, planes: Tensor) -> Tensor:
+        """The rows with these numbers of planes (B, h, C, W). A single one is not copied."""
+        return planes.index_select(1, self.numbers) if self.only is None else planes.narrow(1, self.only, 1)
+
+
 class Rows:
     """Some rows of a picture of `height` rows, to which planes as high as `like` (B, h, C, W) are enlarged."""
 
     def __init__(self, rows: slice, height: int, like: Tensor) -> None:
         count = like.shape[1]
-        position = (torch.arange(rows.start, rows.stop, device=like.device) + 0.5) * (count / height) - 0.5
+        # Computed on the processor, so that no device has to be waited for.
+        position = (torch.arange(rows.start, rows.stop, device="cpu") + 0.5) * (count / height) - 0.5
         position = position.clamp(0, count - 1)
-        self.above = position.long()
-        self.below = (self.above + 1).clamp_max(count - 1)
-        self.nearness = (position - self.above)[:, None, None]
+        above = position.long()
+        self.above, self.below = (_Lines.of(index, like.device) for index in (above, (above + 1).clamp_max(count - 1)))
+        self.nearness = (position - above)[:, None, None].to(like.device)
 
     def of(self, planes: Tensor) -> Tensor:
         """The rows (B, C, rows, W) of planes (B, h, C, W), interpolated linearly."""
-        above, below = (_rows(planes, index) for index in (self.above, self.below))
-        return torch.lerp(above, below, self.nearness).transpose(1, 2)
-
-
-def _rows(planes: Tensor, index: Tensor) -> Tensor:
-    """The rows of planes (B, h, C, W) with these ascending numbers. A single one is not copied."""
-    first, last = int(index[0]), int(index[-1])
-    return planes.narrow(1, first, 1) if first == last else planes.index_select(1, index)
+        return torch.lerp(self.above.of_planes(planes), self.below.of_planes(planes), self.nearness).transpose(1, 2)
 
 
 class Maps:

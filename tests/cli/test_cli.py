@@ -20,6 +20,8 @@ import torch
 from fusion.benchmark.speed import MethodRow
 from fusion.cli import main
 from fusion.io.image import save
+from fusion.methods import METHODS
+from fusion.methods.base import Method
 from fusion.metrics import BENCHMARK
 from fusion.pipeline import fuse
 from fusion.runtime import memory
@@ -122,7 +124,7 @@ def test_flops_of_a_convolution_by_hand() -> None:
     from torch import nn
 
     from fusion.benchmark.flops import FLOPS_SIDE, flops
-    from fusion.methods.base import Method, Needs, Planes
+    from fusion.methods.base import Needs, Planes
 
     class Tiny(nn.Module):
         def __init__(self) -> None:
@@ -134,6 +136,13 @@ def test_flops_of_a_convolution_by_hand() -> None:
 
     method = Method("tiny", "Tiny", "none", origin="ours", summary="Tiny.", architecture=Tiny, needs=Needs(Planes.LUMA))
     assert flops(method) == 2 * 9 * 4 * FLOPS_SIDE**2
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_benchmark_can_count_every_methods_flops(method: Method) -> None:
+    from fusion.benchmark.flops import flops
+
+    assert flops(method) > 0 or method.parameters in (0, 128)  # neither a rule nor MEFLUT's table has a convolution
 
 
 def test_training_in_one_line(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -367,7 +376,6 @@ def test_speed_prints_its_json_at_the_end(monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_tables_that_are_piped_are_plain_and_complete() -> None:
-    from fusion.methods import METHODS
 
     command = [sys.executable, "-m", "fusion", "methods"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "20"})
