@@ -22,6 +22,7 @@ from fusion.benchmark.results import Mean, MethodResult, MetricInfo, Scores, Sum
 from fusion.benchmark.templates import rendered
 from fusion.exposures.brackets import shown
 from fusion.io.files import write_atomically
+from fusion.metrics.base import Better
 
 INDEX, SCENES, TIMES = "index.html", "scenes", "times.html"
 MAIN = ("score", "mef_ssim", "vif", "colour_kept", "qabf", "ssim")
@@ -248,7 +249,7 @@ def _write(path: Path, template: str, view: ReportView, **values: Any) -> None:
     write_atomically(path, page.encode())
 
 
-_ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+_ARROWS = {better.value: better.arrow for better in Better}
 
 
 def number(value: float) -> str:

@@ -46,7 +46,7 @@ def halo(fused: Picture, sources: Sources) -> float:
     exposure, and e how steep the exposures are nearby. A bright or a dark rim falls or rises where the exposures are
     flat or do the opposite, and so do two regions whose order of brightness is reversed. Slopes that are not seen do
     not count. The value is 0 for every weighted mean of the exposures whose weights are the same everywhere. Range: 0
-    and more; 0.01 is seen. Lower is better.
+    and more. Lower is better.
 
     Args:
         fused: 8-bit picture (H, W, 3), 0 to 255.
@@ -99,7 +99,7 @@ def lost_shadows(fused: Picture, sources: Sources) -> float:
     >>> LOST_SHADOWS.measure(black, Sources(black, black))
     0.0
     """
-    return losses(fused, sources).shadows
+    return fused.derive(losses, sources).shadows
 
 
 def lost_highlights(fused: Picture, sources: Sources) -> float:
@@ -125,7 +125,7 @@ def lost_highlights(fused: Picture, sources: Sources) -> float:
     >>> LOST_HIGHLIGHTS.measure(white, Sources(white, white))
     0.0
     """
-    return losses(fused, sources).highlights
+    return fused.derive(losses, sources).highlights
 
 
 # Grain

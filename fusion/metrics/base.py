@@ -23,6 +23,11 @@ class Better(Enum):
     LOWER = "lower"
     NEITHER = "neither"
 
+    @property
+    def arrow(self) -> str:
+        """An arrow in the direction that is better; empty where there is none."""
+        return {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}[self]
+
 
 LEAST_AGREEMENT = 0.1
 """A metric whose agreement with people is below this says nothing about which picture they prefer, or the opposite."""
@@ -58,6 +63,11 @@ class Metric:
     """It is measured against all exposures. Other metrics are defined for two, the darkest and the brightest."""
     mefb: str | None = None
     """Its name in the tables of MEFB (Zhang, Information Fusion 2021); None where it is not one of MEFB's twenty."""
+
+    @property
+    def titled(self) -> str:
+        """The title with an arrow in the direction that is better."""
+        return f"{self.title} {self.better.arrow}".strip()
 
     @property
     def counts(self) -> bool:

@@ -56,7 +56,7 @@ class Terms(NamedTuple):
 
 def terms(fused: Picture, sources: Sources) -> Terms:
     """Return the terms of the score; `clean` is exp(-grain). Raises `ValueError` for sides below 11."""
-    lost, most = losses(fused, sources), sources.derive(most_lost)
+    lost, most = fused.derive(losses, sources), sources.derive(most_lost)
     kept = [1 - ours / (max(ours, worst) + _STAKE) for ours, worst in zip(lost, most, strict=True)]
     trust = sources.derive(known).trust
     return Terms(
@@ -109,6 +109,7 @@ METRIC = Metric(
     meaning="It tells how good the result is, from 0 to 100, by structure, colour, detail, losses and grain",
     caution="It cannot tell pictures apart whose scores are less than 2 apart",
     formula=score,
+    repeats="mef_ssim",  # and the other metrics that its terms are made of
     agreement=0.84,
     bounds=(0, 100),
     many=True,

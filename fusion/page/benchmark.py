@@ -10,7 +10,6 @@ from typing import Any
 from fusion.metrics.base import Metric
 from fusion.page.middleware import REPORT
 from fusion.page.texts import ENGLISH, Texts
-from fusion.page.views import titled
 
 
 def find_report(named: str | None) -> Path | None:
@@ -28,7 +27,7 @@ def section(metrics: Sequence[Metric], text: Texts = ENGLISH, *, shows_report: b
         "metrics": [
             {
                 "name": metric.name,
-                "title": titled(metric),
+                "title": metric.titled,
                 "meaning": metric.meaning,
                 "caution": metric.caution,
                 "facts": f"{say[metric.better.value]}. {_range(metric, say)}.",

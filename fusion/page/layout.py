@@ -84,7 +84,7 @@ def build(services: Services) -> gr.Blocks:
                     stop = gr.Button(say("page.stop"), elem_id="stop", min_width=90, scale=1)
                 with gr.Accordion(say("page.metrics"), open=False):
                     metrics = gr.CheckboxGroup(
-                        [(views.titled(metric), metric.name) for metric in FOLDED],
+                        [(metric.titled, metric.name) for metric in FOLDED],
                         value=[metric.name for metric in FOLDED],
                         label=say("page.metrics_shown"),
                         elem_id="metrics",

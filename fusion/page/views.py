@@ -22,13 +22,6 @@ _KEYS = "1234567890"
 _DECIMALS = 3
 """Every metric below a picture has so many decimals. What looks equal then counts as equal."""
 
-_ARROWS = {Better.HIGHER: "↑", Better.LOWER: "↓", Better.NEITHER: ""}
-
-
-def titled(metric: Metric) -> str:
-    """A metric's title with an arrow in the direction that is better."""
-    return f"{metric.title} {_ARROWS[metric.better]}".strip()
-
 
 def by_agreement(metrics: Sequence[Metric]) -> list[Metric]:
     """Sort metrics by their agreement with people, the highest first and those that were not measured last."""
@@ -38,7 +31,7 @@ def by_agreement(metrics: Sequence[Metric]) -> list[Metric]:
 def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
     """Values for the contact sheet. Once nothing more will come, the method with the best score stands first."""
     height, width = run.size
-    best = {metric.name: _best(metric, run.scored) for metric in metrics}
+    best = {metric: _best(metric, run.scored) for metric in by_agreement(metrics)}
     names = {method.name for method in run.methods}
     sources, fused = ([tile for tile in run.tiles if (tile.name in names) is ours] for ours in (False, True))
     if _is_over(run):
@@ -54,7 +47,7 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
         "tiles": [
             _tile(tile, run, text)
             | {"key": keys.get(tile.name, "")}
-            | (_measured(tile, run, by_agreement(metrics), best, text) if tile.fused else {})
+            | (_measured(tile, run, best, text) if tile.fused else {})
             for tile in (*sources, *fused)
         ],
     }
@@ -108,7 +101,11 @@ def table(run: Run, metrics: Sequence[Metric]) -> list[list[str | float]]:
 
 def table_headers(metrics: Sequence[Metric], text: Texts = ENGLISH) -> list[str]:
     """The headers of `table`."""
-    return [text["table"]["method"], f"{text['table']['seconds']} ↓", *map(titled, by_agreement(metrics))]
+    return [
+        text["table"]["method"],
+        f"{text['table']['seconds']} ↓",
+        *(metric.titled for metric in by_agreement(metrics)),
+    ]
 
 
 def choices(run: Run, text: Texts = ENGLISH) -> list[tuple[str, str]]:
@@ -238,16 +235,14 @@ def _label(tile: Tile, say: dict[str, str]) -> str:
     return f"{title}, IAT" if tile.name.endswith("-iat") else title
 
 
-def _measured(
-    tile: Tile, run: Run, metrics: Sequence[Metric], best: dict[str, float | None], text: Texts
-) -> dict[str, Any]:
-    """The score of a method's tile, words about its picture, and its metrics."""
+def _measured(tile: Tile, run: Run, best: dict[Metric, float | None], text: Texts) -> dict[str, Any]:
+    """The score of a method's tile, words about its picture, and its metrics. `best` has the metrics in their order."""
     say, scored = text["tile"], tile.scored
     shown: dict[str, Any] = {
         "score": f"{score.METRIC.title} …",
         "score_meaning": score.METRIC.meaning,
         "numbers": say["numbers_label"].format(title=tile.title),
-        "scores": [_score(metric, scored, best[metric.name]) for metric in metrics],
+        "scores": [_score(metric, scored, value) for metric, value in best.items()],
     }
     if not scored:
         return shown
@@ -272,7 +267,7 @@ def _said(word: Word, say: dict[str, str]) -> str:
 def _score(metric: Metric, scored: Scored | None, best: float | None) -> dict[str, Any]:
     shown = {
         "name": metric.name,
-        "title": titled(metric),
+        "title": metric.titled,
         "meaning": metric.meaning,
         "against": metric.agreement is not None and metric.agreement < 0,
         "value": "…",

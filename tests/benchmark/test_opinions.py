@@ -40,6 +40,11 @@ def test_scenes_are_read_with_their_scores(tmp_path: Path) -> None:
     assert by_algorithm([first, second])["a"].tolist() == [3, 4, 9]
 
 
+def test_an_algorithm_of_one_scene_alone_is_as_good_as_the_others(tmp_path: Path) -> None:
+    first, second = find_opinions(write(tmp_path, {"a": {**GIVEN["a"], "w": 6.0}, "b": GIVEN["b"]}))
+    assert by_algorithm([first, second])["a"].tolist() == pytest.approx([3, 4, 9, 16 / 3])
+
+
 def test_the_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opinions.main(write(tmp_path, GIVEN))
     printed = capsys.readouterr().out
@@ -84,8 +89,8 @@ def test_exponents_are_chosen_without_the_scene_that_they_are_tried_on() -> None
     structure = [Terms(value, 1 - value, 0.5, 1, 1) for value in (0.2, 0.4, 0.6)]
     colour = [Terms(1 - value, value, 0.5, 1, 1) for value in (0.2, 0.4, 0.6)]
     people = dict.fromkeys("abc", np.arange(3.0))
-    row, _ = left_out({"a": structure, "b": structure, "c": colour}, people)
-    assert agreement(row.values["c"], people["c"])[0] == -1
+    values, _ = left_out({"a": structure, "b": structure, "c": colour}, people)
+    assert agreement(values["c"], people["c"])[0] == -1
 
 
 def test_pairs_are_counted_by_the_difference_of_their_scores() -> None:

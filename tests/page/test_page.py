@@ -292,7 +292,7 @@ def test_slider_and_table(open_page: Open, pair: tuple[Path, Path]) -> None:
 
     table = page.locator("#table")
     for metric in METRICS:
-        expect(table.get_by_text(views.titled(metric)).first).to_be_attached()
+        expect(table.get_by_text(metric.titled).first).to_be_attached()
     methods = table.locator(".body-cell.first-column")
     titles = ["Mertens", "Mertens (4-level port)"]
     for direction, order in (("ascending", titles), ("descending", titles[::-1])):

@@ -14,24 +14,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
-import cv2
-import numpy as np
 import torch
 import typer
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from fusion.benchmark.experiments.command import Dataset, run
 from fusion.io import colour
-from fusion.io.image import ExposurePair, Photo, load, load_pair, to_uint8
-from fusion.io.sandbox import Sandbox
+from fusion.io.image import ExposurePair, Photo, to_uint8
 from fusion.methods import METHODS
 from fusion.metrics.colourfulness import delta_e
 from fusion.metrics.reference import psnr
 from fusion.metrics.ssim import ssim
-from fusion.pipeline import fuse_pair
-from fusion.training.datasets import PairFiles, split
-from fusion.training.references import HELD_OUT_EVERY, find_references
+from fusion.pipeline import Session
+from fusion.settings import Settings
+from fusion.training.datasets import split
+from fusion.training.references import HELD_OUT_EVERY, find_references, whole
 
 DURATION = "This takes about a second for each pair and method."
 
@@ -54,11 +51,13 @@ def main(
     if held_out:
         pairs = split(pairs, HELD_OUT_EVERY)[1]
     scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in method or [one.name for one in METHODS]}
-    with Sandbox() as sandbox:
+    settings = Settings(align=False, ghosts="ignore")
+    with Session() as session:
         for files in tqdm(pairs, unit="pair", leave=False):
-            pair, reference = _loaded(files, side, sandbox)
+            (((under, over), reference),) = whole([files], side)  # all at once would not fit into memory at full size
+            scene = session.prepare(ExposurePair(under[0], over[0]), settings)
             for name, rows in scores.items():
-                rows.append(_scores(fuse_pair(pair, name), reference))
+                rows.append(_scores(session.fuse(scene, name, settings).photo, reference[0]))
     moderate = [pair.scene.endswith("-mod") for pair in pairs]
     groups = {"all": [True] * len(pairs), "extreme": [not one for one in moderate], "moderate": moderate}
     groups = {title: chosen for title, chosen in groups.items() if any(chosen)}
@@ -72,26 +71,6 @@ def main(
             for chosen in groups.values()
         ]
         print(f"| `{name}` | " + " | ".join(cells) + " |")
-
-
-def _loaded(files: PairFiles, side: int, sandbox: Sandbox) -> tuple[ExposurePair, Photo]:
-    pair = load_pair(files.under, files.over, sandbox=sandbox)
-    assert files.reference is not None  # noqa: S101
-    reference = load(files.reference, sandbox=sandbox).photo
-    under, over, reference = (_reduced(photo, side) for photo in (pair.under, pair.over, reference))
-    if reference.shape != under.shape:  # a pair of another size, which is brought to the reference's
-        under, over = (F.interpolate(photo[None], reference.shape[-2:], mode="area")[0] for photo in (under, over))
-    return ExposurePair(under, over), reference
-
-
-def _reduced(photo: Photo, side: int) -> Photo:
-    """The photograph as 8-bit pixels of a longest side of at most `side` would be."""
-    pixels = to_uint8(photo)
-    scale = side / max(pixels.shape[:2])
-    if scale < 1:
-        size = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
 
 def _scores(fused: Photo, reference: Photo) -> tuple[float, float, float]:

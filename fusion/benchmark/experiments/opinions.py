@@ -64,7 +64,7 @@ def find_opinions(folder: Path) -> list[Opinions]:
     """
     table = _table(folder / "scores.csv")
     if len(table) < 2:
-        raise DatasetError(f"{folder / 'scores.csv'} holds {len(table)} scene; correlations need two or more.")
+        raise DatasetError(f"{folder / 'scores.csv'} needs two or more scenes; it holds {len(table)}.")
     with Sandbox() as sandbox:
 
         def pixels(file: Path) -> Pixels:
@@ -122,21 +122,17 @@ def agreement(values: Values, opinions: Values) -> tuple[float, float]:
     return float(spearmanr(values, opinions).statistic), float(kendalltau(values, opinions).statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """The values of one measure for all pictures, by scene; higher is better."""
+def cells(values: Mapping[str, Values], opinions: Mapping[str, Values]) -> tuple[float, list[str]]:
+    """The mean of Spearman's correlation, and a row's cells: it with its interval, Kendall's, and pooled.
 
-    title: str
-    values: Mapping[str, Values]
-
-    def cells(self, opinions: Mapping[str, Values]) -> tuple[float, list[str]]:
-        """The mean of Spearman's correlation, and the row's cells: it with its interval, Kendall's, and pooled."""
-        each = {scene: agreement(values, opinions[scene]) for scene, values in self.values.items()}
-        ranks = [spearman for spearman, _ in each.values()]
-        low, high = interval(ranks) or (0.0, 0.0)
-        pooled, _ = agreement(np.concatenate([*self.values.values()]), np.concatenate([*opinions.values()]))
-        kendall = fmean(tau for _, tau in each.values())
-        return fmean(ranks), [f"{fmean(ranks):.3f}", f"{low:.2f} to {high:.2f}", f"{kendall:.3f}", f"{pooled:.3f}"]
+    `values` are those of one measure by scene, and higher is better.
+    """
+    each = {scene: agreement(these, opinions[scene]) for scene, these in values.items()}
+    ranks = [spearman for spearman, _ in each.values()]
+    low, high = interval(ranks) or (0.0, 0.0)
+    pooled, _ = agreement(np.concatenate([*values.values()]), np.concatenate([*opinions.values()]))
+    kendall = fmean(tau for _, tau in each.values())
+    return fmean(ranks), [f"{fmean(ranks):.3f}", f"{low:.2f} to {high:.2f}", f"{kendall:.3f}", f"{pooled:.3f}"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +145,8 @@ class Measured:
 
 def measured(scene: Opinions, metrics: Sequence[Metric], *, ends: bool) -> Measured:
     """Measure a scene's pictures against all exposures or, with `ends`, the darkest and the brightest alone."""
-    exposures = (scene.exposures[0], scene.exposures[-1]) if ends else scene.exposures
-    sources, pictures = Sources(*exposures), [Picture(pixels) for pixels in scene.pictures.values()]
+    sources, pictures = Sources(*scene.exposures), [Picture(pixels) for pixels in scene.pictures.values()]
+    sources = sources.ends if ends else sources
     values = {
         metric.name: np.array([metric.measure(picture, sources) for picture in pictures])
         * (-1 if metric.better is Better.LOWER else 1)
@@ -176,10 +172,9 @@ def main(
     print("## The score, on scenes that it was not chosen on\n\n" + _NESTED + "\n")
     print("| exposures | Spearman | 95 % of scenes | Kendall | pooled | exponents chosen |\n|---|---|---|---|---|---|")
     for title, found in (("darkest and brightest", two), ("all", every)):
-        row, chosen = left_out({name: one.terms for name, one in found.items()}, opinions)
-        print(f"| {title} | " + " | ".join((*row.cells(opinions)[1], chosen)) + " |")
-    known = Row("", by_algorithm(scenes))
-    print(f"| *the algorithm's name alone* | {' | '.join(known.cells(opinions)[1])} | – |")
+        values, chosen = left_out({name: one.terms for name, one in found.items()}, opinions)
+        print(f"| {title} | " + " | ".join((*cells(values, opinions)[1], chosen)) + " |")
+    print(f"| *the algorithm's name alone* | {' | '.join(cells(by_algorithm(scenes), opinions)[1])} | – |")
     print(f"\n## When two scores are equal\n\n{_TIES}\n\n| difference | {' | '.join(_BINS)} |\n|---|---|---|---|---|")
     for title, found in (("darkest and brightest", two), ("all", every)):
         shares = ordered({name: one.metrics["score"] for name, one in found.items()}, opinions)
@@ -190,29 +185,31 @@ def _print(
     title: str, metrics: Iterable[Metric], found: Mapping[str, Measured], opinions: Mapping[str, Values]
 ) -> None:
     rows = [
-        (Row(metric.title, {name: one.metrics[metric.name] for name, one in found.items()}).cells(opinions), metric)
-        for metric in metrics
+        (cells({name: one.metrics[metric.name] for name, one in found.items()}, opinions), metric) for metric in metrics
     ]
     print(f"## {title}\n\n| metric | | Spearman | 95 % of scenes | Kendall | pooled |\n|---|---|---|---|---|---|")
-    for (_, cells), metric in sorted(rows, key=lambda row: -row[0][0]):
-        print(f"| {metric.title} | `{metric.name}` | " + " | ".join(cells) + " |")
+    for (_, row), metric in sorted(rows, key=lambda row: -row[0][0]):
+        print(f"| {metric.title} | `{metric.name}` | " + " | ".join(row) + " |")
     print()
 
 
 def by_algorithm(scenes: Sequence[Opinions]) -> dict[str, Values]:
-    """For each picture the mean score of its algorithm in the other scenes: all that its algorithm's name tells."""
-    return {
-        scene.name: np.array(
-            [
-                fmean(one.scores[name] for one in scenes if one is not scene and name in one.scores)
-                for name in scene.scores
-            ]
-        )
-        for scene in scenes
-    }
+    """For each picture the mean score of its algorithm in the other scenes: all that its algorithm's name tells.
+
+    Where no other scene has the algorithm, its name tells nothing, and the mean of all other scores stands for it.
+    """
+
+    def elsewhere(scene: Opinions, name: str) -> float:
+        others = [one.scores for one in scenes if one is not scene]
+        known = [scores[name] for scores in others if name in scores]
+        return fmean(known or [value for scores in others for value in scores.values()])
+
+    return {scene.name: np.array([elsewhere(scene, name) for name in scene.scores]) for scene in scenes}
 
 
-def left_out(terms: Mapping[str, Sequence[score.Terms]], opinions: Mapping[str, Values]) -> tuple[Row, str]:
+def left_out(
+    terms: Mapping[str, Sequence[score.Terms]], opinions: Mapping[str, Values]
+) -> tuple[dict[str, Values], str]:
     """The score of each scene's pictures, its exponents being chosen on the other scenes; and what was chosen."""
     exponents = [
         (a / _STEPS, b / _STEPS, (_STEPS - a - b) / _STEPS)
@@ -232,7 +229,7 @@ def left_out(terms: Mapping[str, Sequence[score.Terms]], opinions: Mapping[str, 
 
     best = {scene: max(exponents, key=partial(others, scene=scene)) for scene in terms}
     said = {" ".join(f"{power:.2f}" for power in chosen): None for chosen in best.values()}
-    return Row("score", {scene: values(scene, chosen) for scene, chosen in best.items()}), "; ".join(said)
+    return {scene: values(scene, chosen) for scene, chosen in best.items()}, "; ".join(said)
 
 
 _BINS = ("below 1", "1 to 2", "2 to 4", "4 or more")

@@ -25,8 +25,8 @@ from fusion.exposures.align import registered
 from fusion.exposures.ghosts import Handling
 from fusion.io.image import ExposurePair, Photo, to_uint8
 from fusion.methods import METHODS
-from fusion.metrics import BENCHMARK
-from fusion.metrics.base import Better, Scorer
+from fusion.metrics import score
+from fusion.metrics.base import Scorer
 from fusion.metrics.picture import Sources
 from fusion.metrics.reference import REFERENCE
 from fusion.pipeline import Session
@@ -68,12 +68,9 @@ AGAINST = [
     one for name in ("reference_psnr", "reference_ssim", "reference_delta_e") for one in REFERENCE if one.name == name
 ]
 """Measures of a picture against its reference."""
-ABSOLUTE = [one for one in BENCHMARK if one.name == "score"]
-"""Measures of a picture against the photographs that it was made from."""
-SHOWN = [*AGAINST, *ABSOLUTE]
+SHOWN = [*AGAINST, score.METRIC]
 DECIMALS = {"reference_ssim": 3, "score": 1}
 """Decimals in the table, where these are not 2."""
-ARROWS = {Better.HIGHER: " ↑", Better.LOWER: " ↓", Better.NEITHER: ""}
 PAIRS = 2
 """Pairs made from each map."""
 SHAKE = 12.0
@@ -150,7 +147,7 @@ def main(
 
         def measure(group: Group, pair: ExposurePair, ghosts: Handling, against: Callable[[Photo], Scores]) -> None:
             settings = Settings(align=False, ghosts=ghosts)
-            scene, scorer = session.prepare(pair, settings), Scorer(pair, ABSOLUTE)
+            scene, scorer = session.prepare(pair, settings), Scorer(pair, [score.METRIC])
             for one in methods:
                 fused = session.fuse(scene, one, settings).photo
                 group.scores[one].append({**against(fused), **scorer(fused)})
@@ -171,7 +168,7 @@ def main(
     print(f"# Against a reference\n\n{_text(len(found), recipe)}\n")
     if folders:
         print(f"{_text_of_folders(folders, side)}\n")
-    first, *others = (f"{one.title}{ARROWS[one.better]}" for one in SHOWN)
+    first, *others = (one.titled for one in SHOWN)
     print("| | " + " | ".join(" | ".join((f"{group.title}: {first}", *others)) for group in groups) + " |")
     print("|---" * (1 + len(SHOWN) * len(groups)) + "|")
     for one in methods:
@@ -223,16 +220,16 @@ def _part(photo: Photo, place: Square) -> Photo:
 
 def _text(maps: int, recipe: ReferenceRecipe) -> str:
     fusion = {"spd": "SPD-MEF, the recipe that comes closest to people's labels", "mertens": "Mertens"}[recipe]
-    score = "The score compares the whole picture with the photographs that were fused. " if ABSOLUTE else ""
     return (
         f"{PAIRS} pairs are made from each of {maps} HDR radiance maps. No network was trained on these maps. The "
         "longest side is 768 pixels, the exposures are 2 to 8 stops apart, and the camera adds a sensor's noise. "
         f"{_listed([one.title for one in AGAINST])} compare with a reference made from many exposures of the same view "
         f"by {fusion}. It is a convention, not the truth ([fusion/training/camera.py](../fusion/training/camera.py)). "
         "SSIM uses scikit-image's defaults, 7 × 7 uniform windows over R, G and B, and cannot be compared with figures "
-        f"of another convention. {score}Hand-held: the brighter photograph is shifted by up to {SHAKE:.0f} pixels and "
-        "rotated. Moving: a disc of the scene is elsewhere in the brighter photograph; only its two places are "
-        "compared with the reference, each at the better fitting moment. The table is printed by "
+        "of another convention. The score compares the whole picture with the photographs that were fused. Hand-held: "
+        f"the brighter photograph is shifted by up to {SHAKE:.0f} pixels and rotated. Moving: a disc of the scene is "
+        "elsewhere in the brighter photograph; only its two places are compared with the reference, each at the better "
+        "fitting moment. The table is printed by "
         f"`python -m fusion.benchmark.experiments.reference MAPS --recipe {recipe}`; "
         "[its file](../fusion/benchmark/experiments/reference.py) says where the maps are from."
     )
