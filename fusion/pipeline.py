@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fusion.errors import FusionError, ImageError
 from fusion.exposures.align import registered
+from fusion.exposures.defects import repaired
 from fusion.exposures.ghosts import Ghosts, find_ghosts, without_ghosts
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
@@ -178,6 +179,8 @@ class Session:
             pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
             if settings.align:
                 pair = registered(pair).pair
+            if settings.repair:
+                pair = repaired(pair)
             ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
             if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
                 return Scene(pair, seconds=time.perf_counter() - start)

@@ -27,6 +27,8 @@ class Settings:
 
     align: bool = True
     """Register hand-held exposures and crop them to what all of them show."""
+    repair: bool = True
+    """Replace hot pixels that one exposure alone shows, and even out a white balance that changes between exposures."""
     ghosts: Handling = "mark"
     """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
     moving thing from one exposure, and "ignore" does not look for it."""
@@ -49,6 +51,7 @@ class Settings:
     def __post_init__(self) -> None:
         for choices, value, what in (
             ((True, False), self.align, "way to align"),
+            ((True, False), self.repair, "way to repair"),
             (get_args(Handling), self.ghosts, "way to treat ghosts"),
             (get_args(Mode), self.mode, "mode"),
             (get_args(Bits), self.bits, "number of bits"),

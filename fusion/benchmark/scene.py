@@ -107,7 +107,7 @@ class BenchmarkRun:
     @property
     def settings(self) -> Settings:
         """The settings for fusing: exposures are neither aligned nor searched for ghosts."""
-        return Settings(align=False, ghosts="ignore", mode=self.mode, memory_mb=self.memory_mb)
+        return Settings(align=False, repair=False, ghosts="ignore", mode=self.mode, memory_mb=self.memory_mb)
 
     @property
     def names(self) -> tuple[str, ...]:

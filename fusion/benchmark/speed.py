@@ -205,7 +205,7 @@ def _ours(name: str, files: tuple[Path, Path], mode: Mode) -> tuple[Callable[[],
 
     pair = as_pair(np.load(files[0]), np.load(files[1]))
 
-    session, settings = Session("cpu"), Settings(align=False, ghosts="ignore", mode=mode)
+    session, settings = Session("cpu"), Settings(align=False, repair=False, ghosts="ignore", mode=mode)
     scene = session.prepare(pair, settings)
 
     def way() -> str:

@@ -17,6 +17,7 @@ from fusion.cli.options import (
     Method,
     MethodOptions,
     Mode,
+    Repair,
     file_name,
     refuse_to_overwrite,
     settings,
@@ -51,6 +52,7 @@ def fuse_folder(
     method: Method = "pyramef",
     option: MethodOptions = None,
     align: Align = True,
+    repair: Repair = True,
     deghost: Deghost = False,
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
@@ -90,7 +92,9 @@ def fuse_folder(
     from fusion.folders.results import FailedBracket, FolderRun
     from fusion.folders.run import fuse_folder
 
-    wanted = settings(option, method=method, align=align, deghost=deghost, mode=mode, memory_mb=memory_mb, bits=bits)
+    wanted = settings(
+        option, method=method, align=align, repair=repair, deghost=deghost, mode=mode, memory_mb=memory_mb, bits=bits
+    )
     run = FolderRun(folder, out, method, wanted)
     refuse_to_overwrite((folder / file for one in brackets for file in one.files), map(run.result_path, brackets))
     with progress(method, len(brackets)) as move:

@@ -22,6 +22,7 @@ from fusion.cli.options import (
     More,
     OptionsOfMethods,
     Over,
+    Repair,
     Under,
     chosen,
     file_name,
@@ -65,6 +66,7 @@ def fuse(
     method: Method = "pyramef",
     option: MethodOptions = None,
     align: Align = True,
+    repair: Repair = True,
     deghost: Deghost = False,
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
@@ -116,6 +118,7 @@ def fuse(
         option,
         method=method,
         align=align,
+        repair=repair,
         deghost=deghost,
         mode=mode,
         memory_mb=memory_mb,
@@ -167,6 +170,7 @@ def compare(
     methods: Methods = None,
     option: OptionsOfMethods = None,
     align: Align = True,
+    repair: Repair = True,
     deghost: Deghost = False,
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
@@ -189,7 +193,7 @@ def compare(
     names, sources = chosen(methods), (under, over, *(more or ()))
     results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
     refuse_to_overwrite(sources, results)
-    wanted = settings(option, align=align, deghost=deghost, mode=mode, memory_mb=memory_mb)
+    wanted = settings(option, align=align, repair=repair, deghost=deghost, mode=mode, memory_mb=memory_mb)
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
     steps: list[tuple[str, float]] = []

@@ -80,6 +80,13 @@ Align = Annotated[
         help="Align exposures that were taken by hand. With --no-align, leave them as they are.",
     ),
 ]
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair/--no-repair",
+        help="Replace hot pixels, and even out a white balance that changes between the exposures.",
+    ),
+]
 Deghost = Annotated[bool, typer.Option("--deghost", help="Remove things that moved between the exposures.")]
 Mode = Annotated[
     Literal["auto", "exact", "fast"],
@@ -152,6 +159,7 @@ def settings(
     *,
     method: str = "",
     align: bool = True,
+    repair: bool = True,
     deghost: bool = False,
     mode: Literal["auto", "exact", "fast"] = "auto",
     memory_mb: int | None = None,
@@ -169,6 +177,7 @@ def settings(
 
     return Settings(
         align=align,
+        repair=repair,
         ghosts="remove" if deghost else "mark",
         mode=mode,
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),

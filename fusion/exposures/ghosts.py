@@ -5,10 +5,17 @@ levels in the other. This is the comparametric relation of Mann (2000), which is
 for each level. Where neighbouring exposures contradict it, in either direction, something moved. The relations are then
 measured again without these regions, which would distort them.
 
-To remove ghosts, one exposure is chosen as the reference of each region: the one that predicts the others with the
-smallest spread, since it is neither clipped nor too dark there. In the region, all other exposures are replaced by what
-the relations predict from the reference, so that any method sees a scene in which nothing moved. Only these regions,
-with soft borders, are taken from the picture that is fused this way; the rest of the picture does not change.
+To remove ghosts, one exposure is chosen as the reference of each region. In the region, all other exposures are
+replaced by what the relations predict from the reference, so that any method sees a scene in which nothing moved. Only
+these regions, with soft borders, are taken from the picture that is fused this way; the rest of the picture does not
+change. The reference is chosen so that what moved is seen at one place at most:
+
+1. Where there are three or more exposures and most of them agree in a region, its reference is one of these, since they
+   show what is behind a thing that passes by.
+2. All other regions have one reference in common. If each had its own, somebody who walks could be seen where the first
+   exposure shows him, and again where the second one does.
+3. Among the exposures that are left, the reference is the one that predicts the others with the smallest spread, since
+   it is neither clipped nor too dark there. A region in which the common reference shows nothing has its own.
 """
 
 from __future__ import annotations
@@ -16,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, permutations
+from itertools import combinations, pairwise, permutations
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -40,11 +47,12 @@ _LEVELS = 64
 _FEWEST = 50
 """The fewest pixels of a level from which its median and spread are measured."""
 _LEAST_SPREAD = 0.03
-_CERTAIN, _LIKELY = 6.5, 3.25
+_CERTAIN, _LIKELY = 6.5, 2.75
 """Deviations, in spreads and root mean square over the channels, above which something certainly moved in a pixel, and
-above which it moved if the pixel is less than `_BESIDE` from a certain one."""
-_BESIDE = 0.03
-"""A distance, as a share of the longer side."""
+above which it moved if such pixels connect the pixel with a certain one. A leg in front of a wall of its own brightness
+deviates little and belongs to the body."""
+_THINNEST = 0.006
+"""Things that are thinner than this share of the longer side connect nothing: an edge that alignment missed."""
 _REPORTED = 14.0
 """Ghosts are reported without being asked for if half of the smallest region deviates more than this. In the examples,
 waves, flames, reflections and errors of alignment deviate less, and objects that were moved for a test deviate more:
@@ -55,6 +63,8 @@ _JOINED = 0.01
 """Regions closer than this share of the longer side are parts of one object."""
 _BORDER = 0.008
 """The width of a region's soft border, as a share of the longer side."""
+_BLACK, _WHITE, _NEARLY_ALL = 0.03, 0.97, 0.7
+"""Values of the brightest channel beyond which a pixel shows nothing, and the share of a region that is nearly all."""
 
 
 class Relation(NamedTuple):
@@ -177,8 +187,8 @@ def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[n
     large = np.asarray(found)[:, cv2.CC_STAT_AREA] >= max(_FEWEST, _SMALLEST * deviation.size)
     large[0] = False  # the background
     certain = large[np.asarray(labels, np.intp)].astype(np.uint8)
-    likely = (deviation > _LIKELY) & (cv2.dilate(certain, _disc(_BESIDE * side)) > 0)
-    joined = cv2.morphologyEx(certain | likely.astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
+    likely = cv2.morphologyEx((deviation > _LIKELY).astype(np.uint8), cv2.MORPH_OPEN, _disc(_THINNEST * side / 2))
+    joined = cv2.morphologyEx(certain | np.asarray(likely, np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
     _, labels = cv2.connectedComponents(joined)
     touched = np.isin(labels, np.unique(np.asarray(labels)[certain > 0])).astype(np.uint8)
     outlines, _ = cv2.findContours(touched, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -193,11 +203,14 @@ def _deviation(one: Plane, other: Plane, still: NDArray[np.bool_]) -> Plane:
 
 
 def _relations(one: Plane, other: Plane, still: NDArray[np.bool_]) -> tuple[Relation, ...]:
-    return tuple(_relation(a[still], b[still]) for a, b in zip(one, other, strict=True))
+    return tuple(relation_between(a[still], b[still]) for a, b in zip(one, other, strict=True))
 
 
-def _relation(one: Plane, other: Plane) -> Relation:
-    """Measure the relation of pixels (n,) of two exposures. Levels that occur too rarely are interpolated."""
+def relation_between(one: Plane, other: Plane) -> Relation:
+    """Measure how pixels (n,) of one exposure follow from those of another in one channel.
+
+    Levels that occur too rarely are interpolated.
+    """
     levels = np.round(other * (_LEVELS - 1)).astype(np.uint16)  # 16 bits, since NumPy sorts these by radix
     order = np.argsort(levels, kind="stable")
     values, edges = one[order], np.searchsorted(levels[order], np.arange(_LEVELS + 1))
@@ -228,17 +241,47 @@ def _references(
     import cv2
 
     height, width = size
-    references = np.zeros(regions.shape, np.uint8)
     count, labels = cv2.connectedComponents(regions)
-    for label in range(1, count):
-        grown = cv2.dilate((np.asarray(labels) == label).astype(np.uint8), _border(regions))
-        with_border = cv2.dilate(grown, _border(regions)) > 0
-        references[with_border] = _reference(frames, relations, grown > 0)
+    grown = [cv2.dilate((np.asarray(labels) == k).astype(np.uint8), _border(regions)) for k in range(1, count)]
+    contradicted = _contradicted(frames, relations)
+    agreeing = [_agreeing(contradicted, region > 0) for region in grown]
+    everything = range(len(frames))
+    left = [region > 0 for region, chosen in zip(grown, agreeing, strict=True) if len(chosen) == len(frames)]
+    common = _sharpest(frames, relations, np.any(left, 0), everything) if left else 0
+    references = np.zeros(regions.shape, np.uint8)
+    for region, chosen in zip(grown, agreeing, strict=True):
+        here, reference = region > 0, common
+        if len(chosen) < len(frames) or _shows_nothing(frames[common][:, here]):
+            reference = _sharpest(frames, relations, here, chosen)
+        references[cv2.dilate(region, _border(regions)) > 0] = reference
     return torch.from_numpy(np.asarray(cv2.resize(references, (width, height), interpolation=cv2.INTER_NEAREST)))
 
 
-def _reference(frames: Sequence[Plane], relations: Relations, here: NDArray[np.bool_]) -> int:
-    """The index of the exposure that predicts the others with the smallest mean spread in one region."""
+def _contradicted(frames: Sequence[Plane], relations: Relations) -> Plane:
+    """For each exposure and pixel, (N, h, w), the share of the other exposures that contradict it."""
+
+    def between(one: int, other: int) -> Plane:
+        channels = zip(relations[one, other], frames[one], frames[other], strict=True)
+        return np.stack([relation.deviation(a, b) ** 2 for relation, a, b in channels]).mean(0, np.float32)
+
+    count = len(frames)
+    contradicted = np.zeros((count, *frames[0].shape[1:]), np.float32)
+    for one, other in combinations(range(count), 2):
+        apart = np.maximum(between(one, other), between(other, one)) > _LIKELY**2
+        contradicted[one] += apart / (count - 1)
+        contradicted[other] += apart / (count - 1)
+    return contradicted
+
+
+def _agreeing(contradicted: Plane, here: NDArray[np.bool_]) -> list[int]:
+    """The exposures that most others agree with in a region, or all of them where no such majority is clear."""
+    outvoted = (contradicted[:, here] > 0.5).mean(1) if len(contradicted) > 2 else np.zeros(len(contradicted))
+    clear = outvoted.max() > 0.25 and outvoted.min() < outvoted.max() / 2
+    return [k for k, share in enumerate(outvoted) if not clear or share < outvoted.max() / 2]
+
+
+def _sharpest(frames: Sequence[Plane], relations: Relations, here: NDArray[np.bool_], choices: Sequence[int]) -> int:
+    """The index, among the choices, of the exposure that predicts the others with the smallest mean spread."""
 
     def mean_spread(index: int) -> float:
         others = (relations[other, index] for other in range(len(frames)) if other != index)
@@ -249,7 +292,13 @@ def _reference(frames: Sequence[Plane], relations: Relations, here: NDArray[np.b
             for relation, plane in zip(channels, shown, strict=True)
         )
 
-    return min(range(len(frames)), key=mean_spread)
+    return min(choices, key=mean_spread)
+
+
+def _shows_nothing(shown: Plane) -> bool:
+    """Whether nearly all pixels (3, n) are black, or white in a channel."""
+    brightest = shown.max(0)
+    return float(((brightest > _WHITE) | (brightest < _BLACK)).mean()) > _NEARLY_ALL
 
 
 def _by_level(values: NDArray[np.float64], plane: Plane) -> Plane:
