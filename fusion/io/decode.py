@@ -7,10 +7,13 @@ where possible.
 |---------------------------|--------------------|---------------------------------------------------------|
 | JPEG, WebP, BMP           | Pillow             | 8                                                       |
 | PNG, TIFF                 | Pillow, OpenCV     | 8 and 16; OpenCV where Pillow would drop the lower ones |
-| TIFF of floating point    | OpenCV             | all; 0 to 1, read as sRGB values, not as linear light   |
+| TIFF of floating point    | OpenCV             | all; 0 to 1, sRGB values unless a profile says otherwise |
 | HEIC                      | pi-heif            | 8, 10 and 12                                            |
-| AVIF                      | Pillow             | 8, also from files of 10 and 12                         |
+| AVIF                      | Pillow, OpenCV     | 8, 10 and 12; pi-heif tells what the colours mean       |
 | DNG, NEF, CR2, CR3, ARW … | rawpy, if installed | 16, developed with the same settings for all exposures  |
+
+`fusion.io.colour_space` says what the colours of a file mean. All are converted to sRGB here, but for pixels of more than
+8 bits with a profile that consists of tables.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from numpy.typing import NDArray
 
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
+from fusion.io.colour_space import ColourSpace, Signs, meant, uncalibrated
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +49,7 @@ MAX_SCANS = 100
 
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 254, 256, 257, 258, 259, 262, 273  # TIFF tags
 _ORIENTATION, _COUNTS, _PLANAR, _SUB_IFDS, _SAMPLE_FORMAT = 274, 279, 284, 330, 339
-_DNG_VERSION, _PENTAX = 50706, 65535
+_PROFILE, _DNG_VERSION, _PENTAX = 34675, 50706, 65535
 _FLOATING = 3
 _GREY16 = {"I;16", "I;16L", "I;16B"}
 _GREY = {"1", "L", "LA", *_GREY16}
@@ -229,7 +233,8 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
         )
     exif, profile = image.info.get("exif") or b"", image.info.get("icc_profile") or b""
     # OpenCV goes first, since it holds the pixels twice while it decodes.
-    words = _read_16_bits(data) if depth == 16 and image.mode in _COLOUR else None
+    more = depth == 16 or (depth > 8 and image.format == "AVIF")
+    words = _read_words(data) if more and image.mode in _COLOUR else None
     image.load()
     rotated = orientation is not None  # both libraries rotate a TIFF, and no other format
     if orientation is None:
@@ -247,19 +252,19 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     if image.has_transparency_data:
         notes.append(f"{name} has transparency, which is ignored.")
 
-    conversion, profile_notes = _conversion(profile, mode, name)
-    notes += profile_notes
     pixels = _pixels16(image, words, depth)
+    read = 8 if pixels is None else depth
+    colours = _colours(_signs(image, data, exif), profile, mode, read, name)
     if pixels is None:
+        pixels = _pixels8(image, mode, colours.conversion)
         if depth > 8:
-            notes.append(f"{name} is read with 8 of its {depth} bits.")
-        depth = 8
-        pixels = _pixels8(image, mode, conversion)
+            colours.notes.append(f"{name} is read with 8 of its {depth} bits.")
+    pixels, read = colours.in_srgb(pixels, read, name)
+    notes += colours.notes
     if orientation in range(2, 9):
         notes.append(_rotated(name))
         pixels = pixels if rotated else _upright(pixels, orientation)
-    table = conversion.table() if conversion and depth > 8 else None
-    return Decoded(pixels, depth, notes, exif, profile, table)
+    return Decoded(pixels, read, notes, exif, profile, colours.table(read))
 
 
 def _tag(image: ImageFile, tag: int) -> int | None:
@@ -308,16 +313,115 @@ def _rotated(name: str) -> str:
     return f"{name} was rotated upright, as its Exif orientation says."
 
 
-def _conversion(profile: bytes, mode: str, name: str) -> tuple[icc.Conversion | None, list[str]]:
-    """The conversion of pixels of `mode` to sRGB, None if there is none to make, and notes about it."""
-    if not profile:
+@dataclass
+class _Colours:
+    """How the pixels of one file become sRGB."""
+
+    space: ColourSpace | None
+    """The space that `in_srgb` converts from; None where there is nothing to convert, or a profile does it."""
+    conversion: icc.Conversion | None
+    """The conversion of pixels of 8 bits, or of a table, by the file's profile."""
+    notes: list[str]
+
+    def in_srgb(self, pixels: NDArray[Any], bits: int, name: str) -> tuple[NDArray[Any], int]:
+        """The pixels, converted from `space`, and their bits."""
+        if self.space is None:
+            return pixels, bits
+        bright = self.space.light != "SDR" and self.space.is_bright(pixels, bits)
+        compressed = "; light that is brighter than white was compressed" if bright else ""
+        self.notes.append(f"{name} was converted from {self.space.name} to sRGB{compressed}.")
+        return self.space.to_srgb(pixels, bits)
+
+    def table(self, bits: int) -> NDArray[np.uint8] | None:
+        """The table that whoever gets pixels of more than 8 bits must apply to them."""
+        return self.conversion.table() if self.conversion and bits > 8 else None
+
+
+def _colours(signs: Signs, profile: bytes, mode: str, bits: int, name: str) -> _Colours:
+    """How pixels of `mode`, read with `bits` bits, become sRGB. `mode` is L, RGB or CMYK."""
+    if mode == "CMYK":
+        conversion, notes = _conversion(profile, mode, name)
         unknown = f"{name} has printing colours (CMYK) and no profile, so its colours are approximate."
-        return None, [unknown] if mode == "CMYK" else []
+        return _Colours(None, conversion, notes if profile else [unknown])
+    try:
+        space = meant(signs, profile)
+    except ValueError as error:
+        if signs.codes or signs.later_codes:
+            raise ImageError(
+                f"{name} says that its colours have {error}, which cannot be converted; save it again in sRGB.",
+                Refusal.UNSUPPORTED,
+            ) from error
+        return _Colours(None, None, [f"{name} says a gamma or primaries that no colours have, so they are ignored."])
+    if space != "profile":
+        unknown = f"{name} says that its colours are not sRGB, but not which they are; they are read as sRGB."
+        return _Colours(space, None, [unknown] if space is None and uncalibrated(signs.exif) else [])
+    try:
+        exact = icc.space(profile)
+    except ValueError:
+        exact = None
+    if exact and (bits > 8 or exact.light != "SDR"):
+        return _Colours(None if exact.is_srgb else exact, None, [])
+    conversion, notes = _conversion(profile, mode, name)
+    if conversion and bits > 8 and conversion.coarse:
+        raise ImageError(
+            f"{name} has a colour profile of tables for linear light, which is too coarse in the shadows; "
+            "save it again in sRGB.",
+            Refusal.UNSUPPORTED,
+        )
+    return _Colours(None, conversion, notes)
+
+
+def _conversion(profile: bytes, mode: str, name: str) -> tuple[icc.Conversion | None, list[str]]:
+    """The conversion of pixels of `mode` from a profile to sRGB, None if there is none to make, and notes about it."""
+    if not profile:
+        return None, []
     try:
         conversion = icc.to_srgb(profile, mode)
     except ValueError:
         return None, [f"{name} has a colour profile that cannot be used, so it is ignored."]
     return conversion, [f"{name} was converted from its colour profile to sRGB."] if conversion else []
+
+
+def _signs(image: ImageFile, data: bytes, exif: bytes) -> Signs:
+    """What a file that Pillow reads says about its colours, besides a profile."""
+    if image.format == "PNG":
+        return _signs_of_png(data, exif)
+    if image.format == "AVIF":
+        return _signs_of_heif(data, exif)
+    return Signs(exif=exif)
+
+
+def _signs_of_png(data: bytes, exif: bytes) -> Signs:
+    """The chunks cICP, sRGB, gAMA and cHRM, which stand before the pixels."""
+    chunks: dict[bytes, bytes] = {}
+    at = 8
+    while (kind := data[at + 4 : at + 8]) not in (b"IDAT", b""):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if kind in (b"cICP", b"sRGB", b"gAMA", b"cHRM"):
+            chunks[kind] = data[at + 8 : at + 8 + size]
+        at += 12 + size
+    codes, chromaticities = None, None
+    if len(chunks.get(b"cICP", b"")) == 4:
+        primaries, transfer, _, full_range = chunks[b"cICP"]
+        codes = primaries, transfer, bool(full_range)
+    if len(chunks.get(b"cHRM", b"")) == 32:
+        wx, wy, rx, ry, gx, gy, bx, by = (value / 1e5 for value in struct.unpack(">8I", chunks[b"cHRM"]))
+        chromaticities = wx, wy, rx, ry, gx, gy, bx, by
+    gamma = int.from_bytes(chunks[b"gAMA"], "big") / 1e5 if b"gAMA" in chunks else None
+    return Signs(codes, None, b"sRGB" in chunks, gamma, chromaticities, exif)
+
+
+def _signs_of_heif(data: bytes, exif: bytes) -> Signs:
+    """The code points (nclx) of the main picture of a HEIC or an AVIF. libheif reads them without decoding."""
+    import pi_heif
+
+    nclx = pi_heif.open_heif(BytesIO(data)).info.get("nclx_profile")
+    if not nclx:
+        return Signs(exif=exif)
+    # Full or narrow range is a matter of YCbCr here, which the libraries convert.
+    codes = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]), True
+    # HEIF lets a profile overrule code points. A profile cannot say PQ or HLG, so these overrule it.
+    return Signs(codes, exif=exif) if codes[1] in (16, 18) else Signs(later_codes=codes, exif=exif)
 
 
 def _pixels8(image: Image, mode: str, conversion: icc.Conversion | None) -> NDArray[np.uint8]:
@@ -342,8 +446,8 @@ def _strips(image: Image, pixels: int = 1 << 18) -> Iterator[tuple[int, Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _read_16_bits(data: bytes) -> NDArray[np.uint16] | None:
-    """RGB pixels (H, W, 3) of 16 bits as OpenCV reads them, not rotated by Exif; None for any other kind of pixels."""
+def _read_words(data: bytes) -> NDArray[np.uint16] | None:
+    """RGB pixels (H, W, 3) of uint16 as OpenCV reads them, not rotated by Exif; None for any other kind of pixels."""
     import cv2
 
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -353,7 +457,7 @@ def _read_16_bits(data: bytes) -> NDArray[np.uint16] | None:
 
 
 def _pixels16(image: ImageFile, words: NDArray[np.uint16] | None, depth: int) -> NDArray[Any] | None:
-    """Greys (H, W) of `depth` bits, or RGB (H, W, 3) of 16, in the orientation of `image`; None if only 8 can be read.
+    """Greys (H, W) or RGB (H, W, 3) of `depth` bits, in the orientation of `image`; None if only 8 can be read.
 
     `words` are the pixels that OpenCV read.
     """
@@ -363,13 +467,14 @@ def _pixels16(image: ImageFile, words: NDArray[np.uint16] | None, depth: int) ->
         return (1 << depth) - 1 - grey if _tag(image, _PHOTOMETRIC) == 0 else grey
     if words is None or words.shape[:2] != (image.height, image.width):
         return None
-    # OpenCV accepts truncated files, leaves alpha multiplied in, and misreads rare layouts, so the upper bytes must be
-    # what Pillow read.
-    equal = (
-        np.array_equal(words[top : top + strip.height] >> 8, np.asarray(strip.convert("RGB")))
-        for top, strip in _strips(image)
-    )
-    return words if all(equal) else None
+    # OpenCV accepts truncated files, leaves alpha multiplied in, and misreads rare layouts, so the upper bits must be
+    # what Pillow read. From YCbCr (AVIF), both round on their own.
+    off = 2 if image.format == "AVIF" else 0
+    for top, strip in _strips(image):
+        upper = (words[top : top + strip.height] >> (depth - 8)).astype(np.int16)
+        if np.abs(upper - np.asarray(strip.convert("RGB"))).max() > off:
+            return None
+    return words
 
 
 # TIFF of floating point, which Pillow cannot read in colour.
@@ -415,9 +520,13 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
             "export it with 16 bits for display.",
             Refusal.UNSUPPORTED,
         )
+    profile = bytes(tags.get(_PROFILE, b""))
+    colours = _colours(Signs(), profile, "L" if pixels.ndim == 2 else "RGB", 32, name)
+    pixels, _ = colours.in_srgb(np.array(pixels, np.float32), 32, name)
+    notes += colours.notes
     if int(tags.get(_ORIENTATION, 1)) in range(2, 9):
         notes.append(_rotated(name))
-    return Decoded(np.asarray(pixels, np.float32), 32, notes)
+    return Decoded(pixels, 32, notes, b"", profile, colours.table(32))
 
 
 # HEIC.
@@ -441,16 +550,15 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
     mode = "L" if file.mode.startswith("L") else "RGB"
     if pixels.ndim == 3:  # the last channel may be transparency
         pixels = pixels[..., 0] if mode == "L" else pixels[..., :3]
-    profile = info.get("icc_profile") or b""
-    conversion, profile_notes = _conversion(profile, mode, name)
-    notes += profile_notes
-    table = None
+    exif, profile = info.get("exif") or b"", info.get("icc_profile") or b""
+    colours = _colours(_signs_of_heif(data, exif), profile, mode, depth, name)
     if depth > 8:
         pixels >>= 16 - depth  # libheif scales them to 16 bits
-        table = conversion.table() if conversion else None
-    elif conversion:
-        pixels = _pixels8(Image.fromarray(pixels), mode, conversion)
-    return Decoded(pixels, depth, notes, info.get("exif") or b"", profile, table)
+    elif colours.conversion:
+        pixels = _pixels8(Image.fromarray(pixels), mode, colours.conversion)
+    pixels, depth = colours.in_srgb(pixels, depth, name)
+    notes += colours.notes
+    return Decoded(pixels, depth, notes, exif, profile, colours.table(depth))
 
 
 # Camera RAW.
