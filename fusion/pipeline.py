@@ -26,6 +26,7 @@ from torch import Tensor
 from fusion.errors import FusionError, ImageError
 from fusion.exposures.align import registered
 from fusion.exposures.ghosts import Ghosts, find_ghosts, without_ghosts
+from fusion.exposures.transparency import filled
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
 from fusion.methods import METHODS, method_named
@@ -178,6 +179,7 @@ class Session:
             pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
             if settings.align:
                 pair = registered(pair).pair
+            pair = filled(pair)
             ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
             if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
                 return Scene(pair, seconds=time.perf_counter() - start)

@@ -1,10 +1,10 @@
 """What the numbers of a file mean as colours, and their conversion to sRGB.
 
-A file says it in one of several ways, of which `meant` takes the one that counts most: code points (cICP in PNG, nclx in
-HEIF and AVIF; ITU-T H.273), an ICC profile, an sRGB chunk, gamma and chromaticities (PNG), and Exif (DCF 2.0). A file
-that says nothing is sRGB. Sources: PNG, third edition, section 4.3 (precedence) and 11.3.2 (chunks); ITU-T H.273, tables
-2 and 3 (primaries and transfer characteristics); ITU-R BT.2100, tables 4 and 5 (PQ and HLG); ITU-R BT.2408, section 2.1
-(white at 203 cd/m²) and annex 5 (the curve that brings brighter light into SDR); DCF 2.0 (Adobe RGB as an option).
+A file says it in one of several ways, of which `meant` takes the one that counts most: code points (cICP in PNG, nclx
+in HEIF and AVIF; ITU-T H.273), an ICC profile, an sRGB chunk, gamma and chromaticities (PNG), and Exif (DCF 2.0). A file
+that says nothing is sRGB. Sources: PNG, third edition, sections 4.3 (precedence) and 11.3.2 (chunks); ITU-T H.273,
+tables 2 and 3 (primaries and transfer characteristics); ITU-R BT.2100, tables 4 and 5 (PQ and HLG); ITU-R BT.2408,
+section 2.1 (white at 203 cd/m²) and annex 5 (the curve that brings brighter light into SDR); DCF 2.0 (Adobe RGB).
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class ColourSpace:
     def to_srgb(self, pixels: NDArray[Any], bits: int) -> tuple[NDArray[Any], int]:
         """Convert greys (H, W) or RGB (H, W, 3) of `bits` bits to sRGB: to 8 bits from 8, to 16 from 9 to 16.
 
-        Floating-point pixels (`bits` of 32) stay floating point. Colours that sRGB lacks are clipped channel by channel.
+        Floating-point pixels (`bits` of 32) stay floating point. Colours that sRGB lacks are clipped.
         """
         if pixels.ndim == 2 and len(self.curves) > 1:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
@@ -188,7 +188,7 @@ class ColourSpace:
         else:
             light = np.stack([one(pixels[..., at]) for at, one in enumerate(apply)], -1).astype(np.float32)
         if self.light == "HLG":  # from the scene's light to the display's: BT.2100, table 5, HLG OOTF
-            y = light @ np.float32(self.luminance) if light.ndim == 3 else light
+            y = light @ np.array(self.luminance, np.float32) if light.ndim == 3 else light
             gain = _HLG_PEAK / SDR_WHITE * np.maximum(y, 1e-9) ** np.float32(_HLG_GAMMA - 1)
             light *= gain[..., None] if light.ndim == 3 else gain
         return light
@@ -244,7 +244,7 @@ def _strips(pixels: NDArray[Any]) -> Iterator[slice]:
 
 
 def to_xyz(chromaticities: Chromaticities) -> NDArray[np.float64]:
-    """From RGB light to CIE XYZ (3, 3), where RGB of 1 is white of Y = 1. Raises `ValueError` where no colours are meant.
+    """From RGB light to CIE XYZ (3, 3), where RGB of 1 is white of Y = 1. Raises `ValueError` if they are no colours.
 
     >>> to_xyz(_SRGB)[1].round(4).tolist()
     [0.2126, 0.7152, 0.0722]

@@ -12,8 +12,8 @@ where possible.
 | AVIF                      | Pillow, OpenCV     | 8, 10 and 12; pi-heif tells what the colours mean       |
 | DNG, NEF, CR2, CR3, ARW … | rawpy, if installed | 16, developed with the same settings for all exposures  |
 
-`fusion.io.colour_space` says what the colours of a file mean. All are converted to sRGB here, but for pixels of more than
-8 bits with a profile that consists of tables.
+`fusion.io.colour_space` says what the colours of a file mean. All are converted to sRGB here, but for pixels of more
+than 8 bits with a profile that consists of tables.
 """
 
 from __future__ import annotations
@@ -77,14 +77,18 @@ class Decoded:
     """The colour profile (ICC) of the file."""
     table: NDArray[np.uint8] | None = None
     """The table by which `icc.apply_table` converts pixels of more than 8 bits to sRGB; None if they are sRGB."""
+    opaque: NDArray[np.bool_] | None = None
+    """Where the picture is not transparent (H, W); None if it is nowhere or everywhere transparent."""
+    orientation: int = 1
+    """The Exif orientation, 1 to 8, by which the pixels were made upright."""
 
 
 def decode(data: bytes, name: str) -> Decoded:
     """Decode a file of one of the formats above; `name` begins the sentences about it.
 
     The content of the file decides its format, never its extension. Size, frames and scans are checked before any pixel
-    is decoded. Transparency is dropped, an embedded colour profile is converted to sRGB, and the picture is rotated as
-    its Exif orientation says. Raises `ImageError`, and nothing else, for a file that cannot be used.
+    is decoded. Transparency becomes a mask, the colours that the file means are converted to sRGB, and the picture is
+    rotated as its Exif orientation says. Raises `ImageError`, and nothing else, for a file that cannot be used.
 
     >>> from pathlib import Path
     >>> decoded = decode(Path("examples/desk/under.png").read_bytes(), "The picture")
@@ -249,9 +253,10 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
         raise ImageError(
             f"{name} is neither grey, RGB nor CMYK of 8 or 16 bits; save it as one of these first.", Refusal.UNSUPPORTED
         )
+    opaque = None
     if image.has_transparency_data:
-        notes.append(f"{name} has transparency, which is ignored.")
-
+        opaque, note = _mask(_alpha(image), name)
+        notes.append(note)
     pixels = _pixels16(image, words, depth)
     read = 8 if pixels is None else depth
     colours = _colours(_signs(image, data, exif), profile, mode, read, name)
@@ -263,8 +268,32 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     notes += colours.notes
     if orientation in range(2, 9):
         notes.append(_rotated(name))
-        pixels = pixels if rotated else _upright(pixels, orientation)
-    return Decoded(pixels, read, notes, exif, profile, colours.table(read))
+        if not rotated:
+            pixels = _upright(pixels, orientation)
+            opaque = None if opaque is None else _upright(opaque, orientation)
+    return Decoded(pixels, read, notes, exif, profile, colours.table(read), opaque, orientation)
+
+
+def _alpha(image: ImageFile) -> NDArray[np.uint8] | None:
+    """The opacity (H, W) of a picture that Pillow has read; None for greys of 16 bits, where one level is transparent."""
+    if image.mode in _GREY16:
+        return None
+    alpha = np.empty((image.height, image.width), np.uint8)
+    for top, strip in _strips(image):
+        alpha[top : top + strip.height] = strip.convert("RGBA").getchannel("A")
+    return alpha
+
+
+def _mask(alpha: NDArray[Any] | None, name: str) -> tuple[NDArray[np.bool_] | None, str]:
+    """Where a picture counts, by its opacity in uint8, uint16 or from 0 to 1, and what is said about it.
+
+    Pixels that are at least half opaque count. A picture that is transparent everywhere is taken for an opaque one.
+    """
+    if alpha is not None:
+        opaque = alpha > (0.5 if alpha.dtype == np.float32 else np.iinfo(alpha.dtype).max // 2)
+        if opaque.any() and not opaque.all():
+            return opaque, f"{name} has transparent parts, which do not count."
+    return None, f"{name} has transparency, which is ignored."
 
 
 def _tag(image: ImageFile, tag: int) -> int | None:
@@ -415,7 +444,8 @@ def _signs_of_heif(data: bytes, exif: bytes) -> Signs:
     """The code points (nclx) of the main picture of a HEIC or an AVIF. libheif reads them without decoding."""
     import pi_heif
 
-    nclx = pi_heif.open_heif(BytesIO(data)).info.get("nclx_profile")
+    info: dict[str, Any] = pi_heif.open_heif(BytesIO(data)).info
+    nclx = info.get("nclx_profile")
     if not nclx:
         return Signs(exif=exif)
     # Full or narrow range is a matter of YCbCr here, which the libraries convert.
@@ -511,8 +541,10 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
             f"{name} is a floating-point TIFF that cannot be read; save it again with 16 bits.", Refusal.UNSUPPORTED
         )
     notes: list[str] = []
+    opaque = None
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        notes.append(f"{name} has transparency, which is ignored.")
+        opaque, note = _mask(np.asarray(pixels[..., 3]), name)
+        notes.append(note)
     pixels = pixels if pixels.ndim == 2 else pixels[..., 2::-1]  # from BGR or BGRA
     if not (float(np.min(pixels)) >= 0 and float(np.max(pixels)) <= 1):  # so that NaN is refused too
         raise ImageError(
@@ -524,9 +556,10 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
     colours = _colours(Signs(), profile, "L" if pixels.ndim == 2 else "RGB", 32, name)
     pixels, _ = colours.in_srgb(np.array(pixels, np.float32), 32, name)
     notes += colours.notes
-    if int(tags.get(_ORIENTATION, 1)) in range(2, 9):
+    orientation = int(tags.get(_ORIENTATION, 1))
+    if orientation in range(2, 9):
         notes.append(_rotated(name))
-    return Decoded(pixels, 32, notes, b"", profile, colours.table(32))
+    return Decoded(pixels, 32, notes, b"", profile, colours.table(32), opaque, orientation)
 
 
 # HEIC.
@@ -542,12 +575,14 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
     notes: list[str] = []
     if len(file) > 1:
         notes.append(f"{name} holds several pictures; the main one is used.")
-    if file.has_alpha:
-        notes.append(f"{name} has transparency, which is ignored.")
     info: dict[str, Any] = file.info
     depth = int(info.get("bit_depth", 8))
     pixels = np.array(file)  # a copy, since the memory is freed with `file`
     mode = "L" if file.mode.startswith("L") else "RGB"
+    opaque = None
+    if file.has_alpha:
+        opaque, note = _mask(pixels[..., -1], name)
+        notes.append(note)
     if pixels.ndim == 3:  # the last channel may be transparency
         pixels = pixels[..., 0] if mode == "L" else pixels[..., :3]
     exif, profile = info.get("exif") or b"", info.get("icc_profile") or b""
@@ -558,7 +593,7 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
         pixels = _pixels8(Image.fromarray(pixels), mode, colours.conversion)
     pixels, depth = colours.in_srgb(pixels, depth, name)
     notes += colours.notes
-    return Decoded(pixels, depth, notes, exif, profile, colours.table(depth))
+    return Decoded(pixels, depth, notes, exif, profile, colours.table(depth), opaque)
 
 
 # Camera RAW.

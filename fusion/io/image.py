@@ -28,6 +28,9 @@ from fusion.io.sandbox import MAX_DECODERS, Sandbox
 Photo: TypeAlias = Tensor
 """A float32 tensor (3, H, W), sRGB-encoded, with values from 0 to 1, upright."""
 
+Mask: TypeAlias = Tensor
+"""A bool tensor (H, W)."""
+
 Bits: TypeAlias = Literal[8, 16]
 """Bits of each channel of a saved picture."""
 
@@ -55,6 +58,10 @@ class LoadedPhoto:
     notes: tuple[str, ...]
     """Sentences for the user that say what was changed when the file was read."""
     metadata: Metadata = Metadata()
+    opaque: Mask | None = None
+    """Where the photograph is not transparent; None where it is opaque everywhere."""
+    orientation: int = 1
+    """The Exif orientation, 1 to 8, by which the photograph was made upright."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,8 @@ class ExposurePair:
     """Further exposures, from dark to bright."""
     metadata: Metadata = Metadata()
     """The metadata of the exposure in the middle, or of the darker one of two."""
+    masks: tuple[Mask | None, ...] = ()
+    """Where each exposure is not transparent, from dark to bright; empty if all are opaque everywhere."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -128,7 +137,8 @@ def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
     if len(sizes) > 1:
         which = "two pictures" if pair else "pictures"
         raise ImageError(f"The {which} differ in size ({' and '.join(sizes)}); choose {which} of the same size.")
-    brightness = [float(luma(one.photo).mean()) for one in pictures]
+    shared = _opaque_in_all(pictures)
+    brightness = [float(luma(one.photo)[0][shared].mean()) for one in pictures]
     order = sorted(range(len(pictures)), key=brightness.__getitem__)
     for darker, brighter in pairwise(order):
         first, second = sorted((darker, brighter))
@@ -144,7 +154,25 @@ def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
         notes.append(f"Metrics compare the result with the darkest and the brightest of the {len(pictures)} exposures.")
     under, *between, over = (pictures[index].photo for index in order)
     bits, middle = max(one.bits for one in pictures), pictures[order[(len(order) - 1) // 2]]
-    return ExposurePair(under, over, bits, tuple(notes), tuple(between), middle.metadata)
+    masks = tuple(pictures[index].opaque for index in order)
+    return ExposurePair(
+        under,
+        over,
+        bits,
+        tuple(notes),
+        tuple(between),
+        middle.metadata,
+        masks if any(mask is not None for mask in masks) else (),
+    )
+
+
+def _opaque_in_all(pictures: Sequence[LoadedPhoto]) -> Mask:
+    """Where no picture is transparent; everywhere if they have no such place in common."""
+    everywhere = torch.ones(pictures[0].photo.shape[1:], dtype=torch.bool)
+    shared = everywhere.clone()
+    for one in pictures:
+        shared &= everywhere if one.opaque is None else one.opaque
+    return shared if bool(shared.any()) else everywhere
 
 
 def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
@@ -187,7 +215,9 @@ def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandb
     except MemoryError as error:
         raise out_of_memory(name) from error
     bits = 16 if file.bits > 8 else 8
-    return LoadedPhoto(photo, bits, tuple(file.notes), Metadata(file.exif, file.profile))
+    opaque = None if file.opaque is None else torch.from_numpy(file.opaque)
+    metadata = Metadata(file.exif, file.profile)
+    return LoadedPhoto(photo, bits, tuple(file.notes), metadata, opaque, file.orientation)
 
 
 def _opened(sandbox: Sandbox | None) -> Sandbox | nullcontext[Sandbox]:
