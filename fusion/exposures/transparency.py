@@ -1,4 +1,4 @@
-"""Transparent parts of exposures, as hugin's align_image_stack and nona leave them around pictures that they have warped.
+"""Transparent parts of exposures, as hugin's align_image_stack and nona leave them around pictures that they warp.
 
 They take no part in a fusion: what is transparent in one exposure is taken from the exposure that is next to it in
 brightness and shows that place. Places that no exposure shows are cropped.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fusion.io.image import ExposurePair, Mask, Photo
 
 _FEATHER = 0.02
-"""Over which distance an exposure gives way to its neighbour, as a share of the longer side: a step would be an edge."""
+"""How far inside its edge an exposure begins to give way, as a share of the longer side. A step would be an edge."""
 _CELLS = 256
 """How many cells the longer side is divided into where a rectangle is searched."""
 
@@ -72,7 +72,7 @@ def largest_rectangle(shown: NDArray[np.bool_]) -> tuple[slice, slice]:
 
     >>> rows, columns = largest_rectangle(np.tri(100, 100, dtype=bool))
     >>> rows, columns
-    (slice(50, 100, None), slice(0, 50, None))
+    (slice(49, 100, None), slice(0, 50, None))
     """
     side = math.ceil(max(shown.shape) / _CELLS)
     height, width = (length // side for length in shown.shape)

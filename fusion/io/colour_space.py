@@ -1,8 +1,8 @@
 """What the numbers of a file mean as colours, and their conversion to sRGB.
 
 A file says it in one of several ways, of which `meant` takes the one that counts most: code points (cICP in PNG, nclx
-in HEIF and AVIF; ITU-T H.273), an ICC profile, an sRGB chunk, gamma and chromaticities (PNG), and Exif (DCF 2.0). A file
-that says nothing is sRGB. Sources: PNG, third edition, sections 4.3 (precedence) and 11.3.2 (chunks); ITU-T H.273,
+in HEIF and AVIF; ITU-T H.273), an ICC profile, an sRGB chunk, gamma and chromaticities (PNG), and Exif (DCF 2.0). A
+file that says nothing is sRGB. Sources: PNG, third edition, sections 4.3 (precedence) and 11.3.2 (chunks); ITU-T H.273,
 tables 2 and 3 (primaries and transfer characteristics); ITU-R BT.2100, tables 4 and 5 (PQ and HLG); ITU-R BT.2408,
 section 2.1 (white at 203 cd/m²) and annex 5 (the curve that brings brighter light into SDR); DCF 2.0 (Adobe RGB).
 """

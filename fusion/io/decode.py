@@ -269,13 +269,13 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
     if orientation in range(2, 9):
         notes.append(_rotated(name))
         if not rotated:
-            pixels = _upright(pixels, orientation)
-            opaque = None if opaque is None else _upright(opaque, orientation)
+            pixels = upright(pixels, orientation)
+            opaque = None if opaque is None else upright(opaque, orientation)
     return Decoded(pixels, read, notes, exif, profile, colours.table(read), opaque, orientation)
 
 
 def _alpha(image: ImageFile) -> NDArray[np.uint8] | None:
-    """The opacity (H, W) of a picture that Pillow has read; None for greys of 16 bits, where one level is transparent."""
+    """The opacity (H, W) of a picture that Pillow has read; None for greys of 16 bits, which it does not tell."""
     if image.mode in _GREY16:
         return None
     alpha = np.empty((image.height, image.width), np.uint8)
@@ -327,7 +327,7 @@ def _exif_orientation(image: ImageFile) -> int:
         return 1
 
 
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """A view of pixels (H, W) or (H, W, C), rotated and mirrored as the Exif orientation 1 to 8 demands."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from os import PathLike
@@ -20,7 +20,7 @@ from torch import Tensor
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
 from fusion.io.colour import luma
-from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory
+from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory, upright
 from fusion.io.encode import encode, filtered_exif
 from fusion.io.files import write_atomically
 from fusion.io.sandbox import MAX_DECODERS, Sandbox
@@ -104,7 +104,7 @@ def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> Ex
     check_count(len(files))
     names = (f"The {ordinal} picture" for ordinal in ORDINALS)
     with ThreadPoolExecutor(MAX_DECODERS) as pool, _opened(sandbox) as opened:
-        return _ordered(list(pool.map(partial(load, sandbox=opened), files, names)))
+        return _ordered(turned_alike(list(pool.map(partial(load, sandbox=opened), files, names))))
 
 
 def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
@@ -173,6 +173,53 @@ def _opaque_in_all(pictures: Sequence[LoadedPhoto]) -> Mask:
     for one in pictures:
         shared &= everywhere if one.opaque is None else one.opaque
     return shared if bool(shared.any()) else everywhere
+
+
+def turned_alike(pictures: Sequence[LoadedPhoto]) -> list[LoadedPhoto]:
+    """Turn pictures of one bracket alike if the camera wrote another Exif orientation into some of them.
+
+    A camera that points up or down may change its mind about its attitude during a bracket. The pictures agree as they
+    are stored then, and the orientation of most of them, or of the first one of two, is taken for all; a note says so.
+    Pictures that agree as they are upright, since some were turned by a program, stay as they are.
+    """
+    turns = [one.orientation for one in pictures]
+    if len(set(turns)) == 1:
+        return list(pictures)
+    stored = [_turned(one, _INVERSE[one.orientation]) for one in pictures]
+    if _likeness(stored) <= _likeness(pictures):
+        return list(pictures)
+    chosen = max(turns, key=turns.count)  # the first one of equally frequent ones
+    result: list[LoadedPhoto] = []
+    for ordinal, one, raw in zip(ORDINALS, pictures, stored, strict=False):
+        if one.orientation == chosen:
+            result.append(one)
+            continue
+        note = f"The {ordinal} picture has another Exif orientation than the others; it was turned as they are."
+        notes = *(said for said in one.notes if "Exif orientation" not in said), note
+        result.append(replace(_turned(raw, chosen), notes=notes, orientation=chosen))
+    return result
+
+
+_INVERSE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+"""The orientation that undoes each Exif orientation."""
+
+
+def _turned(one: LoadedPhoto, orientation: int) -> LoadedPhoto:
+    """Turn and mirror a picture as an Exif orientation, 1 to 8, demands."""
+    photo = torch.from_numpy(np.ascontiguousarray(upright(one.photo.permute(1, 2, 0).numpy(), orientation)))
+    opaque = one.opaque
+    if opaque is not None:
+        opaque = torch.from_numpy(np.ascontiguousarray(upright(opaque.numpy(), orientation)))
+    return replace(one, photo=photo.permute(2, 0, 1).contiguous(), opaque=opaque)
+
+
+def _likeness(pictures: Sequence[LoadedPhoto]) -> float:
+    """How alike pictures are: the mean rank correlation of small copies, or -1 if they differ in size."""
+    if len({one.photo.shape for one in pictures}) > 1:
+        return -1.0
+    small = [torch.nn.functional.adaptive_avg_pool2d(luma(one.photo)[None], 24).flatten() for one in pictures]
+    ranks = torch.stack([copy.argsort().argsort().float() for copy in small])
+    return float(torch.corrcoef(ranks).mean())
 
 
 def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
