@@ -55,6 +55,7 @@ _GREY16 = {"I;16", "I;16L", "I;16B"}
 _GREY = {"1", "L", "LA", *_GREY16}
 _COLOUR = {"P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"}
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a JPEG marker that carries a length, or the end (D9)
+_END = b"\xff\xd9"  # the marker at the end of a JPEG
 _RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
 _NO_MEMORY = -4  # the code of OpenCV's errors where memory ran out
 _TOO_MUCH_TEXT = re.compile("Decompressed data too large|Too much memory used in text")  # Pillow's limits for PNG
@@ -108,10 +109,14 @@ def decode(data: bytes, name: str) -> Decoded:
         if _is_floating(tiff):
             return _decode_floats(data, tiff, name)
         _check_canvas(data, name)
-        image = _plugin(data, name)(BytesIO(data))
+        whole = _with_its_end(data)
+        image = _plugin(data, name)(BytesIO(whole))
         check_size(*image.size, name)
-        _check_frames(image, data, name)
-        return _decode_with_pillow(image, data, name)
+        _check_frames(image, whole, name)
+        decoded = _decode_with_pillow(image, whole, name)
+        if whole is not data:
+            decoded.notes.append(f"{name} lacks the mark at its end; all its pixels are there.")
+        return decoded
 
 
 @contextmanager
@@ -205,23 +210,53 @@ def _check_frames(image: ImageFile, data: bytes, name: str) -> None:
         raise ImageError(
             f"{name} holds several frames or pages; save one of them as a picture of its own.", Refusal.SEVERAL_FRAMES
         )
-    if image.format == "JPEG" and _scans(data) > MAX_SCANS:
+    if image.format == "JPEG" and _scans(data)[0] > MAX_SCANS:
         raise ImageError(
             f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again as PNG or JPEG.", Refusal.TOO_MANY_SCANS
         )
 
 
-def _scans(jpeg: bytes) -> int:
-    """Count the scans of a JPEG without decoding it, and without those of thumbnails in its metadata."""
+def _scans(jpeg: bytes) -> tuple[int, bool]:
+    """Count the scans of a JPEG without decoding it, and without those of thumbnails in its metadata.
+
+    Return also whether the marker at its end is there, or is not searched because there are too many scans.
+    """
     scans, at = 0, 2
-    while (marker := _MARKER.search(jpeg, at)) and scans <= MAX_SCANS:
+    while marker := _MARKER.search(jpeg, at):
         at = marker.end()
         kind = jpeg[at - 1]
-        if kind == 0xD9:
-            break
         scans += kind == 0xDA
+        if kind == 0xD9 or scans > MAX_SCANS:
+            return scans, True
         at += int.from_bytes(jpeg[at : at + 2], "big")
-    return scans
+    return scans, False
+
+
+def _with_its_end(data: bytes) -> bytes:
+    """A JPEG that lacks nothing but the marker at its end, with that marker; any other file as it is.
+
+    libjpeg makes up what is missing, without an error that Pillow would pass on. So the picture is decoded twice, with
+    two kinds of bytes in the place of what may be missing: they are not read if nothing is.
+    """
+    from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    if not data.startswith(b"\xff\xd8\xff"):
+        return data
+    body = data.removesuffix(b"\xff")
+    scans, ended = _scans(body)
+    if ended or not scans:
+        return data
+    pictures: list[Image.Image] = []
+    for filling in (b"", b"\x55\x2a" * 64):
+        picture = JpegImageFile(BytesIO(body + filling + _END))
+        if picture.width * picture.height > MAX_PIXELS:
+            return data
+        picture.load()
+        pictures.append(picture)
+    strips = zip(*map(_strips, pictures), strict=True)
+    same = all(np.array_equal(np.asarray(one), np.asarray(other)) for (_, one), (_, other) in strips)
+    return body + _END if same else data
 
 
 # Formats that Pillow reads, with OpenCV's help for 16 bits.
