@@ -238,7 +238,6 @@ def _with_its_end(data: bytes) -> bytes:
     libjpeg makes up what is missing, without an error that Pillow would pass on. So the picture is decoded twice, with
     two kinds of bytes in the place of what may be missing: they are not read if nothing is.
     """
-    from PIL import Image
     from PIL.JpegImagePlugin import JpegImageFile
 
     if not data.startswith(b"\xff\xd8\xff"):
@@ -247,7 +246,7 @@ def _with_its_end(data: bytes) -> bytes:
     scans, ended = _scans(body)
     if ended or not scans:
         return data
-    pictures: list[Image.Image] = []
+    pictures: list[Image] = []
     for filling in (b"", b"\x55\x2a" * 64):
         picture = JpegImageFile(BytesIO(body + filling + _END))
         if picture.width * picture.height > MAX_PIXELS:
