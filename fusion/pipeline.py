@@ -180,10 +180,11 @@ class Session:
         start = time.perf_counter()
         with memory.errors_translated():
             pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
-            around = goes_round(pair) if settings.panorama == "auto" else settings.panorama == "full turn"
+            around = goes_round(pair) if settings.panorama == "auto" else settings.panorama == "full-turn"
             if settings.align:
                 pair = turned_back(pair) if around else registered(pair).pair
-            pair = filled(pair)
+            width, pair = pair.size[1], filled(pair)
+            around = around and pair.size[1] == width
             ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
             if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
                 return Scene(pair, seconds=time.perf_counter() - start, around=around)

@@ -11,7 +11,7 @@ from fusion.exposures.ghosts import Handling
 from fusion.io.image import Bits
 from fusion.methods.base import Mode, Options
 
-Panorama: TypeAlias = Literal["auto", "full turn", "no"]
+Panorama: TypeAlias = Literal["auto", "full-turn", "no"]
 """Whether exposures are panoramas of a full turn, or whether their pixels tell."""
 
 MethodOptions: TypeAlias = Mapping[str, Options]

@@ -22,6 +22,7 @@ from fusion.cli.options import (
     More,
     OptionsOfMethods,
     Over,
+    Panorama,
     Under,
     chosen,
     file_name,
@@ -66,6 +67,7 @@ def fuse(
     option: MethodOptions = None,
     align: Align = True,
     deghost: Deghost = False,
+    panorama: Panorama = "auto",
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
     bits: Bits = 8,
@@ -117,6 +119,7 @@ def fuse(
         method=method,
         align=align,
         deghost=deghost,
+        panorama=panorama,
         mode=mode,
         memory_mb=memory_mb,
         bits=bits,
@@ -168,6 +171,7 @@ def compare(
     option: OptionsOfMethods = None,
     align: Align = True,
     deghost: Deghost = False,
+    panorama: Panorama = "auto",
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
@@ -189,7 +193,7 @@ def compare(
     names, sources = chosen(methods), (under, over, *(more or ()))
     results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
     refuse_to_overwrite(sources, results)
-    wanted = settings(option, align=align, deghost=deghost, mode=mode, memory_mb=memory_mb)
+    wanted = settings(option, align=align, deghost=deghost, panorama=panorama, mode=mode, memory_mb=memory_mb)
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
     steps: list[tuple[str, float]] = []

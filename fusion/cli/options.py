@@ -81,6 +81,14 @@ Align = Annotated[
     ),
 ]
 Deghost = Annotated[bool, typer.Option("--deghost", help="Remove things that moved between the exposures.")]
+Panorama = Annotated[
+    Literal["auto", "full-turn", "no"],
+    typer.Option(
+        "--panorama",
+        help="Say whether the exposures are panoramas of a full turn, which have no seam where their sides meet. With "
+        "auto, they are if they are twice as wide as high and their sides agree.",
+    ),
+]
 Mode = Annotated[
     Literal["auto", "exact", "fast"],
     typer.Option(
@@ -153,6 +161,7 @@ def settings(
     method: str = "",
     align: bool = True,
     deghost: bool = False,
+    panorama: Literal["auto", "full-turn", "no"] = "auto",
     mode: Literal["auto", "exact", "fast"] = "auto",
     memory_mb: int | None = None,
     bits: Literal[8, 16] = 8,
@@ -170,6 +179,7 @@ def settings(
     return Settings(
         align=align,
         ghosts="remove" if deghost else "mark",
+        panorama=panorama,
         mode=mode,
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
         memory_mb=memory_mb,

@@ -1,8 +1,8 @@
 """Panoramas of a full turn in equirectangular projection, whose last column goes on in the first one.
 
-They are twice as wide as high (360° by 180°). Methods know nothing of turns: the pipeline puts what lies beyond each side
-there before it fuses, and cuts it off afterwards. A camera that turned about its vertical axis between the exposures
-shifted them along their rows, so that they are rolled back and nothing is cropped.
+They are twice as wide as high (360° by 180°). Methods know nothing of turns: the pipeline puts what lies beyond each
+side there before it fuses, and cuts it off afterwards. A camera that turned about its vertical axis between the
+exposures shifted them along their rows, so that they are rolled back and nothing is cropped.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from fusion.io.colour import luma
 from fusion.io.image import ExposurePair, Photo
 
-MARGIN = 0.25
-"""The width of what is put beyond each side, as a share of the full turn."""
+MARGIN = 0.5
+"""The width of what is put beyond each side, as a share of the full turn. Pyramids reach far."""
 _SMOOTH = 4.0
 """How many times as large as the median step between columns the step from the last to the first may be."""
 _ROWS = 256
@@ -103,7 +103,7 @@ def wrapped(pair: ExposurePair) -> ExposurePair:
     """The exposures with `margin` columns more at each side, which are those of the other side.
 
     >>> wrapped(ExposurePair(torch.zeros(3, 32, 64), torch.ones(3, 32, 64))).size
-    (32, 96)
+    (32, 128)
     """
     beyond = margin(pair.size[1])
     under, *between, over = (torch.cat((frame[..., -beyond:], frame, frame[..., :beyond]), -1) for frame in pair.frames)

@@ -149,6 +149,7 @@ class ColourSpace:
         """Convert greys (H, W) or RGB (H, W, 3) of `bits` bits to sRGB: to 8 bits from 8, to 16 from 9 to 16.
 
         Floating-point pixels (`bits` of 32) stay floating point. Colours that sRGB lacks are clipped.
+        The result may stand in the place of `pixels`, which saves memory.
         """
         if pixels.ndim == 2 and len(self.curves) > 1:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
@@ -380,7 +381,8 @@ def _of_exif(exif: bytes) -> ColourSpace | None:
     try:
         main = Exif()
         main.load(exif)
-        camera, index = main.get_ifd(_EXIF_IFD), main.get_ifd(_INTEROPERABILITY).get(1, "")
+        camera = main.get_ifd(_EXIF_IFD)
+        index = main.get_ifd(_INTEROPERABILITY).get(1, "") if _INTEROPERABILITY in camera else ""
         kind = camera.get(_COLOUR_SPACE)
         text = index.decode("latin-1") if isinstance(index, bytes) else str(index)
         if kind == 2 or (kind in (None, _UNCALIBRATED) and text.startswith("R03")):

@@ -109,18 +109,24 @@ def test_16_bit_colour_that_opencv_misreads_is_read_with_8_bits(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_is_dropped_and_said(put: Put, mode: str) -> None:
+def test_alpha_is_a_mask(put: Put, mode: str) -> None:
     pixels = colours(channels=len(mode))
     path = put(encoded(Image.fromarray(pixels, mode), "PNG"))
     assert (bytes_of(path) == pixels[..., :-1]).all()
-    assert load(path).notes == ("The picture has transparency, which is ignored.",)
+    picture = load(path)
+    assert picture.notes == ("The picture has transparent parts, which do not count.",)
+    assert picture.opaque is not None
+    assert (picture.opaque.numpy() == (pixels[..., -1] > 127)).all()
 
 
-def test_alpha_of_16_bits_is_dropped_and_said(put: Put) -> None:
+def test_alpha_of_16_bits_is_a_mask(put: Put) -> None:
     pixels = colours(np.uint16, 4)
     path = put(cv2.imencode(".png", pixels[..., [2, 1, 0, 3]])[1].tobytes())
     assert (words_of(path) == pixels[..., :3]).all()
-    assert load(path).notes == ("The picture has transparency, which is ignored.",)
+    picture = load(path)
+    assert picture.notes == ("The picture has transparent parts, which do not count.",)
+    assert picture.opaque is not None
+    assert (picture.opaque.numpy() == (pixels[..., 3] >> 15 == 1)).all()
 
 
 def test_palette_becomes_its_colours(put: Put) -> None:
@@ -131,7 +137,10 @@ def test_palette_becomes_its_colours(put: Put) -> None:
     assert (bytes_of(put(encoded(image, "PNG"))) == palette[indices]).all()
     path = put(encoded(image, "PNG", transparency=bytes([0, 255, 128, 255])))
     assert (bytes_of(path) == palette[indices]).all()
-    assert load(path).notes == ("The picture has transparency, which is ignored.",)
+    picture = load(path)
+    assert picture.notes == ("The picture has transparent parts, which do not count.",)
+    assert picture.opaque is not None
+    assert (picture.opaque.numpy() == (indices != 0)).all()
 
 
 def test_1_bit_is_black_and_white(put: Put) -> None:
