@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from fusion.errors import ImageError
 from fusion.io.decode import decode
-from fusion.io.image import load, load_pair, save, save_preview, to_uint8
+from fusion.io.image import ORDINALS, load, load_pair, save, save_preview, to_uint8
 from tests.pictures import (
     ADOBE,
     SRGB,
@@ -489,3 +489,54 @@ def test_preview_is_a_reduced_jpeg(tmp_path: Path) -> None:
     save_preview(photo, tmp_path / "preview", side=1600)
     with Image.open(tmp_path / "preview") as image:
         assert image.size == (200, 60)
+
+
+# JPEGs without an end, and exposures that the camera turned
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_that_lacks_only_its_end_is_read(put: Put, options: dict[str, bool]) -> None:
+    whole = encoded(Image.fromarray(cv2.GaussianBlur(colours(), (0, 0), 2)), "JPEG", quality=90, **options)
+    assert whole.endswith(b"\xff\xd9")
+    for lacking in (1, 2):
+        picture = load(put(whole[:-lacking]))
+        assert picture.notes == ("The picture lacks the mark at its end; all its pixels are there.",)
+        assert torch.equal(picture.photo, load(put(whole)).photo)
+    for lacking in (4, 8, 40):
+        assert "is damaged, cut short" in refusal_of(put(whole[:-lacking]))
+
+
+def turned_bracket(tmp_path: Path, turns: Sequence[int]) -> list[Path]:
+    """JPEGs of one bracket, whose pixels agree as they are stored, with an Exif orientation each."""
+    scene = cv2.GaussianBlur(colours(), (0, 0), 3)
+    files = [tmp_path / f"{index}.jpg" for index in range(len(turns))]
+    for file, turn, gain in zip(files, turns, np.linspace(0.3, 1, len(turns)), strict=True):
+        said = Image.Exif()
+        said[0x0112] = turn
+        pixels = np.rint(scene * gain).astype(np.uint8)
+        file.write_bytes(encoded(Image.fromarray(pixels), "JPEG", quality=98, exif=said.tobytes()))
+    return files
+
+
+@pytest.mark.parametrize(
+    ("turns", "upright"),
+    [((1, 1, 6), 1), ((6, 1, 6), 6), ((8, 8, 1), 8), ((1, 3, 1), 1), ((3, 3, 1), 3), ((6, 1), 6), ((1, 6), 1)],
+)
+def test_the_orientation_of_most_exposures_counts(tmp_path: Path, turns: tuple[int, ...], upright: int) -> None:
+    pair = load_pair(*turned_bracket(tmp_path, turns))
+    (tmp_path / "alike").mkdir()
+    alike = load_pair(*turned_bracket(tmp_path / "alike", [upright] * len(turns)))
+    assert all(map(torch.equal, pair.frames, alike.frames))
+    odd = next(index for index, turn in enumerate(turns) if turn != upright)
+    told = f"The {ORDINALS[odd]} picture has another Exif orientation than the others; it was turned as they are."
+    assert told in pair.notes
+
+
+def test_exposures_that_agree_upright_stay_upright(tmp_path: Path) -> None:
+    """One of them was turned by a program, which set its orientation to 1."""
+    files = turned_bracket(tmp_path, (6, 6, 1))
+    upright = Image.fromarray(np.ascontiguousarray(np.rot90(cv2.GaussianBlur(colours(), (0, 0), 3), -1)))
+    files[2].write_bytes(encoded(upright, "JPEG", quality=98))
+    pair = load_pair(*files)
+    assert pair.size == (30, 20)
+    assert not [note for note in pair.notes if "than the others" in note]
