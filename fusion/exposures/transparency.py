@@ -76,7 +76,8 @@ def largest_rectangle(shown: NDArray[np.bool_]) -> tuple[slice, slice]:
     """
     side = math.ceil(max(shown.shape) / _CELLS)
     height, width = (length // side for length in shown.shape)
-    cells = shown[: height * side, : width * side].reshape(height, side, width, side).all((1, 3))
+    cells = shown[: height * side, : width * side].reshape(height, side, width, side)
+    cells = np.logical_and.reduce(cells, axis=(1, 3))
     best, found = 0, (0, 0, 0, 0)
     above = np.zeros(width, int)  # how many true cells there are from this row upwards
     for row in range(height):

@@ -314,7 +314,7 @@ def _alpha(image: ImageFile) -> NDArray[np.uint8] | None:
         return None
     alpha = np.empty((image.height, image.width), np.uint8)
     for top, strip in _strips(image):
-        alpha[top : top + strip.height] = strip.convert("RGBA").getchannel("A")
+        alpha[top : top + strip.height] = np.asarray(strip.convert("RGBA").getchannel("A"))
     return alpha
 
 
