@@ -27,6 +27,8 @@ from fusion.errors import FusionError, ImageError
 from fusion.exposures.align import registered
 from fusion.exposures.defects import repaired
 from fusion.exposures.ghosts import Ghosts, find_ghosts, without_ghosts
+from fusion.exposures.panorama import goes_round, margin, turned_back, wrapped
+from fusion.exposures.transparency import filled
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
 from fusion.methods import METHODS, method_named
@@ -63,6 +65,8 @@ class Scene:
     """The same exposures as if nothing had moved, where ghosts are to be removed."""
     seconds: float = 0.0
     """How long all this took."""
+    around: bool = False
+    """Whether the exposures are panoramas of a full turn, whose last column goes on in the first one."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -177,17 +181,20 @@ class Session:
         start = time.perf_counter()
         with memory.errors_translated():
             pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
+            around = goes_round(pair) if settings.panorama == "auto" else settings.panorama == "full-turn"
             if settings.align:
-                pair = registered(pair).pair
+                pair = turned_back(pair) if around else registered(pair).pair
+            width, pair = pair.size[1], filled(pair)
+            around = around and pair.size[1] == width
             if settings.repair:
                 pair = repaired(pair)
             ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
             if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
-                return Scene(pair, seconds=time.perf_counter() - start)
+                return Scene(pair, seconds=time.perf_counter() - start, around=around)
             remove = settings.ghosts == "remove"
             pair = replace(pair, notes=(*pair.notes, _ghost_note(ghosts, removed=remove)))
             still = without_ghosts(pair, ghosts) if remove else None
-        return Scene(pair, ghosts, still, time.perf_counter() - start)
+        return Scene(pair, ghosts, still, time.perf_counter() - start, around)
 
     def fuse(
         self,
@@ -317,11 +324,23 @@ class Session:
 
     def _picture(self, fuser: Fuser, scene: Scene, lumas: Lumas | None, mode: Mode, progress: Progress | None) -> _Made:
         """Make the picture of a scene. Where ghosts are removed, the moving places come from a second picture."""
-        plain = self._of_exposures(fuser, scene.pair, lumas, mode, progress)
+        made = self._around if scene.around else self._of_exposures
+        plain = made(fuser, scene.pair, lumas, mode, progress)
         if not (scene.still and scene.ghosts):
             return plain
-        still = self._of_exposures(fuser, scene.still, None, mode, None)
+        still = made(fuser, scene.still, None, mode, None)
         return _Made(torch.lerp(plain.photo, still.photo, scene.ghosts.mask), *_worse(plain, still))
+
+    def _around(
+        self, fuser: Fuser, pair: ExposurePair, lumas: Lumas | None, mode: Mode, progress: Progress | None
+    ) -> _Made:
+        """Fuse panoramas of a full turn, with what lies beyond their sides. The lumas do not show that."""
+        del lumas
+        width, beyond = pair.size[1], margin(pair.size[1])
+        made = self._of_exposures(fuser, wrapped(pair), None, mode, progress)
+        height, seen = made.seen
+        own = round(seen * width / (width + 2 * beyond))
+        return _Made(made.photo[..., beyond:-beyond].contiguous(), (height, own), made.note)
 
     def _of_exposures(
         self,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from fusion.errors import FusionError
 from fusion.exposures.ghosts import Handling
 from fusion.io.image import Bits
 from fusion.methods.base import Mode, Options
+
+Panorama: TypeAlias = Literal["auto", "full-turn", "no"]
+"""Whether exposures are panoramas of a full turn, or whether their pixels tell."""
 
 MethodOptions: TypeAlias = Mapping[str, Options]
 """Values of methods' options, by the method's name: `{"mertens": {"contrast": 0.5}}`."""
@@ -32,6 +35,10 @@ class Settings:
     ghosts: Handling = "mark"
     """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
     moving thing from one exposure, and "ignore" does not look for it."""
+    panorama: Panorama = "auto"
+    """Whether the last column of the exposures goes on in the first one, as in panoramas of a full turn: the result has
+    no seam there then, and is not cropped. "auto" takes it for granted of exposures that are twice as wide as high and
+    whose sides agree."""
     mode: Mode = "auto"
     """The size at which networks see the picture: "exact" is full size, "fast" is a copy of at most 3 megapixels, and
     "auto" chooses the copy where a processor would take long."""
@@ -53,6 +60,7 @@ class Settings:
             ((True, False), self.align, "way to align"),
             ((True, False), self.repair, "way to repair"),
             (get_args(Handling), self.ghosts, "way to treat ghosts"),
+            (get_args(Panorama), self.panorama, "kind of panorama"),
             (get_args(Mode), self.mode, "mode"),
             (get_args(Bits), self.bits, "number of bits"),
         ):

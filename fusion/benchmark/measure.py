@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from os import PathLike
 
 from fusion.errors import ImageError
+from fusion.exposures.align import registered
+from fusion.exposures.transparency import filled
 from fusion.io.image import ExposurePair, Photo, load, load_pair, to_uint8
 from fusion.io.sandbox import Sandbox
 from fusion.metrics import BENCHMARK
@@ -24,9 +26,10 @@ def measure_files(
 ) -> dict[str, float]:
     """The score of a fused picture by each metric, by the metric's name.
 
-    `exposures` are two to nine files of one scene in any order, and all files have one size. Pictures of more than
-    `limit` pixels are measured on a reduced copy; None measures at full size. Raises `ImageError` where a file cannot
-    be used, and where the fused picture differs in size from its exposures.
+    `exposures` are two to nine files of one scene in any order, of one size. A fused picture that has another size is
+    measured against the exposures as they are after alignment, which crops them, if they have its size then. Pictures
+    of more than `limit` pixels are measured on a reduced copy; None measures at full size. Raises `ImageError` where a
+    file cannot be used, and where the fused picture differs in size from its exposures.
 
     >>> from fusion.metrics import ssim
     >>> exposures = "examples/desk/under.png", "examples/desk/over.png"
@@ -37,8 +40,11 @@ def measure_files(
     with Sandbox() as opened:
         pair = load_pair(*exposures, sandbox=sandbox or opened)
         photo = load(fused, "The fused picture", sandbox=sandbox or opened).photo
-    check_size(pair, photo)
-    return Scorer(pair, metrics, limit=limit)(photo)
+    sources = filled(pair)
+    if photo.shape != sources.under.shape and (cropped := filled(registered(pair).pair)).under.shape == photo.shape:
+        sources = cropped
+    check_size(sources, photo)
+    return Scorer(sources, metrics, limit=limit)(photo)
 
 
 def check_size(pair: ExposurePair, fused: Photo) -> None:

@@ -22,6 +22,7 @@ from fusion.cli.options import (
     More,
     OptionsOfMethods,
     Over,
+    Panorama,
     Repair,
     Under,
     chosen,
@@ -68,6 +69,7 @@ def fuse(
     align: Align = True,
     repair: Repair = True,
     deghost: Deghost = False,
+    panorama: Panorama = "auto",
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
     bits: Bits = 8,
@@ -120,6 +122,7 @@ def fuse(
         align=align,
         repair=repair,
         deghost=deghost,
+        panorama=panorama,
         mode=mode,
         memory_mb=memory_mb,
         bits=bits,
@@ -172,6 +175,7 @@ def compare(
     align: Align = True,
     repair: Repair = True,
     deghost: Deghost = False,
+    panorama: Panorama = "auto",
     mode: Mode = "auto",
     memory_mb: MemoryMb = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
@@ -193,7 +197,9 @@ def compare(
     names, sources = chosen(methods), (under, over, *(more or ()))
     results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
     refuse_to_overwrite(sources, results)
-    wanted = settings(option, align=align, repair=repair, deghost=deghost, mode=mode, memory_mb=memory_mb)
+    wanted = settings(
+        option, align=align, repair=repair, deghost=deghost, panorama=panorama, mode=mode, memory_mb=memory_mb
+    )
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
     steps: list[tuple[str, float]] = []

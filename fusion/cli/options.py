@@ -88,6 +88,14 @@ Repair = Annotated[
     ),
 ]
 Deghost = Annotated[bool, typer.Option("--deghost", help="Remove things that moved between the exposures.")]
+Panorama = Annotated[
+    Literal["auto", "full-turn", "no"],
+    typer.Option(
+        "--panorama",
+        help="Say whether the exposures are panoramas of a full turn, which have no seam where their sides meet. With "
+        "auto, they are if they are twice as wide as high and their sides agree.",
+    ),
+]
 Mode = Annotated[
     Literal["auto", "exact", "fast"],
     typer.Option(
@@ -161,6 +169,7 @@ def settings(
     align: bool = True,
     repair: bool = True,
     deghost: bool = False,
+    panorama: Literal["auto", "full-turn", "no"] = "auto",
     mode: Literal["auto", "exact", "fast"] = "auto",
     memory_mb: int | None = None,
     bits: Literal[8, 16] = 8,
@@ -179,6 +188,7 @@ def settings(
         align=align,
         repair=repair,
         ghosts="remove" if deghost else "mark",
+        panorama=panorama,
         mode=mode,
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
         memory_mb=memory_mb,

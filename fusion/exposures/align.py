@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusion.io.colour import luma
-from fusion.io.image import ExposurePair, Photo
+from fusion.io.image import ExposurePair, Mask, Photo
 
 Matrix: TypeAlias = NDArray[np.float64]
 """A homography (3, 3) of homogeneous pixel coordinates (x, y, 1)."""
@@ -134,12 +134,16 @@ def registered(pair: ExposurePair) -> Aligned:
         (_warped_photo(frame, found.matrix) if found else frame)[:, rows, columns].contiguous()
         for frame, found in zip(frames, moved, strict=True)
     ]
+    masks = tuple(
+        None if mask is None else (_warped_mask(mask, found.matrix) if found else mask)[rows, columns].contiguous()
+        for mask, found in zip(pair.masks, moved if pair.masks else (), strict=True)
+    )
     cropped = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (size[0] * size[1])
     farthest = max((found for found in moved if found), key=lambda found: _distance(found, size))
     note = f"Aligned: {_in_words(farthest, size)}, {100 * cropped:.1f} % cropped."
     under, *between, over = warped
     return Aligned(
-        replace(pair, under=under, over=over, between=tuple(between), notes=(*pair.notes, note)),
+        replace(pair, under=under, over=over, between=tuple(between), notes=(*pair.notes, note), masks=masks),
         tuple(moved),
         (rows, columns),
     )
@@ -375,6 +379,11 @@ def _warped(plane: NDArray[AnyNumber], matrix: Matrix) -> NDArray[AnyNumber]:
 def _warped_photo(photo: Photo, matrix: Matrix) -> Photo:
     """Warp a photograph (3, H, W), clamped to 0 ... 1."""
     return torch.from_numpy(np.stack([_warped(plane, matrix) for plane in photo.numpy()])).clamp_(0, 1)
+
+
+def _warped_mask(mask: Mask, matrix: Matrix) -> Mask:
+    """Warp a mask (H, W). It stays true where all neighbours are true that the photograph's kernel reads."""
+    return torch.from_numpy(_warped(mask.numpy().astype(np.float32), matrix) > 0.99)
 
 
 def _in_words(found: Motion, size: tuple[int, int]) -> str:

@@ -1,18 +1,23 @@
 """Colour profiles (ICC): conversion from the profile that a file embeds to sRGB, and back.
 
-`PIL.ImageCms` converts 8-bit pixels only. Pixels with more bits are converted through a lookup table that holds its
-results for a grid of colours. The decoding process, which reads the profile, makes the table; the process that uses the
-picture applies it without parsing the profile, which may be hostile.
+`PIL.ImageCms` converts 8-bit pixels only. Pixels with more bits are converted by the curves and the matrix of the
+profile itself, as `space` reads them, and where a profile holds tables instead, through a lookup table that holds the
+results of `PIL.ImageCms` for a grid of colours. The decoding process, which reads the profile, makes the table; the
+process that uses the picture applies it without parsing the profile, which may be hostile.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fusion.io.colour_space import ColourSpace, Curve, coded, to_srgb_light
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,6 +26,10 @@ if TYPE_CHECKING:
 _LEVELS = np.arange(0, 256, 3, dtype=np.uint8)  # 86 values from black to white, all of them exact in 8 bits
 GREY_ROWS, COLOUR_ROWS = 256, len(_LEVELS) ** 3
 """Numbers of rows of the two kinds of lookup table: one for every grey, or one for every colour of a grid."""
+_DARKEST = 1 + len(_LEVELS) + len(_LEVELS) ** 2
+"""The row of the darkest grey in a table of colours; black is in row 0."""
+_COARSE = 24
+"""The most levels of 255 that the first two greys of a table may lie apart."""
 _STRIP_ROWS = 256
 """How many rows of a picture are converted at once, so that a large photograph is not held twice."""
 
@@ -46,6 +55,12 @@ class Conversion:
     def convert_floats(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert pixels (H, W, 3) from 0 to 1; for mode L, the three channels are equal."""
         return apply_table(self.table(), pixels)
+
+    @property
+    def coarse(self) -> bool:
+        """Whether the table's darkest colours are too far apart to be interpolated, as in profiles of linear light."""
+        black, dark = self.table()[[0, 1 if self.mode == "L" else _DARKEST]].astype(int)
+        return int(np.abs(dark - black).max()) > _COARSE
 
     @property
     def largest_change(self) -> int:
@@ -133,3 +148,88 @@ def _image(pixels: NDArray[np.uint8]) -> Image:
     from PIL import Image
 
     return Image.fromarray(pixels)
+
+
+# Profiles of curves and a matrix, which numpy converts exactly.
+
+
+def space(profile: bytes) -> ColourSpace | None:
+    """The space of a profile that consists of curves and a matrix, or of code points; None for one of tables.
+
+    Source: ICC.1:2022, sections 8.3.3 and 8.4.3 (which tags count), 9.2.17 (code points), 10.6 and 10.18 (curves).
+    Raises `ValueError` for a profile that cannot be used.
+
+    >>> from PIL import ImageCms
+    >>> found = space(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    >>> found is not None and found.is_srgb
+    True
+    """
+    try:
+        tags = _tags(profile)
+        if "cicp" in tags:
+            primaries, transfer, _, full_range = tags["cicp"][8:12]
+            return coded(primaries, transfer, full_range=bool(full_range))
+        if any(name in tags for name in ("A2B0", "A2B1", "D2B0", "D2B1")):
+            return None
+        if profile[16:20] == b"GRAY":
+            return ColourSpace("its colour profile", (_curve(tags["kTRC"]),), np.eye(3))
+        if profile[16:20] != b"RGB ":
+            return None
+        columns = [struct.unpack(">3i", tags[name][8:20]) for name in ("rXYZ", "gXYZ", "bXYZ")]
+        matrix = to_srgb_light(np.array(columns, np.float64).T / 65536)
+        if not np.isfinite(matrix).all():
+            raise ValueError("the colour profile has no colours")
+        kinds = [tags[name] for name in ("rTRC", "gTRC", "bTRC")]
+        curves = tuple(_curve(kind) for kind in (kinds[:1] if kinds[0] == kinds[1] == kinds[2] else kinds))
+        return ColourSpace("its colour profile", curves, matrix)
+    except (ArithmeticError, KeyError, LookupError, struct.error, np.linalg.LinAlgError) as error:
+        raise ValueError("the colour profile cannot be used") from error
+
+
+def _tags(profile: bytes) -> dict[str, bytes]:
+    """The data of a profile's tags by their names."""
+    (count,) = struct.unpack(">I", profile[128:132])
+    entries = (struct.unpack(">4sII", profile[at : at + 12]) for at in range(132, 132 + 12 * min(count, 100), 12))
+    return {name.decode("latin-1"): profile[start : start + size] for name, start, size in entries}
+
+
+def _curve(data: bytes) -> Curve:
+    """A curve of type "curv" or "para", from encoded values to light."""
+    kind = data[:4]
+    if kind == b"curv":
+        (count,) = struct.unpack(">I", data[8:12])
+        if count == 0:
+            return partial(_parametric, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        if count == 1:
+            (gamma,) = struct.unpack(">H", data[12:14])
+            return partial(_parametric, (gamma / 256, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        values = np.frombuffer(data[12 : 12 + 2 * count], ">u2").astype(np.float64) / 65535
+        if len(values) != count:
+            raise ValueError("the colour profile is cut short")
+        return partial(np.interp, xp=np.linspace(0, 1, count), fp=values)
+    (function,) = struct.unpack(">H", data[8:10])
+    if kind != b"para" or function > 4:
+        raise ValueError("the colour profile has a curve of another kind")
+    count = (1, 3, 4, 5, 7)[function]
+    values = [value / 65536 for value in struct.unpack(f">{count}i", data[12 : 12 + 4 * count])]
+    return partial(_parametric, _parameters(function, values))
+
+
+_Parameters = tuple[float, float, float, float, float, float, float]
+
+
+def _parameters(function: int, values: list[float]) -> _Parameters:
+    """The parameters g, a, b, c, d, e, f of function type 4, of which types 0 to 3 are cases (table 68)."""
+    g, a, b, c, d, e, f = values + [0.0] * (7 - len(values))
+    if function == 0:
+        return g, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    if function == 1:
+        return g, a, b, 0.0, -b / a, 0.0, 0.0
+    if function == 2:
+        return g, a, b, 0.0, -b / a, c, c
+    return g, a, b, c, d, e, f
+
+
+def _parametric(parameters: _Parameters, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    g, a, b, c, d, e, f = parameters
+    return np.clip(np.where(values >= d, np.maximum(a * values + b, 0) ** g + e, c * values + f), 0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from os import PathLike
@@ -20,13 +20,16 @@ from torch import Tensor
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
 from fusion.io.colour import luma
-from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory
+from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory, upright
 from fusion.io.encode import encode, filtered_exif
 from fusion.io.files import write_atomically
 from fusion.io.sandbox import MAX_DECODERS, Sandbox
 
 Photo: TypeAlias = Tensor
 """A float32 tensor (3, H, W), sRGB-encoded, with values from 0 to 1, upright."""
+
+Mask: TypeAlias = Tensor
+"""A bool tensor (H, W)."""
 
 Bits: TypeAlias = Literal[8, 16]
 """Bits of each channel of a saved picture."""
@@ -55,6 +58,10 @@ class LoadedPhoto:
     notes: tuple[str, ...]
     """Sentences for the user that say what was changed when the file was read."""
     metadata: Metadata = Metadata()
+    opaque: Mask | None = None
+    """Where the photograph is not transparent; None where it is opaque everywhere."""
+    orientation: int = 1
+    """The Exif orientation, 1 to 8, by which the photograph was made upright."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,8 @@ class ExposurePair:
     """Further exposures, from dark to bright."""
     metadata: Metadata = Metadata()
     """The metadata of the exposure in the middle, or of the darker one of two."""
+    masks: tuple[Mask | None, ...] = ()
+    """Where each exposure is not transparent, from dark to bright; empty if all are opaque everywhere."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,7 +104,7 @@ def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> Ex
     check_count(len(files))
     names = (f"The {ordinal} picture" for ordinal in ORDINALS)
     with ThreadPoolExecutor(MAX_DECODERS) as pool, _opened(sandbox) as opened:
-        return _ordered(list(pool.map(partial(load, sandbox=opened), files, names)))
+        return _ordered(turned_alike(list(pool.map(partial(load, sandbox=opened), files, names))))
 
 
 def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
@@ -128,7 +137,8 @@ def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
     if len(sizes) > 1:
         which = "two pictures" if pair else "pictures"
         raise ImageError(f"The {which} differ in size ({' and '.join(sizes)}); choose {which} of the same size.")
-    brightness = [float(luma(one.photo).mean()) for one in pictures]
+    shared = _opaque_in_all(pictures)
+    brightness = [float(luma(one.photo)[0][shared].mean()) for one in pictures]
     order = sorted(range(len(pictures)), key=brightness.__getitem__)
     for darker, brighter in pairwise(order):
         first, second = sorted((darker, brighter))
@@ -144,7 +154,72 @@ def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
         notes.append(f"Metrics compare the result with the darkest and the brightest of the {len(pictures)} exposures.")
     under, *between, over = (pictures[index].photo for index in order)
     bits, middle = max(one.bits for one in pictures), pictures[order[(len(order) - 1) // 2]]
-    return ExposurePair(under, over, bits, tuple(notes), tuple(between), middle.metadata)
+    masks = tuple(pictures[index].opaque for index in order)
+    return ExposurePair(
+        under,
+        over,
+        bits,
+        tuple(notes),
+        tuple(between),
+        middle.metadata,
+        masks if any(mask is not None for mask in masks) else (),
+    )
+
+
+def _opaque_in_all(pictures: Sequence[LoadedPhoto]) -> Mask:
+    """Where no picture is transparent; everywhere if they have no such place in common."""
+    everywhere = torch.ones(pictures[0].photo.shape[1:], dtype=torch.bool)
+    shared = everywhere.clone()
+    for one in pictures:
+        shared &= everywhere if one.opaque is None else one.opaque
+    return shared if bool(shared.any()) else everywhere
+
+
+def turned_alike(pictures: Sequence[LoadedPhoto]) -> list[LoadedPhoto]:
+    """Turn pictures of one bracket alike if the camera wrote another Exif orientation into some of them.
+
+    A camera that points up or down may change its mind about its attitude during a bracket. The pictures agree as they
+    are stored then, and the orientation of most of them, or of the first one of two, is taken for all; a note says so.
+    Pictures that agree as they are upright, since some were turned by a program, stay as they are.
+    """
+    turns = [one.orientation for one in pictures]
+    if len(set(turns)) == 1:
+        return list(pictures)
+    stored = [_turned(one, _INVERSE[one.orientation]) for one in pictures]
+    if _likeness(stored) <= _likeness(pictures):
+        return list(pictures)
+    chosen = max(turns, key=turns.count)  # the first one of equally frequent ones
+    result: list[LoadedPhoto] = []
+    for ordinal, one, raw in zip(ORDINALS, pictures, stored, strict=False):
+        if one.orientation == chosen:
+            result.append(one)
+            continue
+        note = f"The {ordinal} picture has another Exif orientation than the others; it was turned as they are."
+        notes = *(said for said in one.notes if "Exif orientation" not in said), note
+        result.append(replace(_turned(raw, chosen), notes=notes, orientation=chosen))
+    return result
+
+
+_INVERSE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+"""The orientation that undoes each Exif orientation."""
+
+
+def _turned(one: LoadedPhoto, orientation: int) -> LoadedPhoto:
+    """Turn and mirror a picture as an Exif orientation, 1 to 8, demands."""
+    photo = torch.from_numpy(np.ascontiguousarray(upright(one.photo.permute(1, 2, 0).numpy(), orientation)))
+    opaque = one.opaque
+    if opaque is not None:
+        opaque = torch.from_numpy(np.ascontiguousarray(upright(opaque.numpy(), orientation)))
+    return replace(one, photo=photo.permute(2, 0, 1).contiguous(), opaque=opaque)
+
+
+def _likeness(pictures: Sequence[LoadedPhoto]) -> float:
+    """How alike pictures are: the mean rank correlation of small copies, or -1 if they differ in size."""
+    if len({one.photo.shape for one in pictures}) > 1:
+        return -1.0
+    small = [torch.nn.functional.adaptive_avg_pool2d(luma(one.photo)[None], 24).flatten() for one in pictures]
+    ranks = torch.stack([copy.argsort().argsort().float() for copy in small])
+    return float(torch.corrcoef(ranks).mean())
 
 
 def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
@@ -187,7 +262,9 @@ def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandb
     except MemoryError as error:
         raise out_of_memory(name) from error
     bits = 16 if file.bits > 8 else 8
-    return LoadedPhoto(photo, bits, tuple(file.notes), Metadata(file.exif, file.profile))
+    opaque = None if file.opaque is None else torch.from_numpy(file.opaque)
+    metadata = Metadata(file.exif, file.profile)
+    return LoadedPhoto(photo, bits, tuple(file.notes), metadata, opaque, file.orientation)
 
 
 def _opened(sandbox: Sandbox | None) -> Sandbox | nullcontext[Sandbox]:

@@ -223,11 +223,15 @@ class Decoder:
                 "exif": int(exif),
                 "profile": int(profile),
                 "table": int(table),
+                "opaque": bool(opaque),
+                "orientation": int(orientation),
             }:
                 check_size(width, height, name)
                 if channels not in ([], [3]) or not (8 <= bits <= 16 or bits == 32):
                     raise ValueError
                 if max(exif, profile) > _LONGEST_METADATA or table not in (0, icc.GREY_ROWS, icc.COLOUR_ROWS):
+                    raise ValueError
+                if orientation not in range(1, 9):
                     raise ValueError
                 picture = Decoded(
                     exif=self._read(exif),
@@ -236,6 +240,8 @@ class Decoder:
                     pixels=self._array((height, width, *channels), _dtype(bits)),
                     bits=bits,
                     notes=[str(note) for note in notes],
+                    opaque=self._array((height, width), np.uint8) != 0 if opaque else None,
+                    orientation=orientation,
                 )
                 _check_range(picture.pixels, bits)
                 self._answered = True
@@ -372,12 +378,16 @@ def _send_picture(answers: FileIO, picture: Decoded) -> None:
         "exif": len(exif),
         "profile": len(profile),
         "table": 0 if table is None else len(table),
+        "opaque": picture.opaque is not None,
+        "orientation": picture.orientation if picture.orientation in range(1, 9) else 1,
     }
     _send(answers, line, exif, profile, b"" if table is None else table.tobytes())
     rows = max(1, _STRIP // (pixels[:1].size * pixels.itemsize))
     for top in range(0, len(pixels), rows):
         strip = np.ascontiguousarray(pixels[top : top + rows], _dtype(picture.bits))
         _write(answers, strip.data.cast("B"))
+    if picture.opaque is not None:
+        _write(answers, np.ascontiguousarray(picture.opaque).data.cast("B"))
 
 
 def _limit_resources(files: int) -> None:

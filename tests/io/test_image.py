@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from fusion.errors import ImageError
 from fusion.io.decode import decode
-from fusion.io.image import load, load_pair, save, save_preview, to_uint8
+from fusion.io.image import ORDINALS, load, load_pair, save, save_preview, to_uint8
 from tests.pictures import (
     ADOBE,
     SRGB,
@@ -109,18 +109,24 @@ def test_16_bit_colour_that_opencv_misreads_is_read_with_8_bits(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_is_dropped_and_said(put: Put, mode: str) -> None:
+def test_alpha_is_a_mask(put: Put, mode: str) -> None:
     pixels = colours(channels=len(mode))
     path = put(encoded(Image.fromarray(pixels, mode), "PNG"))
     assert (bytes_of(path) == pixels[..., :-1]).all()
-    assert load(path).notes == ("The picture has transparency, which is ignored.",)
+    picture = load(path)
+    assert picture.notes == ("The picture has transparent parts, which do not count.",)
+    assert picture.opaque is not None
+    assert (picture.opaque.numpy() == (pixels[..., -1] > 127)).all()
 
 
-def test_alpha_of_16_bits_is_dropped_and_said(put: Put) -> None:
+def test_alpha_of_16_bits_is_a_mask(put: Put) -> None:
     pixels = colours(np.uint16, 4)
     path = put(cv2.imencode(".png", pixels[..., [2, 1, 0, 3]])[1].tobytes())
     assert (words_of(path) == pixels[..., :3]).all()
-    assert load(path).notes == ("The picture has transparency, which is ignored.",)
+    picture = load(path)
+    assert picture.notes == ("The picture has transparent parts, which do not count.",)
+    assert picture.opaque is not None
+    assert (picture.opaque.numpy() == (pixels[..., 3] >> 15 == 1)).all()
 
 
 def test_palette_becomes_its_colours(put: Put) -> None:
@@ -131,7 +137,10 @@ def test_palette_becomes_its_colours(put: Put) -> None:
     assert (bytes_of(put(encoded(image, "PNG"))) == palette[indices]).all()
     path = put(encoded(image, "PNG", transparency=bytes([0, 255, 128, 255])))
     assert (bytes_of(path) == palette[indices]).all()
-    assert load(path).notes == ("The picture has transparency, which is ignored.",)
+    picture = load(path)
+    assert picture.notes == ("The picture has transparent parts, which do not count.",)
+    assert picture.opaque is not None
+    assert (picture.opaque.numpy() == (indices != 0)).all()
 
 
 def test_1_bit_is_black_and_white(put: Put) -> None:
@@ -480,3 +489,54 @@ def test_preview_is_a_reduced_jpeg(tmp_path: Path) -> None:
     save_preview(photo, tmp_path / "preview", side=1600)
     with Image.open(tmp_path / "preview") as image:
         assert image.size == (200, 60)
+
+
+# JPEGs without an end, and exposures that the camera turned
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_that_lacks_only_its_end_is_read(put: Put, options: dict[str, bool]) -> None:
+    whole = encoded(Image.fromarray(cv2.GaussianBlur(colours(), (0, 0), 2)), "JPEG", quality=90, **options)
+    assert whole.endswith(b"\xff\xd9")
+    for lacking in (1, 2):
+        picture = load(put(whole[:-lacking]))
+        assert picture.notes == ("The picture lacks the mark at its end; all its pixels are there.",)
+        assert torch.equal(picture.photo, load(put(whole)).photo)
+    for lacking in (4, 8, 40):
+        assert "is damaged, cut short" in refusal_of(put(whole[:-lacking]))
+
+
+def turned_bracket(tmp_path: Path, turns: Sequence[int]) -> list[Path]:
+    """JPEGs of one bracket, whose pixels agree as they are stored, with an Exif orientation each."""
+    scene = cv2.GaussianBlur(colours(), (0, 0), 3)
+    files = [tmp_path / f"{index}.jpg" for index in range(len(turns))]
+    for file, turn, gain in zip(files, turns, np.linspace(0.3, 1, len(turns)), strict=True):
+        said = Image.Exif()
+        said[0x0112] = turn
+        pixels = np.rint(scene * gain).astype(np.uint8)
+        file.write_bytes(encoded(Image.fromarray(pixels), "JPEG", quality=98, exif=said.tobytes()))
+    return files
+
+
+@pytest.mark.parametrize(
+    ("turns", "upright"),
+    [((1, 1, 6), 1), ((6, 1, 6), 6), ((8, 8, 1), 8), ((1, 3, 1), 1), ((3, 3, 1), 3), ((6, 1), 6), ((1, 6), 1)],
+)
+def test_the_orientation_of_most_exposures_counts(tmp_path: Path, turns: tuple[int, ...], upright: int) -> None:
+    pair = load_pair(*turned_bracket(tmp_path, turns))
+    (tmp_path / "alike").mkdir()
+    alike = load_pair(*turned_bracket(tmp_path / "alike", [upright] * len(turns)))
+    assert all(map(torch.equal, pair.frames, alike.frames))
+    odd = next(index for index, turn in enumerate(turns) if turn != upright)
+    told = f"The {ORDINALS[odd]} picture has another Exif orientation than the others; it was turned as they are."
+    assert told in pair.notes
+
+
+def test_exposures_that_agree_upright_stay_upright(tmp_path: Path) -> None:
+    """One of them was turned by a program, which set its orientation to 1."""
+    files = turned_bracket(tmp_path, (6, 6, 1))
+    upright = Image.fromarray(np.ascontiguousarray(np.rot90(cv2.GaussianBlur(colours(), (0, 0), 3), -1)))
+    files[2].write_bytes(encoded(upright, "JPEG", quality=98))
+    pair = load_pair(*files)
+    assert pair.size == (30, 20)
+    assert not [note for note in pair.notes if "than the others" in note]
