@@ -460,14 +460,14 @@ class Fuser:
 
 _HELD = 0.98, 1.0
 """Brightest channel of the darkest exposure up to which it holds what it shows, and at which it is clipped."""
-_KNEE, _BELOW_WHITE = 0.96, 0.9955
+_KNEE, _BELOW_WHITE = 0.98, 0.9955
 """Where values begin to be pressed together, and the value that they approach, which 8 bits round to 254."""
 
 
 def keep_below_white(planes: Tensor, darkest: Tensor) -> Tensor:
     """Fused planes (C, H, W), clamped to 0 ... 1, and below white where the darkest exposure (3, H, W) is not clipped.
 
-    Values above 0.96 are pressed together there, so that differences between them remain.
+    Values above 0.98 are pressed together there, so that differences between them remain.
 
     >>> keep_below_white(torch.tensor([0.5, 0.99, 1.2]).view(1, 1, 3), torch.full((3, 1, 3), 0.4))
     tensor([[[0.5000, 0.9844, 0.9955]]])

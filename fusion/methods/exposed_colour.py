@@ -8,7 +8,7 @@ dark green in one exposure and white in the other becomes as green as it is brig
   clipped channel takes half of the trust, since the others still say something; a clipped pixel says nothing.
 - A dark exposure counts by its signal: its last few levels are noise, and curves and black levels turn warm greys into
   red there. Where neither exposure is to be trusted, the result is grey, and white where it is bright.
-- The ratios are means over 3 x 3 pixels, which the eye cannot tell from the colours of single ones; noise it can.
+- In the dark, ratios are means over 3 x 3 pixels: noise is seen there, and sharp colour is not.
 - Where a colour does not fit into the range, it is desaturated until it does, smoothly, and the luma stays.
 
 `python -m fusion.benchmark.experiments.colour DATASET` compares it with the published merge; its table stands in
@@ -35,7 +35,9 @@ _SIGNAL = 0.03, 0.25
 _LARGEST_GAIN = 1.6
 """The most by which colour grows beyond the brightest exposure's, whose noise grows as much."""
 _PIXELS = 3
-"""Side, in pixels, of the squares over which a colour is averaged."""
+"""Side, in pixels, of the squares over which a dark colour is averaged."""
+_CLEAN = 0.05, 0.2
+"""Luma up to which a colour is averaged, and from which it is taken as it is."""
 _AROUND = 9
 """Side, in pixels, of the squares over which the trust is averaged, so that it changes without an edge."""
 
@@ -63,7 +65,7 @@ def carry_colour(photos: Sequence[Tensor], luma: Tensor) -> Tensor:
 
 def _ratio(photo: Tensor) -> Tensor:
     """The colour (B, 3, H, W) of a photograph, which is the same at all exposures."""
-    photo = box_mean(photo, _PIXELS)
+    photo = torch.lerp(box_mean(photo, _PIXELS), photo, _ramp(colour.luma(photo), *_CLEAN))
     luma = colour.luma(photo)
     return (photo - luma) / (luma + _TOE)
 
