@@ -1,8 +1,9 @@
 """The colour of a fused luma, taken from those exposures that hold it, as if the scene had been exposed that brightly.
 
 More light multiplies the encoded values, plus the 0.055 of sRGB's curve, by one factor. The colour of a photograph is
-therefore kept as the ratio (RGB - luma) / (luma + 0.055), and multiplied by the fused luma plus 0.055. A lawn that is
-dark green in one exposure and white in the other becomes as green as it is bright.
+therefore kept as the ratio (RGB - luma) / (luma + 0.055)^0.85, and multiplied by the fused luma plus 0.055 to the same
+power; 1 would be what light does, and lamps and evening skies look painted then. A lawn that is dark green in one
+exposure and white in the other becomes as green as it is bright.
 
 - The ratio comes from the brightest exposure, and where its channels clip, more and more from the next darker one. One
   clipped channel takes half of the trust, since the others still say something; a clipped pixel says nothing.
@@ -28,6 +29,8 @@ from fusion.methods.base import Colour
 
 _TOE = 0.055
 """sRGB's curve is a power law of the encoded values plus this, except below 0.04."""
+_LIFT = 0.85
+"""Exponent of the exposure by which colour grows: 1 is as light does, and less is calmer where the dark is lifted."""
 _CLIPS = 0.75, 1.0
 """Value of a channel from which it begins to count less, and at which it counts as clipped."""
 _SIGNAL = 0.03, 0.25
@@ -60,14 +63,14 @@ def carry_colour(photos: Sequence[Tensor], luma: Tensor) -> Tensor:
         ratio, signal = own * _ratio(photo) + darker * ratio, torch.maximum(signal, most)
     luma = luma.clamp(0, 1)
     exposure = torch.minimum(luma + _TOE, _LARGEST_GAIN * (colour.luma(photos[-1]) + _TOE))
-    return _fitted(luma, exposure * ratio)
+    return _fitted(luma, exposure**_LIFT * ratio)
 
 
 def _ratio(photo: Tensor) -> Tensor:
     """The colour (B, 3, H, W) of a photograph, which is the same at all exposures."""
     photo = torch.lerp(box_mean(photo, _PIXELS), photo, _ramp(colour.luma(photo), *_CLEAN))
     luma = colour.luma(photo)
-    return (photo - luma) / (luma + _TOE)
+    return (photo - luma) / (luma + _TOE) ** _LIFT
 
 
 def _fitted(luma: Tensor, difference: Tensor) -> Tensor:
