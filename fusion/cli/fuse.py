@@ -22,6 +22,7 @@ from fusion.cli.options import (
     More,
     OptionsOfMethods,
     Over,
+    PublishedColour,
     Under,
     chosen,
     file_name,
@@ -67,6 +68,7 @@ def fuse(
     align: Align = True,
     deghost: Deghost = False,
     mode: Mode = "auto",
+    published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
     bits: Bits = 8,
     quality: Annotated[
@@ -118,6 +120,7 @@ def fuse(
         align=align,
         deghost=deghost,
         mode=mode,
+        published_colour=published_colour,
         memory_mb=memory_mb,
         bits=bits,
         quality=quality,
@@ -169,6 +172,7 @@ def compare(
     align: Align = True,
     deghost: Deghost = False,
     mode: Mode = "auto",
+    published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
     as_json: AsJson = False,
@@ -189,7 +193,9 @@ def compare(
     names, sources = chosen(methods), (under, over, *(more or ()))
     results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
     refuse_to_overwrite(sources, results)
-    wanted = settings(option, align=align, deghost=deghost, mode=mode, memory_mb=memory_mb)
+    wanted = settings(
+        option, align=align, deghost=deghost, mode=mode, published_colour=published_colour, memory_mb=memory_mb
+    )
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
     steps: list[tuple[str, float]] = []

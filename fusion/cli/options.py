@@ -89,6 +89,14 @@ Mode = Annotated[
         "and auto is fast for pictures above 4.5 megapixels on a processor.",
     ),
 ]
+PublishedColour = Annotated[
+    bool,
+    typer.Option(
+        "--published-colour",
+        help="Merge colours as the method's authors do, where it fuses brightness alone. Without this, they are taken "
+        "from the exposures that hold them.",
+    ),
+]
 MemoryMb = Annotated[
     int | None,
     typer.Option(
@@ -154,6 +162,7 @@ def settings(
     align: bool = True,
     deghost: bool = False,
     mode: Literal["auto", "exact", "fast"] = "auto",
+    published_colour: bool = False,
     memory_mb: int | None = None,
     bits: Literal[8, 16] = 8,
     quality: int = 95,
@@ -171,6 +180,7 @@ def settings(
         align=align,
         ghosts="remove" if deghost else "mark",
         mode=mode,
+        colour="published" if published_colour else "natural",
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
         memory_mb=memory_mb,
         bits=bits,
