@@ -26,7 +26,7 @@ from fusion.pipeline import Session
 from fusion.settings import Settings
 from fusion.training.datasets import find_pairs
 
-DURATION = "This takes about ten seconds for each pair."
+DURATION = "This takes up to a minute for each pair."
 
 METHODS = "pyramef", "mambamef", "deepfuse"
 """Methods on luma whose lumas are coloured: the sharpest, the one that sees a small copy, and the simplest."""
