@@ -33,6 +33,7 @@ from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
+from fusion.methods.exposed_colour import BY_EXPOSURE
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer
@@ -378,11 +379,13 @@ class Session:
         options = method.settled(settings.options_of(method.name))
 
         def loaded(device: str) -> Fuser:
-            key = (method.name, device, options, settings.memory_mb)
+            key = (method.name, device, options, settings.memory_mb, settings.colour)
             with self._loading:
                 if (fuser := self._fusers.get(key)) is None:
-                    made = Fuser(method, device, options=dict(options), memory_mb=settings.memory_mb)
-                    fuser = self._fusers[key] = made
+                    natural = BY_EXPOSURE if settings.colour == "natural" else None
+                    fuser = self._fusers[key] = Fuser(
+                        method, device, options=dict(options), memory_mb=settings.memory_mb, colour=natural
+                    )
             return fuser
 
         return self._or_on_cpu(loaded)

@@ -17,6 +17,9 @@ Panorama: TypeAlias = Literal["auto", "full-turn", "no"]
 MethodOptions: TypeAlias = Mapping[str, Options]
 """Values of methods' options, by the method's name: `{"mertens": {"contrast": 0.5}}`."""
 
+ColourMerge: TypeAlias = Literal["natural", "published"]
+"""How a method that fuses brightness alone gives its result a colour."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -42,6 +45,9 @@ class Settings:
     mode: Mode = "auto"
     """The size at which networks see the picture: "exact" is full size, "fast" is a copy of at most 3 megapixels, and
     "auto" chooses the copy where a processor would take long."""
+    colour: ColourMerge = "natural"
+    """How a method that fuses brightness alone gives its result a colour: "natural" takes it from the exposures that
+    hold it, as bright as the result is, and "published" merges it as the method's authors do."""
     options: MethodOptions = field(default_factory=dict[str, Options])
     """Methods' own options. An option that is not named has its default."""
     memory_mb: int | None = None
@@ -62,6 +68,7 @@ class Settings:
             (get_args(Handling), self.ghosts, "way to treat ghosts"),
             (get_args(Panorama), self.panorama, "kind of panorama"),
             (get_args(Mode), self.mode, "mode"),
+            (get_args(ColourMerge), self.colour, "way to merge colour"),
             (get_args(Bits), self.bits, "number of bits"),
         ):
             if value not in choices:

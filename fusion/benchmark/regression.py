@@ -87,7 +87,7 @@ def _measure(scene: Path, methods: Sequence[str], session: Session) -> tuple[Pat
     scale = SIDE / max(pair.size)
     under, over = (F.interpolate(photo[None], scale_factor=scale, mode="area")[0] for photo in (pair.under, pair.over))
     scores: dict[str, dict[str, float]] = {}
-    settings = Settings(align=False, repair=False, ghosts="ignore", mode="exact")
+    settings = Settings(align=False, repair=False, ghosts="ignore", mode="exact", colour="published")
     for event in session.compare((under, over), methods, settings, metrics=METRICS, show_corrected=False):
         if isinstance(event, Failed):
             raise FusionError(f"{event.method.name}, {scene.name}: {event.reason}")

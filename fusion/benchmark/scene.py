@@ -106,8 +106,15 @@ class BenchmarkRun:
 
     @property
     def settings(self) -> Settings:
-        """The settings for fusing: exposures are neither aligned nor searched for ghosts."""
-        return Settings(align=False, repair=False, ghosts="ignore", mode=self.mode, memory_mb=self.memory_mb)
+        """The settings for fusing: exposures are fused as they are, and colours are merged as published."""
+        return Settings(
+            align=False,
+            repair=False,
+            ghosts="ignore",
+            mode=self.mode,
+            colour="published",
+            memory_mb=self.memory_mb,
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

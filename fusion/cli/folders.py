@@ -17,6 +17,7 @@ from fusion.cli.options import (
     Method,
     MethodOptions,
     Mode,
+    PublishedColour,
     Repair,
     file_name,
     refuse_to_overwrite,
@@ -55,6 +56,7 @@ def fuse_folder(
     repair: Repair = True,
     deghost: Deghost = False,
     mode: Mode = "auto",
+    published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
     bits: Bits = 8,
     jobs: Annotated[
@@ -93,7 +95,15 @@ def fuse_folder(
     from fusion.folders.run import fuse_folder
 
     wanted = settings(
-        option, method=method, align=align, repair=repair, deghost=deghost, mode=mode, memory_mb=memory_mb, bits=bits
+        option,
+        method=method,
+        align=align,
+        repair=repair,
+        deghost=deghost,
+        mode=mode,
+        published_colour=published_colour,
+        memory_mb=memory_mb,
+        bits=bits,
     )
     run = FolderRun(folder, out, method, wanted)
     refuse_to_overwrite((folder / file for one in brackets for file in one.files), map(run.result_path, brackets))

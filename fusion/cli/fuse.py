@@ -22,8 +22,12 @@ from fusion.cli.options import (
     More,
     OptionsOfMethods,
     Over,
+<<<<<<< HEAD
     Panorama,
     Repair,
+=======
+    PublishedColour,
+>>>>>>> colour2
     Under,
     chosen,
     file_name,
@@ -71,6 +75,7 @@ def fuse(
     deghost: Deghost = False,
     panorama: Panorama = "auto",
     mode: Mode = "auto",
+    published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
     bits: Bits = 8,
     quality: Annotated[
@@ -124,6 +129,7 @@ def fuse(
         deghost=deghost,
         panorama=panorama,
         mode=mode,
+        published_colour=published_colour,
         memory_mb=memory_mb,
         bits=bits,
         quality=quality,
@@ -177,6 +183,7 @@ def compare(
     deghost: Deghost = False,
     panorama: Panorama = "auto",
     mode: Mode = "auto",
+    published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
     as_json: AsJson = False,
@@ -198,7 +205,11 @@ def compare(
     results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
     refuse_to_overwrite(sources, results)
     wanted = settings(
+<<<<<<< HEAD
         option, align=align, repair=repair, deghost=deghost, panorama=panorama, mode=mode, memory_mb=memory_mb
+=======
+        option, align=align, deghost=deghost, mode=mode, published_colour=published_colour, memory_mb=memory_mb
+>>>>>>> colour2
     )
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}

@@ -104,6 +104,14 @@ Mode = Annotated[
         "and auto is fast for pictures above 4.5 megapixels on a processor.",
     ),
 ]
+PublishedColour = Annotated[
+    bool,
+    typer.Option(
+        "--published-colour",
+        help="Merge colours as the method's authors do, where it fuses brightness alone. Without this, they are taken "
+        "from the exposures that hold them.",
+    ),
+]
 MemoryMb = Annotated[
     int | None,
     typer.Option(
@@ -171,6 +179,7 @@ def settings(
     deghost: bool = False,
     panorama: Literal["auto", "full-turn", "no"] = "auto",
     mode: Literal["auto", "exact", "fast"] = "auto",
+    published_colour: bool = False,
     memory_mb: int | None = None,
     bits: Literal[8, 16] = 8,
     quality: int = 95,
@@ -190,6 +199,7 @@ def settings(
         ghosts="remove" if deghost else "mark",
         panorama=panorama,
         mode=mode,
+        colour="published" if published_colour else "natural",
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
         memory_mb=memory_mb,
         bits=bits,

@@ -60,7 +60,7 @@ class Needs:
     multiple_of: int = 1
     """Height and width must be multiples of this number. `Fuser` mirrors the picture beyond its border up to them."""
     colour: Colour = BY_COLOURFULNESS
-    """How the result gets its colour, where `planes` is `Planes.LUMA`."""
+    """How the method's authors give the result its colour, where `planes` is `Planes.LUMA`."""
 
     halo: int | None = None
     """A pixel of the result depends on at most this many pixels beyond its cell of the `multiple_of` grid, so that
@@ -286,7 +286,8 @@ class Fuser:
     """A method loaded on a device. Calling it turns an `ExposurePair` into the fused photograph.
 
     It does what lies between photographs and a network's tensors: it takes the colour planes, makes smaller copies,
-    pads, cuts into tiles, crops, clamps and merges the colour.
+    pads, cuts into tiles, crops, keeps highlights below white and merges the colour, as `colour` says or, without it,
+    as the method's authors do.
 
     Raises `WeightsError` if the method's weights are missing, damaged or do not fit the network, and `FusionError`
     where `Method.settled` does.
@@ -301,8 +302,10 @@ class Fuser:
         fast_pixels: int = FAST_PIXELS,
         options: Options | None = None,
         memory_mb: int | None = None,
+        colour: Colour | None = None,
     ) -> None:
         self.method = method
+        self.colour = colour or method.needs.colour
         self.options = options
         self.memory_mb = memory_mb
         self.fast_pixels = fast_pixels
@@ -347,7 +350,7 @@ class Fuser:
             ]
         fused = self._run(seen, progress)  # (C, h, w)
         if scale == 1 and self.method.needs.planes is Planes.RGB:
-            return fused.clamp_(0, 1).cpu()
+            return self._without_clipping(photos[0], fused).cpu()
         affine = affine_of_guides(fused[:, None], torch.cat(own).transpose(0, 1)) if scale < 1 else None
         return self._at_full_size(photos, fused, affine).cpu()
 
@@ -379,12 +382,20 @@ class Fuser:
             else:
                 guides = torch.cat([self._read(photo) for photo in here]).transpose(0, 1)
                 strip = apply_affine(affine, guides, seen.start, size[0])[:, 0]
-            strip = strip.clamp(0, 1)
+            strip = keep_below_white(strip, here[0][0])
             if self.method.needs.planes is Planes.LUMA:
-                strip = self.method.needs.colour.merge(here, strip[None])[0].clamp_(0, 1)
+                strip = keep_below_white(self.colour.merge(here, strip[None])[0], here[0][0])
             return strip[:, rows.start - seen.start : rows.stop - seen.start]
 
-        return by_strips(finished, size, self.device, self.method.needs.colour.reach)
+        return by_strips(finished, size, self.device, self.colour.reach)
+
+    def _without_clipping(self, darkest: Tensor, fused: Tensor) -> Photo:
+        """A fused photograph (3, H, W), from 0 to 1, in which what the darkest (3, H, W) holds is not white."""
+
+        def finished(rows: slice, _: slice) -> Tensor:
+            return keep_below_white(fused[:, rows], darkest[:, rows])
+
+        return by_strips(finished, fused.shape[-2:], self.device)
 
     def thriftier(self) -> Fuser:
         """A fuser to try next after memory ran out.
@@ -394,7 +405,13 @@ class Fuser:
         """
         tiled = self.method.needs.halo is not None
         if self.device.type != "cpu" and not (tiled and self.tile > _LEAST_TILE_ON_GPU):
-            return Fuser(self.method, fast_pixels=self.fast_pixels, options=self.options, memory_mb=self.memory_mb)
+            return Fuser(
+                self.method,
+                fast_pixels=self.fast_pixels,
+                options=self.options,
+                memory_mb=self.memory_mb,
+                colour=self.colour,
+            )
         thriftier = copy.copy(self)
         if tiled:
             grid = self.method.needs.multiple_of
@@ -439,6 +456,27 @@ class Fuser:
             multiple_of=needs.multiple_of,
             progress=progress,
         )
+
+
+_HELD = 0.98, 1.0
+"""Brightest channel of the darkest exposure up to which it holds what it shows, and at which it is clipped."""
+_KNEE, _BELOW_WHITE = 0.98, 0.9955
+"""Where values begin to be pressed together, and the value that they approach, which 8 bits round to 254."""
+
+
+def keep_below_white(planes: Tensor, darkest: Tensor) -> Tensor:
+    """Fused planes (C, H, W), clamped to 0 ... 1, and below white where the darkest exposure (3, H, W) is not clipped.
+
+    Values above 0.98 are pressed together there, so that differences between them remain.
+
+    >>> keep_below_white(torch.tensor([0.5, 0.99, 1.2]).view(1, 1, 3), torch.full((3, 1, 3), 0.4))
+    tensor([[[0.5000, 0.9844, 0.9955]]])
+    """
+    low, high = _HELD
+    held = ((high - darkest.amax(0, keepdim=True)) / (high - low)).clamp_(0, 1)
+    room = _BELOW_WHITE - _KNEE
+    pressed = _KNEE + room * torch.tanh((planes - _KNEE) / room)
+    return torch.lerp(planes, torch.where(planes > _KNEE, pressed, planes), held).clamp_(0, 1)
 
 
 def _check(_module: nn.Module, _inputs: object) -> None:

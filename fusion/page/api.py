@@ -27,7 +27,7 @@ from fusion.page.gradio_internals import FILE_ADDRESS, is_file_obj_with_meta, sa
 from fusion.page.job_queue import QueuePosition
 from fusion.page.services import Services
 from fusion.pipeline import Failed, Fused, Loaded, Scored
-from fusion.settings import Settings
+from fusion.settings import ColourMerge, Settings
 
 Given: TypeAlias = FileData | str
 """An uploaded file, or the address of one, as MCP clients give it."""
@@ -68,6 +68,7 @@ class Api:
         bits: Bits = 8,
         align: bool = True,
         ghosts: Handling = "mark",
+        colour: ColourMerge = "natural",
     ) -> FusedFile:
         """Fuse two to nine exposures of one scene into one photograph that shows the details of all of them.
 
@@ -78,6 +79,7 @@ class Api:
             bits: Bits of each channel of the PNG.
             align: Whether hand-held exposures are aligned first.
             ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
+            colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
 
         Returns:
             method: its name
@@ -86,7 +88,7 @@ class Api:
             notes: sentences on how the exposures were prepared and how the picture was made
         """
         with _refusals():
-            settings = Settings(mode=mode, align=align, ghosts=ghosts, bits=bits)
+            settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour, bits=bits)
             made = next((some[0] for some in self._results(files, [method], settings) if some), None)
             if made is None:
                 raise FusionError("The program that asked for this has disconnected.")
@@ -101,6 +103,7 @@ class Api:
         mode: Mode = "auto",
         align: bool = True,
         ghosts: Handling = "mark",
+        colour: ColourMerge = "natural",
     ) -> Iterator[list[MethodResult]]:
         """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
@@ -110,6 +113,7 @@ class Api:
             mode: "exact" to run networks at full size, "fast" to run them on a smaller copy, "auto" to choose by size.
             align: Whether hand-held exposures are aligned first.
             ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
+            colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
 
         Returns:
             a list, which grows until all are done, of
@@ -125,7 +129,7 @@ class Api:
             # Gradio does not check what programs give.
             if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise FusionError("Give the methods' names as a list of at least one.")
-            settings = Settings(mode=mode, align=align, ghosts=ghosts)
+            settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour)
             yield from self._results(files, list(dict.fromkeys(chosen)), settings)
 
     def methods(self) -> list[Row]:

@@ -74,6 +74,7 @@ class Handlers:
         exact: bool,
         align: bool,
         remove_ghosts: bool,
+        published_colour: bool,
         request: gr.Request,
         *values: float,
     ) -> Iterator[Changes]:
@@ -94,6 +95,7 @@ class Handlers:
                 align=align,
                 ghosts="remove" if remove_ghosts else "mark",
                 mode="exact" if exact else "auto",
+                colour="published" if published_colour else "natural",
                 options=by_method(zip(parts.sliders, values, strict=True)),
             )
             chosen = [method.name for method in METHODS if method.name in methods]
@@ -228,7 +230,14 @@ class Handlers:
     def take_preset(self, preset: Preset) -> list[Any]:
         """Choose the methods and switches of a preset. An option that it does not name returns to its default."""
         ticked = preset.ticked([method.name for method in self.services.available])
-        return [ticked, preset.exact, preset.align, preset.deghost, *self._values(preset.options)]
+        return [
+            ticked,
+            preset.exact,
+            preset.align,
+            preset.deghost,
+            preset.published_colour,
+            *self._values(preset.options),
+        ]
 
     def take_example(self, event: gr.SelectData) -> tuple[str, str, None]:
         """Fill both slots with the pair that was pressed, and remove other files."""

@@ -77,6 +77,9 @@ def build(services: Services) -> gr.Blocks:
                 )
                 align = gr.Checkbox(True, label=say("page.align"), info=say("page.align_info"), elem_id="align")
                 deghost = gr.Checkbox(label=say("page.deghost"), info=say("page.deghost_info"), elem_id="deghost")
+                published = gr.Checkbox(
+                    label=say("page.published_colour"), info=say("page.published_colour_info"), elem_id="published"
+                )
                 with gr.Accordion(say("page.options"), open=False, elem_id="options") as accordion:
                     groups, sliders = _sliders(services, say)
                 with gr.Row():
@@ -151,7 +154,7 @@ def build(services: Services) -> gr.Blocks:
             demo,
         )
 
-        switches = [exact, align, deghost, *sliders.values()]
+        switches = [exact, align, deghost, published, *sliders.values()]
         inputs = [under, over, several, originals, methods, metrics, *switches]
         outputs = [state, sheet, status, details, table, left, right, slider, csv, archive]
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

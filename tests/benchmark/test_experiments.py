@@ -84,7 +84,10 @@ def test_each_part_of_pyramef_is_a_row(one_pair: Path, capsys: pytest.CaptureFix
 
 def test_both_merges_of_colour_are_rows(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     colour.main(one_pair)
-    assert len(re.findall(r"^\| .+ \| \d+\.\d\d \| \d\.\d{3} \|$", capsys.readouterr().out, re.MULTILINE)) == 2
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\w+).* \| \d+\.\d\d \| \d\.\d{3} \| \d\.\d\d \|$", capsys.readouterr().out, re.MULTILINE
+    )
+    assert rows == [(method, merge) for method in colour.METHODS for merge in ("published", "natural")]
 
 
 def test_the_control_stands_beside_the_networks_on_luma(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def main(
     if held_out:
         pairs = split(pairs, HELD_OUT_EVERY)[1]
     scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in method or [one.name for one in METHODS]}
-    settings = Settings(align=False, ghosts="ignore")
+    settings = Settings(align=False, ghosts="ignore", colour="published")
     with Session() as session:
         for files in tqdm(pairs, unit="pair", leave=False):
             (((under, over), reference),) = whole([files], side)  # all at once would not fit into memory at full size

@@ -146,7 +146,7 @@ def main(
     with Session() as session, tqdm(total=total, unit="pair", leave=False) as bar:
 
         def measure(group: Group, pair: ExposurePair, ghosts: Handling, against: Callable[[Photo], Scores]) -> None:
-            settings = Settings(align=False, ghosts=ghosts)
+            settings = Settings(align=False, ghosts=ghosts, colour="published")
             scene, scorer = session.prepare(pair, settings), Scorer(pair, [score.METRIC])
             for one in methods:
                 fused = session.fuse(scene, one, settings).photo
