@@ -22,12 +22,9 @@ from fusion.cli.options import (
     More,
     OptionsOfMethods,
     Over,
-<<<<<<< HEAD
     Panorama,
-    Repair,
-=======
     PublishedColour,
->>>>>>> colour2
+    Repair,
     Under,
     chosen,
     file_name,
@@ -205,11 +202,14 @@ def compare(
     results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
     refuse_to_overwrite(sources, results)
     wanted = settings(
-<<<<<<< HEAD
-        option, align=align, repair=repair, deghost=deghost, panorama=panorama, mode=mode, memory_mb=memory_mb
-=======
-        option, align=align, deghost=deghost, mode=mode, published_colour=published_colour, memory_mb=memory_mb
->>>>>>> colour2
+        option,
+        align=align,
+        repair=repair,
+        deghost=deghost,
+        panorama=panorama,
+        mode=mode,
+        published_colour=published_colour,
+        memory_mb=memory_mb,
     )
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
