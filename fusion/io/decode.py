@@ -90,10 +90,10 @@ def decode(data: bytes, name: str) -> Decoded:
     if not data:
         raise ImageError(f"{name} is an empty file; choose it again.", Refusal.EMPTY)
     # Pillow warns about odd metadata, which do no harm here; too large pictures are refused before it warns of them.
-    with _library_errors_refused(name), warnings.catch_warnings():
+    with library_errors_refused(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tiff = _tiff_tags(data)
-        if _is_raw(data, tiff):
+        tiff = tiff_tags(data)
+        if is_raw(data, tiff):
             return _develop(data, name)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
             return _decode_heif(data, name)
@@ -107,7 +107,7 @@ def decode(data: bytes, name: str) -> Decoded:
 
 
 @contextmanager
-def _library_errors_refused(name: str) -> Generator[None, None, None]:
+def library_errors_refused(name: str) -> Generator[None, None, None]:
     """Raise `ImageError` for any exception of a library: on hostile bytes, libraries raise almost every kind."""
     try:
         yield
@@ -375,7 +375,7 @@ def _pixels16(image: ImageFile, words: NDArray[np.uint16] | None, depth: int) ->
 # TIFF of floating point, which Pillow cannot read in colour.
 
 
-def _tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
+def tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
     """The tags of the first picture of a TIFF; None for other files."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -456,7 +456,7 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
 # Camera RAW.
 
 
-def _is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
+def is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
     """Whether a file is camera RAW. Many such files are TIFFs that begin with a thumbnail."""
     if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx ":
         return True
