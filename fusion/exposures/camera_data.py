@@ -44,7 +44,7 @@ class Shot:
     """Whether exposure time, aperture and sensitivity are recorded. Exposures compare only where these agree."""
     time: datetime | None = None
     precise: bool = False
-    """Whether the time has fractions of a second."""
+    """Whether the time has fractions of a second. Cameras that do not know them write zeros or nothing."""
     seconds: float = 0.0
     """The exposure time, or 0 if it is not recorded."""
     exposure: float | None = None
@@ -193,7 +193,7 @@ def _time(data: dict[int, Any]) -> tuple[datetime | None, bool]:
         with suppress(ValueError):
             fraction = re.sub(r"\D", "", str(data.get(fraction_tag) or ""), flags=re.ASCII)[:6]
             text = f"{_text(data.get(tag))}.{fraction or 0}+0000"
-            return datetime.strptime(text, "%Y:%m:%d %H:%M:%S.%f%z"), bool(fraction)
+            return datetime.strptime(text, "%Y:%m:%d %H:%M:%S.%f%z"), int(fraction or 0) > 0
     return None, False
 
 

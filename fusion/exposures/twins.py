@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fusion.exposures.camera_data import Pictures, Shot
@@ -86,22 +86,18 @@ def _same_shots(files: Iterable[Path], pictures: Pictures) -> Iterable[list[Path
             first = shots[0]
             equal = [shot for shot in shots if not _differ(shot, first)]
             shots[:] = [shot for shot in shots if shot not in equal]
-            formats: dict[object, list[Path]] = defaultdict(list)
-            for shot in equal:
-                formats[_format(shot.file), (shot.time if shot.precise else None)].append(shot.file)
-            yield from _by_place(equal, formats)
+            yield from _by_format(equal)
 
 
-def _by_place(equal: Sequence[Shot], formats: Mapping[object, Sequence[Path]]) -> Iterable[list[Path]]:
-    if all(shot.precise for shot in equal) and len({shot.time for shot in equal}) == 1:
+def _by_format(equal: Sequence[Shot]) -> Iterable[list[Path]]:
+    if all(shot.precise for shot in equal):
         yield [shot.file for shot in equal]
         return
-    lists: dict[str, list[Path]] = defaultdict(list)
-    for files in formats.values():
-        for file in files:
-            lists[_format(file)].append(file)
-    for at in range(max(map(len, lists.values()))):
-        yield [files[at] for files in lists.values() if at < len(files)]
+    formats: dict[str, list[Path]] = defaultdict(list)
+    for shot in equal:
+        formats[_format(shot.file)].append(shot.file)
+    for at in range(max(map(len, formats.values()))):
+        yield [files[at] for files in formats.values() if at < len(files)]
 
 
 def _differ(one: Shot, other: Shot) -> bool:
