@@ -87,6 +87,13 @@ class Pictures:
         seen = self._glance(file)
         return seen.pixels if seen else None
 
+    def shows_anything(self, file: Path) -> bool:
+        """Whether a picture has edges by which it can be compared with others: it is neither black nor white."""
+        from fusion.exposures.views import shows_anything
+
+        copy = self.small(file)
+        return copy is not None and shows_anything(copy)
+
     def same_view(self, one: Path, other: Path) -> bool | None:
         """Whether two pictures show the same view; None if that cannot be told."""
         from fusion.exposures.views import same_view
@@ -121,7 +128,8 @@ def _from_header(file: Path) -> Shot | None:
             start = stream.read(12)
             if file.suffix.lower() in suffixes.RAW and start.startswith((b"II*\0", b"MM\0*")):
                 exif = Image.Exif()
-                exif.load_from_fp(stream, 0)
+                stream.seek(0)
+                exif.load_from_fp(stream)
                 return _shot(file, _first_size(exif), exif)
         if start[4:8] == b"ftyp" and not start.endswith(b"avif"):
             with HeifImageFile(file) as image:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-_SIGNS = str.maketrans("‐‑‒–—―−", "-------")  # noqa: RUF001
+_File = TypeVar("_File")
+
+_SIGNS = str.maketrans("‐‑‒–—―−", "-------")
 _NUMBER = r"\d{1,2}(?:[.,]\d{1,3})?"
 _ZERO = r"0(?:[.,]0{1,3})?"
 _START = r"(?:(?<=[ _(\[-])|^)"  # a separator stands before it, or nothing
@@ -45,6 +47,9 @@ _COPY = _compiled(r"(?P<base>.+?)(?:[ _-]*\(\d{1,2}\)|[ _-]+copy(?:[ _-]?\d+)?|[
 _COUNTED = re.compile(r"(\d{1,18})\D*$", re.ASCII)
 
 
+KINDS = tuple(_TOKENS)
+
+
 class ExposureName(NamedTuple):
     """A name that says which exposure of which scene a picture is."""
 
@@ -55,6 +60,11 @@ class ExposureName(NamedTuple):
     """Where the exposure stands among those of its scene, from dark to bright; in stops where the name says stops."""
     number: int | None = None
     """The number behind a word, as in `under1`."""
+
+    @property
+    def family(self) -> str:
+        """Names of one family are compared: all those of stops are one, since `0` often stands beside `+2EV`."""
+        return self.kind if self.kind in {"word", "letter"} else "stops"
 
 
 def plain(stem: str) -> str:
@@ -86,7 +96,9 @@ def _parse(name: str) -> ExposureName | None:
     for patterns in (_LAST, _FIRST):
         for kind, pattern in patterns.items():
             if match := pattern.fullmatch(name):
-                groups = {key.removeprefix("bare_"): text for key, text in match.groupdict().items() if text is not None}
+                groups = {
+                    key.removeprefix("bare_"): text for key, text in match.groupdict().items() if text is not None
+                }
                 signless = kind == "stops" and _NO_EXPOSURE.fullmatch(groups["scene"])
                 if not signless:
                     number = int(groups["number"]) if "number" in groups else None
@@ -116,6 +128,36 @@ def makes_bracket(kind: str, exposures: Collection[float]) -> bool:
     if kind == "stops":  # -1, -2 and -3 may just as well be picture numbers, but a plus sign is no accident
         return len(exposures) >= 2 and max(exposures) > 0
     return bool(exposures) and min(exposures) < 0 < max(exposures)  # p1 and p2 are pages, under and middle a part
+
+
+def scenes_by_number(group: Sequence[tuple[ExposureName, _File]]) -> list[list[tuple[ExposureName, _File]]]:
+    """Split files of one scene, with their names, by the numbers behind the words.
+
+    `under1`, `over1`, `under2` and `over2` are two scenes. With one `mid` among them they are exposures of one.
+
+    >>> names = [(exposure_name(stem), stem) for stem in ("under1", "under2", "over1", "over2")]
+    >>> [[stem for _, stem in part] for part in scenes_by_number(names)]
+    [['under1', 'over1'], ['under2', 'over2']]
+    >>> [part] = scenes_by_number([*names, (exposure_name("mid"), "mid")])
+    >>> [name.exposure for name, _ in part]
+    [-1.0, -2.0, 1.0, 2.0, 0.0]
+    """
+    numbers = sorted({name.number for name, _ in group if name.number is not None})
+    if len(numbers) < 2:
+        return [list(group)]
+    if sum(name.exposure == 0 for name, _ in group) == 1:
+        return [[(name._replace(exposure=name.exposure * (name.number or 1)), file) for name, file in group]]
+    return [[(name, file) for name, file in group if name.number == number] for number in numbers]
+
+
+def middle_of(kind: str, exposures: Collection[float]) -> float | None:
+    """The exposure of a picture whose name is the scene's alone, beside others that name theirs; None if it has none.
+
+    >>> middle_of("EV", [-2.0, 2.0]), middle_of("EV", [-2.0, 0.0]), middle_of("letter", [0.0, 1.0])
+    (0.0, None, None)
+    """
+    both = min(exposures) < 0 < max(exposures)
+    return 0.0 if kind != "letter" and 0.0 not in exposures and (both or kind != "word") else None
 
 
 def original(stem: str) -> tuple[str, bool] | None:

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,7 +39,9 @@ _ROUNDING = 0.2
 
 DIFFERENT_VIEWS = "its camera data fit a bracket, but its pictures show different views."
 SNAPSHOT = "it was taken in automatic mode, in which exposures differ because light does."
-NO_ORDER = "its exposures are in no order in which cameras take brackets, and the pictures do not tell that they belong."
+NO_ORDER = (
+    "its exposures are in no order in which cameras take brackets, and the pictures do not tell that they belong."
+)
 BROKEN_OFF = "only a part of its bracket is there: the camera took longer ones on this card."
 TURNED = "its bracket cannot be fused, since one picture of it is stored turned; turn it back without loss."
 
@@ -243,7 +245,7 @@ def _in_order(values: Sequence[float]) -> bool:
     sides = [value - first for value in rest]
     turns = all(abs(far) >= abs(near) - _ROUNDING for near, far in pairwise(sides))
     middle = sorted(values)[len(values) // 2] == first and len(values) % 2 == 1
-    return _monotonic(values) or middle and (_monotonic(rest) or turns)
+    return _monotonic(values) or (middle and (_monotonic(rest) or turns))
 
 
 def _monotonic(values: Sequence[float]) -> bool:

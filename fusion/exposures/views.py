@@ -41,6 +41,11 @@ def same_view(one: Grey, other: Grey) -> bool | None:
     return True if agreement >= _SAME else False if agreement < _DIFFERENT else None
 
 
+def shows_anything(copy: Grey) -> bool:
+    """Whether a small copy has enough edges to be compared with others."""
+    return int(_edges(copy)[1].sum()) >= _FEWEST
+
+
 def _agreement(one: Grey, other: Grey) -> tuple[float, float]:
     """The mean cosine at the best shift, and how many pixels with an edge both copies have there at least."""
     shape = tuple(2 * side for side in one.shape)  # so that what leaves at one side does not enter at the other
@@ -55,15 +60,20 @@ def _agreement(one: Grey, other: Grey) -> tuple[float, float]:
 
 def _directions(copy: Grey, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The transforms of the edges' directions, unit complex numbers, and of where there are edges."""
+    slope, seen = _edges(copy)
+    directions = np.where(seen, slope / np.maximum(np.abs(slope), 1e-6), 0)
+    return np.fft.fft2(directions, shape), np.fft.fft2(seen.astype(np.float32), shape)
+
+
+def _edges(copy: Grey) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The slopes, as complex numbers, and where they are those of an edge."""
     import cv2
 
     plane = cv2.GaussianBlur(copy.astype(np.float32), (0, 0), 1)
     slope = cv2.Sobel(plane, -1, 1, 0) + 1j * cv2.Sobel(plane, -1, 0, 1)
-    strength = np.abs(slope)
-    seen = (strength > _WEAKEST_EDGE) & (plane > _DARKEST) & (plane < _BRIGHTEST)
+    seen = (np.abs(slope) > _WEAKEST_EDGE) & (plane > _DARKEST) & (plane < _BRIGHTEST)
     seen[[0, -1]] = seen[:, [0, -1]] = False
-    directions = np.where(seen, slope / np.maximum(strength, 1e-6), 0)
-    return np.fft.fft2(directions, shape), np.fft.fft2(seen.astype(np.float32), shape)
+    return slope, seen
 
 
 def _shifts(side: int) -> NDArray[np.int64]:

@@ -91,7 +91,7 @@ def _exif(raw: Any) -> bytes:
         (Base.FocalLength, told.focal_length),
     ):
         if 0 < value < 1e5:
-            details[tag] = IFDRational(round(value * 10_000), 10_000) if value > 0.1 else IFDRational(1, 1 / value)
+            details[tag] = IFDRational(value)
     if 0 < told.iso_speed < 1e7:
         details[Base.ISOSpeedRatings] = round(told.iso_speed)
     if told.timestamp is not None:

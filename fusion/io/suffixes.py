@@ -11,3 +11,6 @@ RAW = (
     *(".3fr", ".fff", ".iiq", ".mrw", ".erf", ".kdc", ".dcr", ".x3f", ".gpr"),
 )
 """Endings of camera RAW files."""
+KNOWN = (*PICTURES, *RAW)
+UNREAD = (".gif", ".jxl", ".jp2", ".j2k", ".jxr", ".mpo", ".psd", ".psb", ".xcf", ".exr", ".hdr", ".svg")
+"""Endings of pictures that cannot be read, so that they can be listed."""
