@@ -9,7 +9,7 @@ import ast
 from pathlib import Path
 
 EXPERIMENTS = (
-    *("ablation", "align", "brackets", "colour", "control", "fast", "formats", "ghosts", "golden", "labels", "metrics"),
+    *("ablation", "align", "brackets", "cards", "colour", "control", "fast", "formats", "ghosts", "golden", "labels", "metrics"),
     *("opinions", "reference"),
 )
 """The names of the experiments; each is a file of this folder."""
