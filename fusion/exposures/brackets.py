@@ -255,7 +255,7 @@ class _Search:
 
     def _by_camera(self) -> None:
         """Find scenes that one camera took in one sequence."""
-        left = [shot for file in self._left() if (shot := self._pictures.shot(file)) and _tells(shot)]
+        left = [shot for file in self._left() if (shot := self._pictures.shot(file))]
         found = find_sequences(left, self._pictures)
         self.reasons |= found.reasons
         self.scenes += [

@@ -1,14 +1,16 @@
-"""Which shots of a camera are brackets, by its data: whole brackets or none.
+"""Which shots of a camera are brackets, by its data and by what the pictures show: whole brackets, or none.
 
 1. Shots are put in the order of time, or of their numbers where the camera has no clock, and are split into runs: one
-   camera, size, focal length and mode of exposure, one shot soon after the other. No bracket goes beyond a run.
-2. A run is cut into brackets and single shots so that the cut is the simplest (`_cost`). What speaks for a bracket is
-   that its values rise in even steps, in an order in which cameras shoot, at an even pace, and as in other brackets of
-   this card. The values are those of ExposureBias where the camera changed it, else exposures.
-3. What speaks against a bracket vetoes it, whatever speaks for it: snapshots in automatic mode, a value that comes
-   again, exposures that do not follow the bias, different views. Then the run is cut anew without it. Exposures in no
-   order need more than that nothing speaks against them: pictures that show the same view, or a like bracket.
-4. A bracket that is a part of what the camera did elsewhere on the card was broken off, so it is none.
+   camera, size and focal length, one shot soon after the other, and no two in succession of different views. No bracket
+   goes beyond a run.
+2. A run is cut into brackets and single shots in the way that costs the least (`_cost`). A bracket costs little if its
+   values rise in even steps and in an order in which cameras shoot, and less if the card holds others like it. The
+   values are those of ExposureBias where the camera changed it from shot to shot, else exposures.
+3. What speaks against a bracket vetoes it, whatever speaks for it (`_possible`, `_veto`): snapshots in automatic mode,
+   values that come again or start anew, exposures that do not follow the bias, different views. Then the run is cut
+   anew without it.
+4. A bracket that is not whole is none (`_part_of_more`): a part of what the camera did elsewhere on the card, a number
+   that is missing in it, another picture of the view beside it, a picture that is stored turned.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 from fusion.exposures.camera_data import AUTO, AUTO_BRACKET, MANUAL, Pictures, Shot
 from fusion.exposures.file_names import counted
@@ -30,20 +33,26 @@ _PAUSE = timedelta(seconds=2)
 exposure. Many cameras record whole seconds."""
 _PATIENT_PAUSE = {AUTO_BRACKET: timedelta(seconds=5), MANUAL: timedelta(seconds=8)}
 """The longest pause where the mode says that a bracket is being shot, or that somebody turns a dial."""
+_LONGEST_PAUSE = timedelta(seconds=30)
+"""The longest pause between two shots of the same view."""
 _LEAST_STEP = 0.5
 """The least step between two exposures, in stops: a camera that meters anew varies by a third."""
 _LEAST_NAMED_STEP = 0.25
 """The least step where the camera says that it brackets: third stops."""
 _ROUNDING = 0.2
 """How far a recorded exposure may be from the true one, in stops: cameras round to numbers on their dials."""
+_FULL_STEP_NUMBER = 5
+"""The most digits of a number by which cameras count; longer ones are dates and times."""
 
 DIFFERENT_VIEWS = "its camera data fit a bracket, but its pictures show different views."
 SNAPSHOT = "it was taken in automatic mode, in which exposures differ because light does."
-NO_ORDER = (
-    "its exposures are in no order in which cameras take brackets, and the pictures do not tell that they belong."
-)
+NO_ORDER = "its exposures are in no order in which cameras take brackets, and its pictures show too little to tell."
 BROKEN_OFF = "only a part of its bracket is there: the camera took longer ones on this card."
-TURNED = "its bracket cannot be fused, since one picture of it is stored turned; turn it back without loss."
+GAP = "a picture is missing in its bracket: a number is left out, or that picture cannot be read."
+BESIDE = "its bracket may be longer: {} beside it shows the same view, and its camera data do not tell its place."
+TURNED = "one picture of its bracket is stored turned, so that the bracket cannot be fused; turn it back."
+
+_Part: TypeAlias = "Sequence[Shot]"
 
 
 @dataclass
@@ -54,35 +63,39 @@ class Sequences:
     reasons: dict[Path, str] = field(default_factory=dict[Path, str])
 
 
-def find_sequences(shots: Iterable[Shot], pictures: Pictures) -> Sequences:
-    """Find whole brackets among shots with camera data; all folders of one card may be given at once."""
-    found, card = Sequences(), _Card(pictures)
-    runs = list(_runs(shots))
-    for run in runs:
-        card.learn(card.cut(run))
-    cuts = [part for run in runs for part in card.cut(run)]
-    habits = Counter(map(_pattern, cuts))
-    for part in cuts:
-        files = [shot.file for shot in part]
-        if len(part) < FEWEST:
-            reason = card.reasons.get(files[0]) or (SNAPSHOT if part[0].mode == AUTO else None)
-            found.reasons |= {files[0]: reason} if reason else {}
-        elif _broken_off(part, habits):
-            found.reasons |= dict.fromkeys(files, BROKEN_OFF)
-        elif len({shot.turned for shot in part if _stored_turned(shot, part)}) > 1:
-            found.reasons |= dict.fromkeys(files, TURNED)
+def find_sequences(shots: Sequence[Shot], pictures: Pictures) -> Sequences:
+    """Find the whole brackets among the shots of one card."""
+    card = _Card(pictures)
+    runs = list(_runs((shot for shot in shots if _tells(shot)), pictures))
+    card.learn([card.cut(run, strict=True) for run in runs])
+    parts = [part for run in runs for part in card.cut(run)]
+    found = Sequences(reasons=card.reasons)
+    brackets = [part for part in parts if len(part) >= FEWEST]
+    patterns = Counter(map(_pattern, brackets))
+    bracketed = {shot.file for part in brackets for shot in part}
+    single = [shot for shot in shots if shot.file not in bracketed]
+    for part in brackets:
+        if reason := _part_of_more(part, patterns, single, pictures):
+            found.reasons |= dict.fromkeys((shot.file for shot in part), reason)
         else:
-            found.brackets.append(sorted(part, key=lambda shot: (_values(part)[part.index(shot)], shot.file)))
+            found.brackets.append([shot for _, shot in sorted(zip(_values(part), part, strict=True), key=_by_value)])
+    for shot in single:
+        if shot.mode == AUTO:
+            found.reasons.setdefault(shot.file, SNAPSHOT)
     return found
+
+
+def _by_value(one: tuple[float, Shot]) -> tuple[float, Path]:
+    return one[0], one[1].file
 
 
 # 1. Runs.
 
 
-def _runs(shots: Iterable[Shot]) -> Iterator[list[Shot]]:
+def _runs(shots: Iterable[Shot], pictures: Pictures) -> Iterator[list[Shot]]:
     run: list[Shot] = []
     for shot in sorted(shots, key=_order):
-        if run and not _goes_on(run[-1], shot):
+        if run and not _goes_on(run[-1], shot, pictures):
             yield run
             run = []
         run.append(shot)
@@ -100,129 +113,145 @@ def _camera(shot: Shot) -> tuple[object, ...]:
     return shot.camera, shot.size, shot.recorded, shot.time is None
 
 
-def _goes_on(one: Shot, other: Shot) -> bool:
-    """Whether the second shot can be of the same bracket as the first, by camera, mode and time."""
+def _goes_on(one: Shot, other: Shot, pictures: Pictures) -> bool:
+    """Whether the second shot can be of the same bracket as the first, by camera, mode, time and view."""
     same = _camera(one) == _camera(other) and (one.mode == AUTO_BRACKET) == (other.mode == AUTO_BRACKET)
     zoomed = one.focal_length and other.focal_length and abs(one.focal_length / other.focal_length - 1) > 0.02
     if not same or zoomed:
         return False
+    view = None
     if one.time is None or other.time is None:
         (prefix, number), (next_prefix, next_number) = counted(one.file.stem), counted(other.file.stem)
-        return prefix == next_prefix and next_number - number == 1
-    pause = _PATIENT_PAUSE.get(one.mode, _PAUSE) if one.mode == other.mode and one.mode is not None else _PAUSE
-    return other.time - one.time <= pause + timedelta(seconds=2 * max(one.seconds, other.seconds))
+        if prefix != next_prefix or next_number - number != 1:
+            return False
+    elif _pause(one, other) > (_PATIENT_PAUSE.get(one.mode, _PAUSE) if one.mode is not None else _PAUSE):
+        if _pause(one, other) > _LONGEST_PAUSE:
+            return False
+        view = pictures.same_view(one.file, other.file)
+        return view is True
+    return pictures.same_view(one.file, other.file) is not False
 
 
-# 2. The simplest cut.
+def _pause(one: Shot, other: Shot) -> timedelta:
+    """The time between two shots, without exposure and noise reduction; of which it is unknown when they are dated."""
+    assert one.time
+    assert other.time
+    return other.time - one.time - timedelta(seconds=2 * max(one.seconds, other.seconds))
+
+
+# 2. The cut that costs the least.
 
 
 class _Card:
     """What has been learned from the shots of a card: how its cameras take brackets, and which are none."""
 
     def __init__(self, pictures: Pictures) -> None:
-        self.pictures = pictures
         self.reasons: dict[Path, str] = {}
+        self._pictures = pictures
         self._habits: Counter[object] = Counter()
-        self._orders: Counter[object] = Counter()
         self._vetoed: set[tuple[Path, ...]] = set()
 
-    def learn(self, parts: Iterable[Sequence[Shot]]) -> None:
-        """Remember the brackets of a cut."""
-        for part in parts:
-            if len(part) >= FEWEST:
-                self._habits[_pattern(part)] += 1
-                self._orders[_ranks(part)] += 1
+    def learn(self, cuts: Iterable[Iterable[_Part]]) -> None:
+        """Remember which brackets there are."""
+        self._habits.update(_pattern(part) for cut in cuts for part in cut if len(part) >= FEWEST)
 
-    def cut(self, run: Sequence[Shot]) -> list[Sequence[Shot]]:
-        """Cut a run into brackets and single shots. Nothing that is vetoed is in it."""
+    def cut(self, run: _Part, *, strict: bool = False) -> list[_Part]:
+        """Cut a run into brackets and single shots. `strict` allows only brackets whose values tell them."""
         while True:
-            parts = self._simplest(run)
-            vetoed = [part for part in parts if len(part) >= FEWEST and not self._stands(part)]
+            parts = self._cheapest(run, strict=strict)
+            vetoed = [part for part in parts if len(part) >= FEWEST and self._veto(part)]
             if not vetoed:
                 return parts
 
-    def _simplest(self, run: Sequence[Shot]) -> list[Sequence[Shot]]:
-        best: list[tuple[float, list[Sequence[Shot]]]] = [(0.0, [])]
+    def _cheapest(self, run: _Part, *, strict: bool) -> list[_Part]:
+        best: list[tuple[float, list[_Part]]] = [(0.0, [])]
         for end in range(1, len(run) + 1):
             choices = (
-                (best[start][0] + self._cost(run[start:end]), [*best[start][1], run[start:end]])
+                (best[start][0] + self._cost(run[start:end], strict=strict), [*best[start][1], run[start:end]])
                 for start in range(max(0, end - MOST), end)
             )
             best.append(min(choices, key=lambda choice: choice[0]))
         return best[-1][1]
 
-    def _cost(self, part: Sequence[Shot]) -> float:
-        """How little speaks for a bracket: a single shot costs 1, a bracket of even steps as much, whatever its length."""
+    def _cost(self, part: _Part, *, strict: bool) -> float:
+        """How little speaks for a part. A bracket costs as much as a single shot at best, whatever its length."""
         if len(part) == 1:
             return 1.0
-        if not _possible(part) or tuple(shot.file for shot in part) in self._vetoed:
+        regular = _regular(part)
+        if not _possible(part, regular) or tuple(shot.file for shot in part) in self._vetoed:
             return float("inf")
-        if not _even(part):
-            cost = 0.9 + 0.35 * len(part)
-        else:
-            cost = 1.0 if len(part) > FEWEST else 1.6
+        if strict and not regular:
+            return float("inf")
+        cost = 1.0 if regular and len(part) > FEWEST else 1.6 if regular else 1.7
         if self._habits[_pattern(part)] > 1:
-            cost *= 0.4
+            cost *= 0.4  # so that it costs less than to leave one shot of it, or to add another
         return cost + (1.2 if _breaks_off(part) else 0.0)
 
-    # 3. Vetoes that only the pictures, or the other brackets, can tell.
+    # 3. What only the pictures can tell.
 
-    def _stands(self, part: Sequence[Shot]) -> bool:
-        """Whether a bracket stands when its pictures are looked at. If not, neither it nor its parts come again."""
-        values = _values(part)
-        ordered = [part[index].file for index in sorted(range(len(part)), key=values.__getitem__)]
-        views = [self.pictures.same_view(one, other) for one, other in pairwise(ordered)]
-        if False in views:
-            self._veto(part, DIFFERENT_VIEWS)
+    def _veto(self, part: _Part) -> bool:
+        """Rule out a bracket, and pairs of its shots, if its pictures speak against it, or too little for it."""
+        ordered = [shot for _, shot in sorted(zip(_values(part), part, strict=True), key=_by_value)]
+        views = [self._pictures.same_view(one.file, other.file) for one, other in pairwise(ordered)]
+        seen = all(views) or all(self._pictures.same_view(one.file, other.file) for one, other in pairwise(part))
+        regular = _regular(part)
+        surely = regular and (part[0].mode != AUTO or _told(part)) and not _breaks_off(part)
+        if False not in views and (seen or (surely and self._pattern_is_known(part))):
             return False
-        unproven = not (_even(part) and _prompt(part)) and not all(views)
-        if unproven and self._orders[_ranks(part)] < 2 + (self._habits[_pattern(part)] == 0):
-            self._veto(part, NO_ORDER)
-            return False
-        return True
-
-    def _veto(self, part: Sequence[Shot], reason: str) -> None:
-        """Rule out a bracket and its parts: pairs of it, or, where the camera says that it is one bracket, all parts."""
+        reason = DIFFERENT_VIEWS if False in views else NO_ORDER
         files = tuple(shot.file for shot in part)
         self.reasons |= dict.fromkeys(files, reason)
-        longest = len(files) if _told(part) else FEWEST
-        self._vetoed.add(files)
-        self._vetoed |= {
-            files[start : start + length]
-            for length in range(FEWEST, longest + 1)
-            for start in range(len(files) - length + 1)
-        }
+        self._vetoed |= {files, *pairwise(files)}
+        return True
+
+    def _pattern_is_known(self, part: _Part) -> bool:
+        return True
+
+
+def _breaks_off(part: _Part) -> bool:
+    """Whether a pause between two shots is much longer than another."""
+    pauses = [
+        max((other.time - one.time).total_seconds() - one.seconds, 0.0)
+        for one, other in pairwise(part)
+        if one.time and other.time
+    ]
+    return len(pauses) > 1 and max(pauses) - min(pauses) > 1.01 + max(shot.seconds for shot in part)
 
 
 # What the values of a bracket say.
 
 
-def _told(part: Sequence[Shot]) -> bool:
+def _tells(shot: Shot) -> bool:
+    """Whether camera data say how a shot was exposed."""
+    return shot.exposure is not None or shot.bias is not None
+
+
+def _told(part: _Part) -> bool:
     """Whether the camera changed the bias from shot to shot."""
     biases = [shot.bias for shot in part]
     return None not in biases and len(set(biases)) > 1
 
 
-def _values(part: Sequence[Shot]) -> list[float]:
+def _values(part: _Part) -> list[float]:
     """What makes the exposures of a bracket different, in stops: their biases, or else the exposures themselves."""
     if _told(part):
         return [shot.bias or 0.0 for shot in part]
     return [shot.exposure or 0.0 for shot in part]
 
 
-def _possible(part: Sequence[Shot]) -> bool:
+def _possible(part: _Part, regular: bool) -> bool:
     """Whether the camera data of shots allow that they are one bracket."""
     known = all(shot.exposure is not None for shot in part)
     values = sorted(_values(part))
-    if _told(part):
-        again = any(high - low < _LEAST_NAMED_STEP for low, high in pairwise(values))
-        return not again and (not known or _follow_bias(part))
-    automatic = any(shot.mode == AUTO for shot in part)
     again = sum(high - low < _LEAST_NAMED_STEP for low, high in pairwise(values))
-    return known and not automatic and again <= (len(part) > 3) and values[-1] - values[0] >= _LEAST_STEP
+    if _told(part):
+        return again == 0 and (not known or _follow_bias(part))
+    automatic = any(shot.mode == AUTO for shot in part) and not (regular and len(part) > FEWEST)
+    ranges = values[-1] - values[0] >= _LEAST_STEP
+    return known and not automatic and again <= (len(part) > 3) and ranges and (regular or not _starts_anew(part))
 
 
-def _follow_bias(part: Sequence[Shot]) -> bool:
+def _follow_bias(part: _Part) -> bool:
     """Whether exposures rise with the bias: by as much, or by less where the camera reached a limit."""
     pairs = sorted((shot.bias or 0.0, shot.exposure or 0.0) for shot in part)
     steps = [(bias - last_bias, exposure - last) for (last_bias, last), (bias, exposure) in pairwise(pairs)]
@@ -230,79 +259,121 @@ def _follow_bias(part: Sequence[Shot]) -> bool:
     return rise and pairs[-1][1] - pairs[0][1] >= _LEAST_NAMED_STEP
 
 
-def _even(part: Sequence[Shot]) -> bool:
-    """Whether values rise in even steps and were taken in an order in which cameras take them."""
+def _starts_anew(part: _Part) -> bool:
+    """Whether shots are several brackets of three or more with the same steps, each metered anew."""
+    values = _values(part)
+    return any(
+        len({_rounded(values[at : at + length]) for at in range(0, len(values), length)}) == 1
+        for length in range(3, len(values) // 2 + 1)
+        if len(values) % length == 0
+    )
+
+
+def _regular(part: _Part) -> bool:
+    """Whether values rise in even steps and were taken in an order in which cameras take them.
+
+    Where the camera reached a limit, the last step of four shots or more may be smaller.
+    """
     values = _values(part)
     steps = [high - low for low, high in pairwise(sorted(values))]
-    named = _told(part) or part[0].mode == AUTO_BRACKET
-    least = _LEAST_NAMED_STEP if named else _LEAST_STEP
-    return min(steps) >= least and max(steps) - min(steps) <= 2 * _ROUNDING and _in_order(values)
+    least = _LEAST_NAMED_STEP if _told(part) or part[0].mode == AUTO_BRACKET else _LEAST_STEP
+    inner = max((steps, steps[:-1], steps[1:]), key=lambda some: (_even(some), len(some))) if len(steps) > 2 else steps
+    limited = all(step <= max(inner) + 2 * _ROUNDING for step in steps)
+    return min(inner) >= least and _even(inner) and limited and _in_order(values)
+
+
+def _even(steps: Sequence[float]) -> bool:
+    return max(steps) - min(steps) <= 2 * _ROUNDING
 
 
 def _in_order(values: Sequence[float]) -> bool:
-    """Whether values rise or fall, all or all but the first, or go away from the first in turns: 0, -1, 1, -2, 2."""
+    """Whether values rise or fall, or do so after the middle one, or go away from the first one on both sides."""
     first, *rest = values
     sides = [value - first for value in rest]
-    turns = all(abs(far) >= abs(near) - _ROUNDING for near, far in pairwise(sides))
-    middle = sorted(values)[len(values) // 2] == first and len(values) % 2 == 1
-    return _monotonic(values) or (middle and (_monotonic(rest) or turns))
+    outwards = _monotonic([side for side in sides if side > 0]) and _monotonic([side for side in sides if side < 0])
+    return _monotonic(values) or (min(values) < first < max(values) and (_monotonic(rest) or outwards))
 
 
 def _monotonic(values: Sequence[float]) -> bool:
-    return values in (sorted(values), sorted(values, reverse=True))
+    return list(values) in (sorted(values), sorted(values, reverse=True))
 
 
-def _pauses(part: Sequence[Shot]) -> list[float]:
-    """Seconds from the end of each shot to the next."""
-    return [
-        max((other.time - one.time).total_seconds() - one.seconds, 0.0)
-        for one, other in pairwise(part)
-        if one.time and other.time
-    ]
-
-
-def _breaks_off(part: Sequence[Shot]) -> bool:
-    """Whether a pause between two shots is much longer than another."""
-    pauses = _pauses(part)
-    return len(pauses) > 1 and max(pauses) - min(pauses) > 1.01 + max(shot.seconds for shot in part)
-
-
-def _prompt(part: Sequence[Shot]) -> bool:
-    return part[0].mode == AUTO_BRACKET or max(_pauses(part), default=0) <= _PAUSE.total_seconds() + part[0].seconds
-
-
-def _pattern(part: Sequence[Shot]) -> tuple[object, ...]:
+def _pattern(part: _Part) -> tuple[object, ...]:
     """How a camera took a bracket: the values relative to the first one, in thirds of a stop."""
-    values = _values(part)
-    return (part[0].camera, *(round(3 * (value - values[0])) for value in values))
+    return (part[0].camera, *_rounded(_values(part)))
 
 
-def _ranks(part: Sequence[Shot]) -> tuple[object, ...]:
-    """In which order a camera took a bracket, whatever the steps."""
-    values = _values(part)
-    return (part[0].camera, *(sorted(values).index(value) for value in values))
+def _rounded(values: Sequence[float]) -> tuple[int, ...]:
+    return tuple(round(3 * (value - values[0])) for value in values)
 
 
-# 4. Broken off, or turned.
+# 4. Whole, or none.
 
 
-def _broken_off(part: Sequence[Shot], habits: Counter[tuple[object, ...]]) -> bool:
-    """Whether a bracket is a part of a pattern that is there more often."""
-    camera, *values = _pattern(part)
-    own = habits[camera, *values]
+def _part_of_more(part: _Part, patterns: Counter[tuple[object, ...]], single: _Part, pictures: Pictures) -> str | None:
+    """Why a bracket is not whole, or cannot be fused as it is; None if nothing says so."""
+    if _broken_off(part, patterns):
+        return BROKEN_OFF
+    if _has_gap(part):
+        return GAP
+    if any(shot.turned != part[0].turned for shot in part) and not all(
+        pictures.same_view(one.file, other.file) for one, other in pairwise(part)
+    ):
+        return TURNED
+    for shot in single:
+        if _is_beside(shot, part) and pictures.same_view(shot.file, _nearest(shot, part).file):
+            return BESIDE.format(shot.file.name)
+    return None
+
+
+def _broken_off(part: _Part, patterns: Counter[tuple[object, ...]]) -> bool:
+    """Whether a bracket is a part of a pattern that is there at least as often."""
+    own = _pattern(part)
     return any(
-        count > own and len(other) > len(values) and _holds(other, values)
-        for (maker, *other), count in habits.items()
-        if maker == camera
+        count >= patterns[own] and other[0] == own[0] and len(other) > len(own) and _holds(other[1:], own[1:])
+        for other, count in patterns.items()
     )
 
 
 def _holds(longer: Sequence[object], shorter: Sequence[object]) -> bool:
+    """Whether a pattern of thirds of a stop is a part of a longer one."""
+    wanted = [int(str(value)) for value in shorter]
+    values = [int(str(value)) for value in longer]
     return any(
-        all(abs((longer[at + i] - longer[at]) - shorter[i]) <= 1 for i in range(len(shorter)))  # type: ignore[operator]
-        for at in range(len(longer) - len(shorter) + 1)
+        all(abs(values[at + index] - values[at] - value) <= 1 for index, value in enumerate(wanted))
+        for at in range(len(values) - len(wanted) + 1)
     )
 
 
-def _stored_turned(shot: Shot, part: Sequence[Shot]) -> bool:
-    return False
+def _has_gap(part: _Part) -> bool:
+    """Whether a number is left out in the counted names of a bracket."""
+    named = sorted(counted(shot.file.stem) for shot in part)
+    steps = [number - last for (last_prefix, last), (prefix, number) in pairwise(named) if last_prefix == prefix]
+    counts = all(0 <= number < 10**_FULL_STEP_NUMBER for _, number in named)
+    gaps = [step for step in steps if 1 < step < MOST]
+    return counts and bool(gaps) and (1 in steps or len(part) == FEWEST)
+
+
+def _is_beside(shot: Shot, part: _Part) -> bool:
+    """Whether a single shot may belong to a bracket although its camera data do not fit in."""
+    if shot.mode == AUTO and part[0].mode != AUTO:
+        return False  # a test shot, or a snapshot
+    near = _nearest(shot, part)
+    if shot.time and near.time:
+        if abs(shot.time - near.time) > _PAUSE + timedelta(seconds=2 * max(shot.seconds, near.seconds)):
+            return False
+    else:
+        (prefix, number), (near_prefix, near_number) = counted(shot.file.stem), counted(near.file.stem)
+        if prefix != near_prefix or abs(number - near_number) != 1:
+            return False
+    told = _told(part) and shot.bias is not None
+    value, values = (shot.bias, _values(part)) if told else (shot.exposure, [one.exposure for one in part])
+    alike = value is not None and any(abs(value - (one or 0.0)) < _LEAST_NAMED_STEP for one in values)
+    return not (alike and shot.recorded == part[0].recorded) and not (told and alike)
+
+
+def _nearest(shot: Shot, part: _Part) -> Shot:
+    if shot.time and all(one.time for one in part):
+        return min(part, key=lambda one: abs(one.time - shot.time) if one.time and shot.time else timedelta.max)
+    number = counted(shot.file.stem)[1]
+    return min(part, key=lambda one: abs(counted(one.file.stem)[1] - number))
