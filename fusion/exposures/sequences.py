@@ -152,8 +152,8 @@ class _Card:
         self._vetoed: set[tuple[Path, ...]] = set()
 
     def learn(self, cuts: Iterable[Iterable[_Part]]) -> None:
-        """Remember which brackets there are."""
-        self._habits.update(_pattern(part) for cut in cuts for part in cut if len(part) >= FEWEST)
+        """Remember which brackets there are. A pair is no habit: it is a part of every longer one."""
+        self._habits.update(_pattern(part) for cut in cuts for part in cut if len(part) > FEWEST)
 
     def cut(self, run: _Part, *, strict: bool = False) -> list[_Part]:
         """Cut a run into brackets and single shots. `strict` allows only brackets whose values tell them."""
@@ -196,15 +196,12 @@ class _Card:
         seen = all(views) or all(self._pictures.same_view(one.file, other.file) for one, other in pairwise(part))
         regular = _regular(part)
         surely = regular and (part[0].mode != AUTO or _told(part)) and not _breaks_off(part)
-        if False not in views and (seen or (surely and self._pattern_is_known(part))):
+        if False not in views and (seen or surely):
             return False
         reason = DIFFERENT_VIEWS if False in views else NO_ORDER
         files = tuple(shot.file for shot in part)
         self.reasons |= dict.fromkeys(files, reason)
         self._vetoed |= {files, *pairwise(files)}
-        return True
-
-    def _pattern_is_known(self, part: _Part) -> bool:
         return True
 
 
@@ -215,7 +212,8 @@ def _breaks_off(part: _Part) -> bool:
         for one, other in pairwise(part)
         if one.time and other.time
     ]
-    return len(pauses) > 1 and max(pauses) - min(pauses) > 1.01 + max(shot.seconds for shot in part)
+    rounding = 1.01 if all(shot.precise for shot in part) else 2.01  # whole seconds round both ends of a pause
+    return len(pauses) > 1 and max(pauses) - min(pauses) > rounding + max(shot.seconds for shot in part)
 
 
 # What the values of a bracket say.

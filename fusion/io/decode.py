@@ -22,7 +22,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,10 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE, MAX_SIDE = 16, 12_000
 """Limits of height and width in pixels."""
 MAX_SCANS = 100
+MAX_PAGES = 64
 """The most scans of one JPEG. Each takes a pass over all pixels, so thousands of empty scans would take minutes."""
 
+_REDUCED_OR_MASK = 1 | 4  # flags of a page's kind, NewSubfileType
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 254, 256, 257, 258, 259, 262, 273  # TIFF tags
 _ORIENTATION, _COUNTS, _PLANAR, _SUB_IFDS, _SAMPLE_FORMAT = 274, 279, 284, 330, 339
 _DNG_VERSION, _PENTAX = 50706, 65535
@@ -97,6 +99,9 @@ def decode(data: bytes, name: str) -> Decoded:
             return _develop(data, name)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
             return _decode_heif(data, name)
+        if tiff is not None:
+            data = _largest_page(data)
+            tiff = tiff_tags(data)
         if _is_floating(tiff):
             return _decode_floats(data, tiff, name)
         _check_canvas(data, name)
@@ -386,6 +391,33 @@ def tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
     stream.seek(tags.next)
     tags.load(stream)
     return tags
+
+
+def _largest_page(data: bytes) -> bytes:
+    """A TIFF that holds only its largest page, if the others are thumbnails or masks of it; else the file as it is."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    pages: list[tuple[int, int, int, int, int]] = []
+    at = int.from_bytes(data[4:8], order)
+    while 0 < at < len(data) - 2 and len(pages) <= MAX_PAGES and at not in (page[0] for page in pages):
+        tags, stream = ImageFileDirectory_v2(data[:8]), BytesIO(data)
+        stream.seek(at)
+        tags.load(stream)
+        end = at + 2 + 12 * int.from_bytes(data[at : at + 2], order)
+        pages.append((at, end, int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0)), int(tags.get(_KIND, 0))))
+        at = int.from_bytes(data[end : end + 4], order)
+    if not 1 < len(pages) <= MAX_PAGES:
+        return data
+    largest = max(pages, key=lambda page: page[2] * page[3])
+    start, end, width, height, _ = largest
+    others = (page for page in pages if page is not largest)
+    if not all(kind & _REDUCED_OR_MASK or (2 * w <= width and 2 * h <= height) for _, _, w, h, kind in others):
+        return data
+    alone = bytearray(data)
+    alone[4:8] = start.to_bytes(4, order)
+    alone[end : end + 4] = bytes(4)
+    return bytes(alone)
 
 
 def _is_floating(tags: ImageFileDirectory_v2 | None) -> bool:
