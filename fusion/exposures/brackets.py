@@ -25,7 +25,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 from fusion.errors import DatasetError
-from fusion.exposures.camera_data import Pictures, Shot
+from fusion.exposures.camera_data import Pictures
 from fusion.exposures.file_names import (
     KINDS,
     ExposureName,
@@ -322,8 +322,3 @@ def _names_several(files: Iterable[Path]) -> bool:
     names = [name for file in files if (name := exposure_name(file.stem))]
     halves = any(name.kind in {"letter", "word"} for name in names)
     return halves or 1 < len({name.scene.casefold() for name in names}) <= len(list(files)) / FEWEST
-
-
-def _tells(shot: Shot) -> bool:
-    """Whether camera data say how a shot was exposed."""
-    return shot.exposure is not None or shot.bias is not None

@@ -1,4 +1,4 @@
-"""What the name of a picture says: its exposure (`sky_-2EV.jpg`, `sky under.jpg`), its number, or what it is a copy of."""
+"""What the name of a picture says: its exposure (`sky_-2EV.jpg`, `sky under.jpg`), its number, what it is a copy of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 _File = TypeVar("_File")
 
-_SIGNS = str.maketrans("‐‑‒–—―−", "-------")
+_SIGNS = str.maketrans("‐‑‒–—―−±", "-------+")
 _NUMBER = r"\d{1,2}(?:[.,]\d{1,3})?"
 _ZERO = r"0(?:[.,]0{1,3})?"
 _START = r"(?:(?<=[ _(\[-])|^)"  # a separator stands before it, or nothing
@@ -19,9 +19,9 @@ _WORDS = {
     **dict.fromkeys(("over", "bright", "high"), 1.0),
 }
 _TOKENS = {
-    "EV": rf"(?:{_START}EV[ _]?(?P<a>[+-]?{_NUMBER})|(?P<b>[+-]{_NUMBER}|{_START}{_NUMBER})[ _]?EV)",
+    "EV": rf"(?:{_START}EV[ _]?(?P<a>[+-]?{_NUMBER})|(?P<b>[+-]{_NUMBER}|{_START}{_NUMBER})[ _]?(?:EV|stops?))",
     "stops": rf"(?P<a>[+-]{_NUMBER}|{_START}{_ZERO})",
-    "m or p": rf"{_START}(?P<a>[mp]{_NUMBER})",
+    "m or p": rf"{_START}(?P<a>(?:m|p|minus|plus)[ _]?{_NUMBER})",
     "word": rf"{_START}(?P<a>{'|'.join(_WORDS)})(?:[ _-]?exposed)?(?:[ _-]?(?P<number>\d{{1,2}}))?",
     "letter": r"(?<=[ _-])(?P<a>[A-I])",
 }
@@ -99,10 +99,9 @@ def _parse(name: str) -> ExposureName | None:
                 groups = {
                     key.removeprefix("bare_"): text for key, text in match.groupdict().items() if text is not None
                 }
-                signless = kind == "stops" and _NO_EXPOSURE.fullmatch(groups["scene"])
-                if not signless:
+                if kind in {"EV", "word"} or not _NO_EXPOSURE.fullmatch(groups.get("scene", "")):
                     number = int(groups["number"]) if "number" in groups else None
-                    return ExposureName(groups["scene"], kind, _value(groups), number)
+                    return ExposureName(groups.get("scene", ""), kind, _value(groups), number)
     return None
 
 
@@ -112,7 +111,8 @@ def _value(groups: Mapping[str, str]) -> float:
         return _WORDS[text]
     if text.isalpha():
         return float(ord(text) - ord("a"))
-    return float(text.replace("m", "-").replace("p", ""))
+    sign = -1 if text.startswith(("-", "m")) else 1
+    return sign * float(text.lstrip("+-minuspl_ "))
 
 
 def makes_bracket(kind: str, exposures: Collection[float]) -> bool:

@@ -41,7 +41,7 @@ _LEAST_NAMED_STEP = 0.25
 """The least step where the camera says that it brackets: third stops."""
 _ROUNDING = 0.2
 """How far a recorded exposure may be from the true one, in stops: cameras round to numbers on their dials."""
-_FULL_STEP_NUMBER = 5
+_MOST_DIGITS = 7
 """The most digits of a number by which cameras count; longer ones are dates and times."""
 
 DIFFERENT_VIEWS = "its camera data fit a bracket, but its pictures show different views."
@@ -119,7 +119,6 @@ def _goes_on(one: Shot, other: Shot, pictures: Pictures) -> bool:
     zoomed = one.focal_length and other.focal_length and abs(one.focal_length / other.focal_length - 1) > 0.02
     if not same or zoomed:
         return False
-    view = None
     if one.time is None or other.time is None:
         (prefix, number), (next_prefix, next_number) = counted(one.file.stem), counted(other.file.stem)
         if prefix != next_prefix or next_number - number != 1:
@@ -127,15 +126,14 @@ def _goes_on(one: Shot, other: Shot, pictures: Pictures) -> bool:
     elif _pause(one, other) > (_PATIENT_PAUSE.get(one.mode, _PAUSE) if one.mode is not None else _PAUSE):
         if _pause(one, other) > _LONGEST_PAUSE:
             return False
-        view = pictures.same_view(one.file, other.file)
-        return view is True
+        return pictures.same_view(one.file, other.file) is True
     return pictures.same_view(one.file, other.file) is not False
 
 
 def _pause(one: Shot, other: Shot) -> timedelta:
-    """The time between two shots, without exposure and noise reduction; of which it is unknown when they are dated."""
-    assert one.time
-    assert other.time
+    """The time between two shots, without exposure and noise reduction: cameras date either end of an exposure."""
+    assert one.time is not None  # noqa: S101
+    assert other.time is not None  # noqa: S101
     return other.time - one.time - timedelta(seconds=2 * max(one.seconds, other.seconds))
 
 
@@ -347,7 +345,7 @@ def _has_gap(part: _Part) -> bool:
     """Whether a number is left out in the counted names of a bracket."""
     named = sorted(counted(shot.file.stem) for shot in part)
     steps = [number - last for (last_prefix, last), (prefix, number) in pairwise(named) if last_prefix == prefix]
-    counts = all(0 <= number < 10**_FULL_STEP_NUMBER for _, number in named)
+    counts = all(0 <= number < 10**_MOST_DIGITS for _, number in named)
     gaps = [step for step in steps if 1 < step < MOST]
     return counts and bool(gaps) and (1 in steps or len(part) == FEWEST)
 

@@ -41,8 +41,9 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE, MAX_SIDE = 16, 12_000
 """Limits of height and width in pixels."""
 MAX_SCANS = 100
-MAX_PAGES = 64
 """The most scans of one JPEG. Each takes a pass over all pixels, so thousands of empty scans would take minutes."""
+MAX_PAGES = 64
+"""The most pages of one TIFF that are looked at. The largest is read if all others are thumbnails or masks."""
 
 _REDUCED_OR_MASK = 1 | 4  # flags of a page's kind, NewSubfileType
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 254, 256, 257, 258, 259, 262, 273  # TIFF tags

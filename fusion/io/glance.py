@@ -28,8 +28,8 @@ def glance(data: bytes, name: str) -> Decoded:
     """A grey copy (H, W) of at most `SIDE` pixels a side, of uint8, with the file's block of Exif.
 
     A JPEG and the preview in a camera RAW file are not rotated upright, other pictures are. For a RAW file, the Exif is
-    that of its preview, or is made from what LibRaw knows. Raises `ImageError`, and nothing else, for a file that cannot
-    be read.
+    that of its preview, or is made from what LibRaw knows. Raises `ImageError`, and nothing else, for a file that
+    cannot be read.
 
     >>> from pathlib import Path
     >>> glance(Path("examples/desk/under.png").read_bytes(), "The picture").pixels.shape
@@ -105,7 +105,7 @@ def _grey(image: Image) -> NDArray[np.float32]:
 
 
 def _reduced(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A copy of greys (H, W) from 0 to 255 whose longer side is `SIDE`, and whose shorter side is `MIN_SIDE` or more."""
+    """A copy of greys (H, W) from 0 to 255 with a longer side of `SIDE`, and a shorter side of `MIN_SIDE` or more."""
     import cv2
 
     height, width = grey.shape

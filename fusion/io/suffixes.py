@@ -1,4 +1,4 @@
-"""Endings of the names of picture files, in lower case. The content of a file decides how it is read, never its name."""
+"""Endings of the names of picture files, in lower case. The content of a file, not its name, decides how it is read."""
 
 from __future__ import annotations
 

@@ -9,9 +9,8 @@ order, pace, names and camera data, and between them what else is on cards. Each
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -19,8 +18,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import typer
-from PIL import Image
+from PIL import Image, ImageEnhance
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 from tqdm import tqdm
@@ -71,8 +69,6 @@ class Camera:
     """What it changes: shutter, aperture or ISO."""
     noise_reduction: bool = False
     """Whether it takes a dark frame, which lasts as long, after each exposure of a second or more."""
-    apex: bool = False
-    """Whether it writes APEX values alone."""
     traps: tuple[str, ...] = ()
 
 
@@ -150,7 +146,7 @@ class Card:
             name = name.replace("100", "101", 1)
         file = self.folder / "DCIM" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        seconds, aperture, speed = camera.brightest * 2**metered, 8.0, 200.0
+        seconds, speed = camera.brightest * 2**metered, 200.0
         if camera.by == "iso":
             speed *= 2**taken
         else:
@@ -165,7 +161,7 @@ class Card:
             if camera.clock:
                 details[Base.SubsecTimeOriginal] = f"{time.microsecond // 10_000:02d}"
         details[Base.ExposureTime] = _time(seconds)
-        details[Base.FNumber], details[Base.ISOSpeedRatings] = IFDRational(80, 10), round(speed)
+        details[Base.FNumber], details[Base.ISOSpeedRatings] = IFDRational(8), round(speed)
         mode = other.pop("mode", camera.mode)
         if mode is not None:
             details[Base.ExposureMode] = mode
@@ -180,7 +176,7 @@ class Card:
         return file
 
     def _rendered(self, seen: Radiance, stops: float) -> Any:
-        moved = np.float32([[1, 0, self.rng.normal(0, 1)], [0, 1, self.rng.normal(0, 1)]])
+        moved = np.array([[1, 0, self.rng.normal(0, 1)], [0, 1, self.rng.normal(0, 1)]])
         light = cv2.warpAffine(seen, moved, SIZE, borderMode=cv2.BORDER_REFLECT_101)
         light = np.clip(light * 2**stops + self.rng.normal(0, 0.002, light.shape), 0, 1)
         encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -252,7 +248,7 @@ def _export(card: Card, files: Sequence[Path], trap: str) -> None:
         for mark in ("_HDR", "-edit"):
             result = first.with_name(f"{first.stem}{mark}.jpg")
             with Image.open(first) as image:
-                image.point(lambda level: min(255, int(level * 1.1) + 8)).save(result, exif=image.getexif().tobytes())
+                ImageEnhance.Brightness(image).enhance(1.3).save(result, exif=image.getexif().tobytes())
             card.shots[result] = first
 
 
