@@ -192,7 +192,9 @@ _FAR_APART = "the shots of its scene are far apart in time."
 _FOLDER_VIEWS = "the pictures in its folder show different views, or too little to tell."
 _FOLDER_ALIKE = "the pictures in its folder are equally bright, so they are no bracket."
 _FOLDER_UNREAD = "a picture in its folder cannot be read, so the folder does not tell which are of one scene."
-_CAMERA_UNREAD = "its camera data cannot be read, so they do not tell which scene it belongs to."
+_CAMERA_UNREAD = (
+    "its camera data cannot be read, so they do not tell its scene; pip install rawpy reads most RAW files."
+)
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ class _Search:
         self._by_camera()
         if leaf and not self.scenes and len(self._left()) == len(self.shots):
             self._by_folder()
+        self._refuse((file for file in self._left() if _is_unread_raw(file, pictures)), _CAMERA_UNREAD)
         self._refuse(self._left(), _UNKNOWN)
 
     def _left(self) -> list[Path]:
@@ -322,3 +325,7 @@ def _names_several(files: Iterable[Path]) -> bool:
     names = [name for file in files if (name := exposure_name(file.stem))]
     halves = any(name.kind in {"letter", "word"} for name in names)
     return halves or 1 < len({name.scene.casefold() for name in names}) <= len(list(files)) / FEWEST
+
+
+def _is_unread_raw(file: Path, pictures: Pictures) -> bool:
+    return file.suffix.lower() in suffixes.RAW and pictures.shot(file) is None
