@@ -47,7 +47,7 @@ def exposed(view: int, stops: float, size: tuple[int, int] = VIEW) -> Image.Imag
     """An exposure of a view made of blocks of random light."""
     light = np.random.default_rng(view).uniform(0.01, 0.4, (size[1] // 10, size[0] // 10, 1))
     light = cv2.resize(light.repeat(3, 2), size, interpolation=cv2.INTER_CUBIC).clip(0)
-    return Image.fromarray(np.uint8(255 * np.clip(light * 2**stops, 0, 1) ** (1 / 2.2)))
+    return Image.fromarray((255 * np.clip(light * 2**stops, 0, 1) ** (1 / 2.2)).astype(np.uint8))
 
 
 def shot(at: float, seconds: float, **other: object) -> dict[int, object]:
@@ -375,9 +375,10 @@ def test_one_exposure_turned(tmp_path: Path) -> None:
 
 
 def test_shots_without_a_clock_count_by_their_numbers(tmp_path: Path) -> None:
-    undated = {"DateTimeOriginal": None, "SubsecTimeOriginal": None}
-    series(tmp_path, -2, 0, 2, **undated)
-    series(tmp_path, -3, -1, 1, first=4, view=2, **undated)
+    for first, view, order in ((1, 1, (-2, 0, 2)), (4, 2, (-3, -1, 1))):
+        for number, stops in enumerate(order, first):
+            data = shot(0, 2**stops / 60, DateTimeOriginal=None, SubsecTimeOriginal=None)
+            picture(tmp_path / f"IMG_{number:04d}.JPG", data, VIEW, view=view, stops=stops)
     assert sets(tmp_path) == [[1, 2, 3], [4, 5, 6]]
 
 
