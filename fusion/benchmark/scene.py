@@ -20,11 +20,11 @@ import torch
 from fusion.benchmark.measure import check_size, measure_against_reference
 from fusion.benchmark.results import PREVIEWS, Time, finite, picture
 from fusion.errors import ImageError
-from fusion.exposures.brackets import SUFFIXES
 from fusion.io.decode import decode
 from fusion.io.encode import encode
 from fusion.io.image import ExposurePair, Photo, load, load_pair, preview, save, to_uint8
 from fusion.io.results_folder import RECORDS, sha256, write_file
+from fusion.io.suffixes import PICTURES
 from fusion.methods import method_named
 from fusion.methods.base import Mode
 from fusion.metrics import BENCHMARK
@@ -337,5 +337,5 @@ def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        file for file in folder.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")
     )

@@ -1,6 +1,7 @@
-"""What a picture's header says: its size, and by its camera data (Exif) when, how and with what it was taken.
+"""What a picture's file says besides its pixels: its size, and when, how and with what it was taken (Exif).
 
-No pixel is decoded. Headers may be hostile, so no value in them is relied on.
+Headers may be hostile, so no value in them is relied on. The headers of camera RAW files that are no TIFF, and small
+copies of all pictures, are read in the processes of `fusion.io.sandbox`.
 """
 
 from __future__ import annotations
@@ -8,114 +9,221 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fusion.errors import ImageError
+from fusion.io import suffixes
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from fusion.exposures.views import Grey
+    from fusion.io.decode import Decoded
+    from fusion.io.sandbox import Sandbox
 
-_T = TypeVar("_T")
-
-_LEAST_STEP = 0.5
-"""The least difference between two exposures of a bracket, in stops: a camera that meters anew varies by a third."""
-_LONGEST_PAUSE = timedelta(seconds=2)
-"""The longest time from the end of one shot of a bracket to the next. Many cameras record whole seconds."""
+AUTO, MANUAL, AUTO_BRACKET = 0, 1, 2
+"""Values of Exif's ExposureMode."""
 _LONGEST_EXPOSURE = 60.0
 """The longest exposure time, in seconds, that counts. A longer one is taken for this one."""
+_LARGEST_FILE = 200_000_000
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture and what its camera recorded."""
+    """One picture and what its camera recorded; None stands for what is not recorded or makes no sense."""
 
     file: Path
-    camera: tuple[str, ...]
-    """Camera, orientation, size, and which values it recorded. Only shots that agree in all of them are compared."""
-    time: datetime
-    seconds: float
-    """The exposure time."""
-    exposure: float
-    """Stops above a level that is the same for all shots with this `camera`."""
-
-    def is_followed_by(self, other: Shot) -> bool:
-        """Whether `other` was taken with the same camera and soon after this one."""
-        pause = _LONGEST_PAUSE + timedelta(seconds=self.seconds)
-        return self.camera == other.camera and other.time - self.time <= pause
-
-
-def read_shot(file: Path) -> Shot | None:
-    """A picture's camera data; None if it has none, too few, or none that make sense."""
-    return _from_header(file, partial(_shot, file))
-
-
-def read_size(file: Path) -> tuple[int, int] | None:
-    """Width and height of a picture in pixels; None if it cannot be read."""
-    return _from_header(file, lambda image: image.size)
+    size: tuple[int, int]
+    """The longer and the shorter side in pixels, as the pixels are stored."""
+    camera: tuple[str, ...] = ()
+    """Maker, model and serial number; empty if none is recorded."""
+    recorded: tuple[bool, ...] = ()
+    """Whether exposure time, aperture and sensitivity are recorded. Exposures compare only where these agree."""
+    time: datetime | None = None
+    precise: bool = False
+    """Whether the time has fractions of a second. Cameras that do not know them write zeros or nothing."""
+    seconds: float = 0.0
+    """The exposure time, or 0 if it is not recorded."""
+    exposure: float | None = None
+    """Stops above a level that is the same for all shots with these `recorded` values."""
+    bias: float | None = None
+    """How many stops the exposure deviates from what the camera metered (ExposureBiasValue)."""
+    mode: int | None = None
+    """The mode: `AUTO`, `MANUAL` or `AUTO_BRACKET`."""
+    focal_length: float | None = None
+    turned: bool = False
+    """Whether the pixels are stored as upright format, or would be by the Exif orientation."""
 
 
-def sequences(shots: Iterable[Shot]) -> list[list[Shot]]:
-    """Group shots that were taken one soon after the other. A repeated exposure begins a new sequence."""
-    found: list[list[Shot]] = []
-    for shot in sorted(shots, key=lambda shot: (shot.camera, shot.time, shot.file)):
-        last = found[-1] if found else []
-        differs = all(abs(shot.exposure - one.exposure) >= _LEAST_STEP for one in last)
-        if last and last[-1].is_followed_by(shot) and differs:
-            last.append(shot)
-        else:
-            found.append([shot])
-    return found
+class Pictures:
+    """Reads shots and small copies, each file once. Close it at the end, since it may have started a process."""
+
+    def __init__(self) -> None:
+        self._sandbox: Sandbox | None = None
+        self._shots: dict[Path, Shot | None] = {}
+        self._glances: dict[Path, Decoded | None] = {}
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._sandbox:
+            self._sandbox.close()
+
+    def shot(self, file: Path) -> Shot | None:
+        """What a file's header says; None if it cannot be read."""
+        if file not in self._shots:
+            found = _from_header(file)
+            if found is None and file.suffix.lower() in suffixes.RAW and (seen := self._glance(file)):
+                found = _from_exif(file, seen.exif)
+            self._shots[file] = found
+        return self._shots[file]
+
+    def small(self, file: Path) -> Grey | None:
+        """A small copy (h, w) of a picture, 0 to 255; None if it cannot be decoded."""
+        seen = self._glance(file)
+        return seen.pixels if seen else None
+
+    def shows_anything(self, file: Path) -> bool:
+        """Whether a picture has edges by which it can be compared with others: it is neither black nor white."""
+        from fusion.exposures.views import shows_anything
+
+        copy = self.small(file)
+        return copy is not None and shows_anything(copy)
+
+    def same_view(self, one: Path, other: Path) -> bool | None:
+        """Whether two pictures show the same view; None if that cannot be told."""
+        from fusion.exposures.views import same_view
+
+        copies = self.small(one), self.small(other)
+        return None if copies[0] is None or copies[1] is None else same_view(copies[0], copies[1])
+
+    def _glance(self, file: Path) -> Decoded | None:
+        if file not in self._glances:
+            self._glances[file] = None
+            with suppress(OSError, ImageError):
+                if 0 < file.stat().st_size <= _LARGEST_FILE:
+                    self._glances[file] = self._opened().glance(file.read_bytes(), "The picture")
+        return self._glances[file]
+
+    def _opened(self) -> Sandbox:
+        from fusion.io.sandbox import Sandbox
+
+        if self._sandbox is None:
+            self._sandbox = Sandbox()
+        return self._sandbox
 
 
-def _shot(file: Path, image: Image) -> Shot:
-    """A picture's camera data. Any exception may be raised if there are none, too few, or none that make sense."""
-    from PIL.ExifTags import IFD, Base
-
-    # Without this check, Pillow would decode the whole of a PNG to look for data behind its pixels.
-    if "exif" not in image.info and image.format != "TIFF":
-        raise LookupError
-    exif = image.getexif()
-    data: dict[int, Any] = {**exif, **exif.get_ifd(IFD.Exif)}
-    fraction = re.sub(r"\D", "", str(data.get(Base.SubsecTimeOriginal)), flags=re.ASCII)[:6] or "0"
-    time = datetime.strptime(f"{data[Base.DateTimeOriginal]}.{fraction}+0000", "%Y:%m:%d %H:%M:%S.%f%z")
-    camera = [str(data.get(tag)) for tag in (Base.Make, Base.Model, Base.BodySerialNumber, Base.Orientation)]
-    seconds, aperture, speed = (
-        _positive(data.get(tag)) for tag in (Base.ExposureTime, Base.FNumber, Base.ISOSpeedRatings)
-    )
-    if seconds:
-        exposure = math.log2(seconds) - 2 * math.log2(aperture or 1) + math.log2(speed or 1)
-    else:
-        exposure = float(data[Base.ExposureBiasValue])
-    if not math.isfinite(exposure):
-        raise ValueError
-    recorded = str([value is not None for value in (seconds, aperture, speed)])
-    return Shot(file, (*camera, str(image.size), recorded), time, min(seconds or 0.0, _LONGEST_EXPOSURE), exposure)
-
-
-def _positive(value: Any) -> float | None:
-    """A positive, finite number; None for anything else."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    return number if 0 < number < math.inf else None
-
-
-def _from_header(file: Path, read: Callable[[Image], _T]) -> _T | None:
-    """The result of `read` for a picture that is opened but not decoded; None if anything goes wrong."""
+def _from_header(file: Path) -> Shot | None:
+    """Read a header without decoding pixels; None if anything goes wrong."""
     from pi_heif import HeifImageFile
     from PIL import Image
 
     with suppress(Exception), warnings.catch_warnings():  # on hostile bytes, parsers raise almost any exception
         warnings.simplefilter("ignore")
-        if file.suffix.lower() in {".heic", ".heif"}:
+        with file.open("rb") as stream:
+            start = stream.read(12)
+            if file.suffix.lower() in suffixes.RAW and start.startswith((b"II*\0", b"MM\0*")):
+                exif = Image.Exif()
+                stream.seek(0)
+                exif.load_from_fp(stream)
+                return _shot(file, _first_size(exif), exif)
+        if start[4:8] == b"ftyp" and not start.endswith(b"avif"):
             with HeifImageFile(file) as image:
-                return read(image)
-        # Most camera RAW files begin like a TIFF.
+                return _shot(file, image.size, image.getexif())
         with Image.open(file, formats=("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")) as image:
-            return read(image)
+            # Without this check, Pillow would decode the whole of a PNG to look for data behind its pixels.
+            exif = image.getexif() if "exif" in image.info or image.format == "TIFF" else Image.Exif()
+            return _shot(file, image.size, exif)
     return None
+
+
+def _from_exif(file: Path, block: bytes) -> Shot | None:
+    from PIL import Image
+
+    with suppress(Exception):
+        exif = Image.Exif()
+        exif.load(block)
+        return _shot(file, _first_size(exif), exif)
+    return None
+
+
+def _first_size(exif: Any) -> tuple[int, int]:
+    from PIL.ExifTags import IFD, Base
+
+    details = exif.get_ifd(IFD.Exif)
+    width = details.get(Base.ExifImageWidth) or exif.get(Base.ImageWidth)
+    height = details.get(Base.ExifImageHeight) or exif.get(Base.ImageLength)
+    return int(width), int(height)
+
+
+def _shot(file: Path, size: tuple[int, int], exif: Any) -> Shot:
+    from PIL.ExifTags import IFD, Base
+
+    longer, shorter = max(size), min(size)
+    try:
+        data: dict[int, Any] = {**exif, **exif.get_ifd(IFD.Exif)}
+    except Exception:  # noqa: BLE001  # the picture may be sound although its camera data are not
+        return Shot(file, (longer, shorter))
+    seconds = _positive(data.get(Base.ExposureTime)) or _power(data.get(Base.ShutterSpeedValue), -1)
+    aperture = _positive(data.get(Base.FNumber)) or _power(data.get(Base.ApertureValue), 0.5)
+    speed = _positive(data.get(Base.ISOSpeedRatings)) or _positive(data.get(Base.RecommendedExposureIndex))
+    level = math.log2(seconds) - 2 * math.log2(aperture or 1) + math.log2(speed or 1) if seconds else None
+    camera = tuple(_text(data.get(tag)) for tag in (Base.Make, Base.Model, Base.BodySerialNumber))
+    time, precise = _time(data)
+    return Shot(
+        file,
+        (longer, shorter),
+        camera if any(camera) else (),
+        (seconds is not None, aperture is not None, speed is not None),
+        time,
+        precise,
+        min(seconds or 0.0, _LONGEST_EXPOSURE),
+        level,
+        _number(data.get(Base.ExposureBiasValue)),
+        mode if (mode := data.get(Base.ExposureMode)) in (AUTO, MANUAL, AUTO_BRACKET) else None,
+        _positive(data.get(Base.FocalLength)),
+        turned=(size[1] > size[0]) != (data.get(Base.Orientation) in range(5, 9)),
+    )
+
+
+def _time(data: dict[int, Any]) -> tuple[datetime | None, bool]:
+    """When a shot was taken, and whether that is known to fractions of a second."""
+    from PIL.ExifTags import Base
+
+    for tag, fraction_tag in (
+        (Base.DateTimeOriginal, Base.SubsecTimeOriginal),
+        (Base.DateTimeDigitized, Base.SubsecTimeDigitized),
+    ):
+        with suppress(ValueError):
+            fraction = re.sub(r"\D", "", str(data.get(fraction_tag) or ""), flags=re.ASCII)[:6]
+            text = f"{_text(data.get(tag))}.{fraction or 0}+0000"
+            return datetime.strptime(text, "%Y:%m:%d %H:%M:%S.%f%z"), int(fraction or 0) > 0
+    return None, False
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for anything else."""
+    try:
+        number = float(value[0] if isinstance(value, tuple) else value)
+    except (TypeError, ValueError, ArithmeticError, LookupError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _positive(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
+
+
+def _power(value: Any, factor: float) -> float | None:
+    """2 to the power of an APEX value times `factor`; None for values that no camera has."""
+    number = _number(value)
+    return 2 ** (number * factor) if number is not None and abs(number) < 30 else None

@@ -25,7 +25,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,10 @@ MIN_SIDE, MAX_SIDE = 16, 12_000
 """Limits of height and width in pixels."""
 MAX_SCANS = 100
 """The most scans of one JPEG. Each takes a pass over all pixels, so thousands of empty scans would take minutes."""
+MAX_PAGES = 64
+"""The most pages of one TIFF that are looked at. The largest is read if all others are thumbnails or masks."""
 
+_REDUCED_OR_MASK = 1 | 4  # flags of a page's kind, NewSubfileType
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 254, 256, 257, 258, 259, 262, 273  # TIFF tags
 _ORIENTATION, _COUNTS, _PLANAR, _SUB_IFDS, _SAMPLE_FORMAT = 274, 279, 284, 330, 339
 _PROFILE, _DNG_VERSION, _PENTAX = 34675, 50706, 65535
@@ -99,13 +102,16 @@ def decode(data: bytes, name: str) -> Decoded:
     if not data:
         raise ImageError(f"{name} is an empty file; choose it again.", Refusal.EMPTY)
     # Pillow warns about odd metadata, which do no harm here; too large pictures are refused before it warns of them.
-    with _library_errors_refused(name), warnings.catch_warnings():
+    with library_errors_refused(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tiff = _tiff_tags(data)
-        if _is_raw(data, tiff):
+        tiff = tiff_tags(data)
+        if is_raw(data, tiff):
             return _develop(data, name)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
             return _decode_heif(data, name)
+        if tiff is not None:
+            data = _largest_page(data)
+            tiff = tiff_tags(data)
         if _is_floating(tiff):
             return _decode_floats(data, tiff, name)
         _check_canvas(data, name)
@@ -120,7 +126,7 @@ def decode(data: bytes, name: str) -> Decoded:
 
 
 @contextmanager
-def _library_errors_refused(name: str) -> Generator[None, None, None]:
+def library_errors_refused(name: str) -> Generator[None, None, None]:
     """Raise `ImageError` for any exception of a library: on hostile bytes, libraries raise almost every kind."""
     try:
         yield
@@ -544,7 +550,7 @@ def _pixels16(image: ImageFile, words: NDArray[np.uint16] | None, depth: int) ->
 # TIFF of floating point, which Pillow cannot read in colour.
 
 
-def _tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
+def tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
     """The tags of the first picture of a TIFF; None for other files."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -555,6 +561,33 @@ def _tiff_tags(data: bytes) -> ImageFileDirectory_v2 | None:
     stream.seek(tags.next)
     tags.load(stream)
     return tags
+
+
+def _largest_page(data: bytes) -> bytes:
+    """A TIFF that holds only its largest page, if the others are thumbnails or masks of it; else the file as it is."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    pages: list[tuple[int, int, int, int, int]] = []
+    at = int.from_bytes(data[4:8], order)
+    while 0 < at < len(data) - 2 and len(pages) <= MAX_PAGES and at not in (page[0] for page in pages):
+        tags, stream = ImageFileDirectory_v2(data[:8]), BytesIO(data)
+        stream.seek(at)
+        tags.load(stream)
+        end = at + 2 + 12 * int.from_bytes(data[at : at + 2], order)
+        pages.append((at, end, int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0)), int(tags.get(_KIND, 0))))
+        at = int.from_bytes(data[end : end + 4], order)
+    if not 1 < len(pages) <= MAX_PAGES:
+        return data
+    largest = max(pages, key=lambda page: page[2] * page[3])
+    start, end, width, height, _ = largest
+    others = (page for page in pages if page is not largest)
+    if not all(kind & _REDUCED_OR_MASK or (2 * w <= width and 2 * h <= height) for _, _, w, h, kind in others):
+        return data
+    alone = bytearray(data)
+    alone[4:8] = start.to_bytes(4, order)
+    alone[end : end + 4] = bytes(4)
+    return bytes(alone)
 
 
 def _is_floating(tags: ImageFileDirectory_v2 | None) -> bool:
@@ -633,7 +666,7 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
 # Camera RAW.
 
 
-def _is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
+def is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
     """Whether a file is camera RAW. Many such files are TIFFs that begin with a thumbnail."""
     if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx ":
         return True

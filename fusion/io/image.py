@@ -140,14 +140,17 @@ def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
     shared = _opaque_in_all(pictures)
     brightness = [float(luma(one.photo)[0][shared].mean()) for one in pictures]
     order = sorted(range(len(pictures)), key=brightness.__getitem__)
+    alike: list[str] = []
     for darker, brighter in pairwise(order):
         first, second = sorted((darker, brighter))
         both = "The two pictures" if pair else f"The {ORDINALS[first]} and the {ORDINALS[second]} picture"
-        if torch.equal(pictures[darker].photo, pictures[brighter].photo):
-            raise ImageError(f"{both} are identical; choose a darker and a brighter picture of one scene.")
-        if brightness[brighter] - brightness[darker] < 0.5 / 255:
-            raise ImageError(f"{both} are equally bright; choose a darker and a brighter picture of one scene.")
-    notes = [note for one in pictures for note in one.notes]
+        equal = torch.equal(pictures[darker].photo, pictures[brighter].photo)
+        if equal or brightness[brighter] - brightness[darker] < 0.5 / 255:
+            what = f"{both} are {'identical' if equal else 'equally bright'}"
+            if brightness[order[-1]] - brightness[order[0]] < 0.5 / 255:
+                raise ImageError(f"{what}; choose a darker and a brighter picture of one scene.")
+            alike.append(f"{what}; both are used.")
+    notes = [*(note for one in pictures for note in one.notes), *alike]
     if pair and order == [1, 0]:
         notes.insert(0, "The first picture is brighter than the second, so it was used as the over-exposed one.")
     if len(pictures) > 2:

@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
 from fusion.io.decode import Decoded, check_size, decode, out_of_memory
+from fusion.io.glance import glance
 
 MAX_DECODERS = 2
 MAX_SECONDS = 10
@@ -102,12 +103,19 @@ class Sandbox:
 
         Raises `ImageError`, and nothing else, for a file that cannot be used.
         """
+        return self._answer(data, name, small=False)
+
+    def glance(self, data: bytes, name: str) -> Decoded:
+        """Call `fusion.io.glance.glance` in a decoder process, as `decode` does."""
+        return self._answer(data, name, small=True)
+
+    def _answer(self, data: bytes, name: str, *, small: bool) -> Decoded:
         if self._process != os.getpid():
             self._disown()
         with self._free:
             decoder = self._idle_or_new(name)
             try:
-                return decoder.decode(data, name)
+                return decoder.decode(data, name, small=small)
             finally:
                 if decoder.reusable:
                     self._idle.append(decoder)
@@ -174,8 +182,8 @@ class Decoder:
         """Whether the process has given a complete answer and may decode another file."""
         return self._answered and not self._late and self._files < FILES_PER_DECODER
 
-    def decode(self, data: bytes, name: str) -> Decoded:
-        """Decode one file. Unless the process is `reusable` afterwards, it must be ended."""
+    def decode(self, data: bytes, name: str, *, small: bool = False) -> Decoded:
+        """Decode one file, or make a `small` copy. Unless the process is `reusable` afterwards, it must be ended."""
         self._files += 1
         self._answered = False
         try:
@@ -184,7 +192,7 @@ class Decoder:
                     self._read(len(READY))
                 self._ready = True
             with self._time_limit(MAX_SECONDS):
-                _send(self._requests, {"name": name, "bytes": len(data)}, data)
+                _send(self._requests, {"name": name, "bytes": len(data), "small": small}, data)
                 return self._answer(name)
         except MemoryError as error:
             raise out_of_memory(name) from error
@@ -363,7 +371,8 @@ def serve() -> None:
         data = requests.read(request["bytes"])
         _limit_processor_time()
         try:
-            _send_picture(answers, decode(data, request["name"]))
+            read = glance if request["small"] else decode
+            _send_picture(answers, read(data, request["name"]))
         except ImageError as refusal:
             _send(answers, {"code": refusal.code, "sentence": str(refusal)})
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusion.exposures.brackets import RAW_SUFFIXES
+from fusion.io import suffixes
 from fusion.io.files import new_folder
 from fusion.io.image import load, save_preview
 from fusion.io.sandbox import Sandbox
 
-SEVERAL = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff", *sorted(RAW_SUFFIXES)]
+SEVERAL = ["image", *suffixes.PICTURES, *suffixes.RAW]
 """The types that the chooser of several files offers. Whether a file can be used depends on its content alone."""
 PREVIEW_SIDE = 800
 """Longest side, in pixels, of a preview in a slot."""

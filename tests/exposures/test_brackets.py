@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.ExifTags import IFD, Base
@@ -19,17 +21,33 @@ from fusion.errors import DatasetError
 from fusion.exposures.brackets import find_brackets, shown
 from fusion.io.results_folder import RECORDS
 
+VIEW = 240, 160
 NOON = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
 
 
-def picture(file: Path, exif: Mapping[int, object] | None = None, size: tuple[int, int] = (32, 24)) -> None:
-    """Write a small picture with these camera data."""
+def picture(
+    file: Path,
+    exif: Mapping[int, object] | None = None,
+    size: tuple[int, int] = (32, 24),
+    *,
+    view: int | None = None,
+    stops: float = 0,
+) -> None:
+    """Write a small picture with these camera data: black, or an exposure of one of several views."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = Image.Exif()
     own = {Base.Make, Base.Model, Base.Orientation}
     for tag, value in (exif or {}).items():
         (data if tag in own else data.get_ifd(IFD.Exif))[tag] = value
-    Image.new("RGB", size).save(file, exif=data.tobytes())
+    image = Image.new("RGB", size) if view is None else exposed(view, stops, size)
+    image.save(file, exif=data.tobytes())
+
+
+def exposed(view: int, stops: float, size: tuple[int, int] = VIEW) -> Image.Image:
+    """An exposure of a view made of blocks of random light."""
+    light = np.random.default_rng(view).uniform(0.01, 0.4, (size[1] // 10, size[0] // 10, 1))
+    light = cv2.resize(light.repeat(3, 2), size, interpolation=cv2.INTER_CUBIC).clip(0)
+    return Image.fromarray((255 * np.clip(light * 2**stops, 0, 1) ** (1 / 2.2)).astype(np.uint8))
 
 
 def shot(at: float, seconds: float, **other: object) -> dict[int, object]:
@@ -103,41 +121,47 @@ def test_a_folder_of_one_scene_gives_its_name(tmp_path: Path) -> None:
 
 
 def test_what_is_ambiguous_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    touch(tmp_path, ["two/x_A.jpg", "two/x_A.png", "two/x_B.jpg", "half/x_A.jpg", "half/y_A.jpg"])
+    touch(tmp_path, ["two/x_-2.jpg", "two/x_-2.0.jpg", "two/x_+2.jpg", "half/x_A.jpg", "half/y_A.jpg"])
     touch(tmp_path, [f"many/x_{stops:+d}.jpg" for stops in range(-5, 6)])
     touch(tmp_path, ["same/x_A.jpg", "same/x_B.jpg", "same/y.jpg", "same/X-1.jpg", "same/X+1.jpg"])
     why = reasons(tmp_path)
-    assert "the same exposure" in why["two/x_A.png"]
+    assert "the same exposure" in why["two/x_-2.0.jpg"]
     assert "neither its name" in why["half/y_A.jpg"]
     assert "11 exposures" in why["many/x_+5.jpg"]
     assert "as the scene of same/X-1.jpg" in why["same/x_A.jpg"]
     assert list(found(tmp_path)) == ["same/X"]
 
 
-def test_a_folder_of_two_to_nine_pictures_of_one_size(tmp_path: Path) -> None:
+def test_a_folder_of_two_to_nine_pictures_of_one_view_and_size(tmp_path: Path) -> None:
     for number in range(10):
-        picture(tmp_path / "ten" / f"{number}.png")
+        picture(tmp_path / "ten" / f"{number}.png", view=1, size=VIEW, stops=number / 4)
         if number < 9:
-            picture(tmp_path / "nine" / f"{number}.png")
+            picture(tmp_path / "nine" / f"{number}.png", view=1, size=VIEW, stops=number / 4)
     picture(tmp_path / "one" / "1.png")
-    picture(tmp_path / "sizes" / "1.png")
+    for folder in ("sizes", "views", "alike", "broken", "above"):
+        picture(tmp_path / folder / "1.png", view=1, size=VIEW)
     picture(tmp_path / "sizes" / "2.png", size=(40, 24))
-    picture(tmp_path / "above" / "1.png")
-    picture(tmp_path / "above" / "2.png")
+    picture(tmp_path / "views" / "2.png", view=2, size=VIEW, stops=1)
+    picture(tmp_path / "alike" / "2.jpg", view=1, size=VIEW)
+    picture(tmp_path / "above" / "2.png", view=1, size=VIEW, stops=1)
     picture(tmp_path / "above" / "below" / "1.png")
-    picture(tmp_path / "broken" / "1.png")
     (tmp_path / "broken" / "2.png").write_bytes(b"no picture")
-    assert {name: len(files) for name, files in found(tmp_path).items()} == {"broken": 2, "nine": 9}
-    assert reasons(tmp_path)["sizes/1.png"] == "the pictures in its folder differ in size."
-    assert len(reasons(tmp_path)) == 10 + 1 + 2 + 3
+    assert {name: len(files) for name, files in found(tmp_path).items()} == {"nine": 9}
+    assert found(tmp_path)["nine"] == [f"nine/{number}.png" for number in range(9)]  # the darkest first
+    why = reasons(tmp_path)
+    assert why["sizes/1.png"] == "the pictures in its folder differ in size."
+    assert "different views" in why["views/1.png"]
+    assert "equally bright" in why["alike/1.png"]
+    assert "cannot be read" in why["broken/1.png"]
+    assert len(why) == 10 + 1 + 2 + 2 + 2 + 2 + 3
 
 
 def test_a_folder_of_several_scenes_is_no_scene(tmp_path: Path) -> None:
     for name in ("x_-1", "x_1", "y_-1", "y_1"):
-        picture(tmp_path / "several" / f"{name}.png")
-    for name in ("dark-1", "bright-2"):
-        picture(tmp_path / "one" / f"{name}.png")
-    assert found(tmp_path) == {"one": ["one/bright-2.png", "one/dark-1.png"]}
+        picture(tmp_path / "several" / f"{name}.png", view=1, size=VIEW, stops=len(name))
+    for stops, name in enumerate(("dark-1", "bright-2")):
+        picture(tmp_path / "one" / f"{name}.png", view=1, size=VIEW, stops=stops)
+    assert found(tmp_path) == {"one": ["one/dark-1.png", "one/bright-2.png"]}
     assert len(reasons(tmp_path)) == 4
 
 
@@ -183,11 +207,11 @@ def test_formats_with_camera_data(tmp_path: Path, suffix: str) -> None:
 
 
 def test_the_sizes_of_heic_pictures_are_read(tmp_path: Path) -> None:
-    for name in ("1.heic", "2.heic"):
+    for name in ("1.heic", "2.HIF"):
         shutil.copy(Path(__file__).resolve().parents[1] / "golden" / "grid-8.heic", tmp_path / name)
-    assert found(tmp_path) == {tmp_path.name: ["1.heic", "2.heic"]}
+    assert "equally bright" in reasons(tmp_path)["2.HIF"]
     picture(tmp_path / "3.jpg")
-    assert found(tmp_path) == {}
+    assert "differ in size" in reasons(tmp_path)["2.HIF"]
 
 
 def test_what_a_camera_wrote_twice_counts_once(tmp_path: Path) -> None:
@@ -259,3 +283,175 @@ def test_neither_results_nor_pipes_are_looked_into(tmp_path: Path) -> None:
 def test_names_for_terminals_and_pages() -> None:
     assert shown("Zoë ☀.jpg") == "Zoë ☀.jpg"
     assert shown(Path("a\x1b[31m\n\udcff.jpg")) == "a?[31m??.jpg"
+
+
+def series(
+    folder: Path, *values: float, start: float = 0, first: int = 1, view: int | None = 1, **data: object
+) -> None:
+    """Write a shot for each exposure in stops, half a second apart, with names that count on from `first`."""
+    for index, stops in enumerate(values):
+        file = folder / f"IMG_{first + index:04d}.JPG"
+        picture(file, shot(start + index / 2, 2**stops / 60, **data), VIEW, view=view, stops=stops)
+
+
+def sets(folder: Path) -> list[list[int]]:
+    """The numbers in the names of the files of each bracket, in the order of the names."""
+    return sorted(sorted(int(Path(file).stem[-4:]) for file in files) for files in found(folder).values())
+
+
+AUTO_BRACKET = {"ExposureMode": 2}
+
+
+def test_brackets_one_after_the_other_are_two(tmp_path: Path) -> None:
+    series(tmp_path / "views", 0, -2, 2)
+    series(tmp_path / "views", 1, -1, 3, start=1.5, first=4, view=2)
+    series(tmp_path / "series", 0, -2, 2)
+    series(tmp_path / "series", 1, -1, 3, start=1.5, first=4)  # the same view, metered anew
+    assert sets(tmp_path / "views") == sets(tmp_path / "series") == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_snapshots_in_automatic_mode_are_no_bracket(tmp_path: Path) -> None:
+    for number, stops in enumerate((0, 1.7, -1, -3)):
+        series(tmp_path, stops, start=number, first=1 + number, view=number, ExposureMode=0)
+    assert sets(tmp_path) == []
+    assert all("automatic mode" in reason for reason in reasons(tmp_path).values())
+
+
+def test_a_test_shot_is_left_out(tmp_path: Path) -> None:
+    for number in range(2):
+        series(tmp_path, 0.7, start=60 * number, first=1 + 4 * number, view=number, ExposureMode=0)
+        series(tmp_path, 0, -2, 2, start=60 * number + 1.2, first=2 + 4 * number, view=number, **AUTO_BRACKET)
+    assert sets(tmp_path) == [[2, 3, 4], [6, 7, 8]]
+
+
+@pytest.mark.parametrize("order", [(-2, 0, 2), (0, -2, 2), (0, -0.7, -1.3, 0.7, 1.3), (0, -1, 1, -2, 2), (2, 1, 0, -1)])
+def test_orders_in_which_cameras_shoot(tmp_path: Path, order: tuple[float, ...]) -> None:
+    series(tmp_path, *order, **AUTO_BRACKET)
+    (tmp_path / "elsewhere").mkdir()
+    assert sets(tmp_path) == [[*range(1, 1 + len(order))]]
+
+
+def test_a_bracket_is_taken_whole(tmp_path: Path) -> None:
+    series(tmp_path / "limit", -4, -2, 0, 2, 2.6)
+    series(tmp_path / "again", -2, -1.3, 0, 0, 1)  # the same exposure twice, and uneven steps
+    series(tmp_path / "thirds", -1 / 3, 0, 1 / 3, **AUTO_BRACKET)
+    for folder in ("limit", "again", "thirds"):
+        (tmp_path / folder / "elsewhere").mkdir()
+    assert sets(tmp_path / "limit") == [[1, 2, 3, 4, 5]]
+    assert sets(tmp_path / "again") == [[1, 2, 3, 4, 5]]
+    assert sets(tmp_path / "thirds") == [[1, 2, 3]]
+
+
+def test_a_bracket_goes_on_in_the_next_folder_of_a_card(tmp_path: Path) -> None:
+    series(tmp_path / "DCIM" / "100CANON", 0, first=9999, BodySerialNumber="7")
+    series(tmp_path / "DCIM" / "101CANON", -2, 2, start=0.5, BodySerialNumber="7")
+    files = ["101CANON/IMG_0001.JPG", "100CANON/IMG_9999.JPG", "101CANON/IMG_0002.JPG"]
+    assert list(found(tmp_path).values()) == [[f"DCIM/{file}" for file in files]]
+
+
+def test_a_part_of_a_bracket_is_none(tmp_path: Path) -> None:
+    for number in range(2):
+        series(tmp_path / "off", 0, -1, 1, -2, 2, start=60 * number, first=1 + 5 * number, view=number, **AUTO_BRACKET)
+    series(tmp_path / "off", 0, -1, 1, start=300, first=11, view=5, **AUTO_BRACKET)
+    series(tmp_path / "gap", -2, 0, 2)
+    (tmp_path / "gap" / "IMG_0002.JPG").write_bytes(b"damaged")
+    assert sets(tmp_path / "off") == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+    assert "only a part" in reasons(tmp_path / "off")["IMG_0011.JPG"]
+    assert sets(tmp_path / "gap") == []
+    assert "missing" in reasons(tmp_path / "gap")["IMG_0001.JPG"]
+
+
+def test_a_picture_of_the_view_beside_a_bracket_is_a_reason_to_leave_it(tmp_path: Path) -> None:
+    series(tmp_path, -2, 0, 2)
+    picture(tmp_path / "IMG_0004.JPG", shot(1.5, 1 / 4, FNumber=None), VIEW, view=1, stops=4)
+    assert sets(tmp_path) == []
+    assert "IMG_0004.JPG beside it" in reasons(tmp_path)["IMG_0001.JPG"]
+
+
+def test_one_exposure_turned(tmp_path: Path) -> None:
+    series(tmp_path, -2, 0)
+    series(tmp_path, 2, start=1, first=3, Orientation=6)
+    assert sets(tmp_path) == [[1, 2, 3]]
+
+
+def test_shots_without_a_clock_count_by_their_numbers(tmp_path: Path) -> None:
+    for first, view, order in ((1, 1, (-2, 0, 2)), (4, 2, (-3, -1, 1))):
+        for number, stops in enumerate(order, first):
+            data = shot(0, 2**stops / 60, DateTimeOriginal=None, SubsecTimeOriginal=None)
+            picture(tmp_path / f"IMG_{number:04d}.JPG", data, VIEW, view=view, stops=stops)
+    assert sets(tmp_path) == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_apex_values_tell_exposures(tmp_path: Path) -> None:
+    for index, stops in enumerate((0, -2, 2)):
+        apex = {"ShutterSpeedValue": IFDRational(6 - stops), "ApertureValue": IFDRational(6)}
+        data = shot(index / 2, 1, ExposureTime=None, FNumber=None, **apex)
+        picture(tmp_path / f"{index}.jpg", data, VIEW, view=1, stops=stops)
+    picture(tmp_path / "other.jpg")
+    assert list(found(tmp_path).values()) == [["1.jpg", "0.jpg", "2.jpg"]]
+
+
+def test_copies_edits_exports_and_results_are_the_same_shot(tmp_path: Path) -> None:
+    series(tmp_path, -2, 0, 2)
+    first = tmp_path / "IMG_0001.JPG"
+    with Image.open(first) as image:
+        data = image.getexif().tobytes()
+    shutil.copy(first, tmp_path / "IMG_0001 (1).JPG")
+    for name in ("IMG_0001.webp", "IMG_0001.tif", "IMG_0001-edit.jpg", "IMG_0001_HDR.jpg"):
+        exposed(1, -1).save(tmp_path / name, exif=data)
+    assert sets(tmp_path) == [[1, 2, 3]]
+    assert len(reasons(tmp_path)) == 5
+    assert all("the same shot as IMG_0001.JPG" in reason for reason in reasons(tmp_path).values())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sky EV-2", "sky EV0", "sky EV+2"),
+        ("sky (-2)", "sky (0)", "sky (+2)"),
+        ("sky (-2 EV)", "sky (0 EV)", "sky (+2 EV)"),
+        ("sky_-1.333EV", "sky_0EV", "sky_+1.333EV"),
+        ("sky m2", "sky p0", "sky p2"),
+        ("sky_minus2", "sky_0", "sky_plus2"),
+        ("sky low", "sky mid", "sky high"),
+        ("under1", "over1"),
+        ("sky A", "sky B", "sky C"),
+        ("sky-2", "sky", "sky+2"),
+        ("-2EV sky", "0EV sky", "+2EV sky"),
+        ("sky_-2EV_HDR", "sky_0EV_HDR", "sky_+2EV_HDR"),
+        ("sky \u22122", "sky 0", "sky +2"),
+        ("sky_\u20132", "sky_0", "sky_+2"),
+        ("sky\uff08\uff0d\uff12\uff09", "sky\uff08\uff0b\uff12\uff09"),
+        ("ku\u0308che_-2", "k\u00fcche_+2"),
+    ],
+)
+def test_names_as_people_write_them(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, [f"{name}.jpg" for name in names])
+    assert list(found(tmp_path).values()) == [[f"{name}.jpg" for name in names]]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("2024-05-01T12-00-00+02", "2024-05-01T12-00-00-07"),
+        ("a GMT+1", "a GMT-1"),
+        ("grade A", "grade B"),
+        ("2024-05-01", "2024-05-02"),
+        ("room -5", "temp +5"),
+    ],
+)
+def test_dates_zones_and_grades_are_no_exposures(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, [f"{name}.jpg" for name in names])
+    assert found(tmp_path) == {}
+
+
+def test_names_do_not_join_different_views(tmp_path: Path) -> None:
+    picture(tmp_path / "sky_-2.jpg", view=1, size=VIEW, stops=-2)
+    picture(tmp_path / "sky_+2.jpg", view=2, size=VIEW, stops=2)
+    assert found(tmp_path) == {}
+    assert "different views" in reasons(tmp_path)["sky_-2.jpg"]
+
+
+def test_what_cannot_be_read_is_listed(tmp_path: Path) -> None:
+    touch(tmp_path, ["a.JXL", "b.gif", "c.txt"])
+    assert list(reasons(tmp_path)) == ["a.JXL", "b.gif"]

@@ -150,14 +150,20 @@ def test_exposures_are_ordered_by_brightness() -> None:
     [
         ((0.5,), "1 picture was given; choose two to nine exposures of one scene."),
         ((*np.linspace(0.1, 1, 10),), "10 pictures were given; choose two to nine exposures of one scene."),
-        ((0.5, 1.0, 0.5), "The first and the third picture are identical; "),
-        ((0.2, 0.5, 0.501), "The second and the third picture are equally bright; "),
+        ((0.5, 0.5), "The two pictures are identical; "),
+        ((0.5, 0.501, 0.5), "The first and the third picture are identical; "),
     ],
 )
 def test_stacks_that_cannot_be_used(levels: tuple[float, ...], sentence: str) -> None:
     with pytest.raises(ImageError) as refusal:
         as_pair(*shades(*levels))
     assert str(refusal.value).startswith(sentence)
+
+
+def test_a_stack_with_two_frames_alike_is_told() -> None:
+    assert "The first and the third picture are identical; both are used." in as_pair(*shades(0.5, 1.0, 0.5)).notes
+    told = "The second and the third picture are equally bright; both are used."
+    assert told in as_pair(*shades(0.2, 0.5, 0.501)).notes
 
 
 def test_a_stack_of_files(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,19 @@ def frames(kind: str) -> bytes:
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
 TOO_LARGE = "The picture is too large ({}); make it smaller first: at most 50 megapixels, and 12000 pixels a side."
+
+
+@pytest.mark.parametrize("first", ["picture", "thumbnail"])
+def test_a_tiff_with_a_thumbnail_gives_its_picture(first: str) -> None:
+    picture = Image.fromarray(np.arange(80 * 60 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 80, 3))
+    pages = [picture, picture.resize((40, 30))]
+    if first == "thumbnail":
+        pages.reverse()
+    file = BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    assert np.array_equal(decode(file.getvalue(), "The picture").pixels, np.asarray(picture))
+
+
 SEVERAL = "The picture holds several frames or pages; save one of them as a picture of its own."
 RADIANCE = (
     "The picture holds floating-point values outside 0 to 1, so it is radiance rather than an exposure; "
