@@ -21,6 +21,8 @@ class Preset:
     deghost: bool = False
     exact: bool = False
     """Run networks at full size."""
+    published_colour: bool = False
+    """Merge the colours of methods that fuse brightness alone as their authors do."""
     options: Mapping[str, Options] = field(default_factory=dict[str, Options])
     """Options by the method's name."""
 
