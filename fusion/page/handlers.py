@@ -235,7 +235,7 @@ class Handlers:
             preset.exact,
             preset.align,
             preset.deghost,
-            preset.published_colour,
+            False,  # published colours
             *self._values(preset.options),
         ]
 
