@@ -62,12 +62,9 @@ def repaired(pair: ExposurePair) -> ExposurePair:
     if max(float(np.abs(drift).max()) for drift in drifts) >= _DRIFT:
         frames = [_balanced(photo, drift) for photo, drift in zip(frames, drifts, strict=True)]
         notes.append("The white balance changed between the exposures; all have the middle one's now.")
-    hot = [_hot(index, frames) for index in range(len(frames))]
-    if count := sum(int(spots.any(0).sum()) for spots, _ in hot):
-        frames = [
-            torch.where(torch.from_numpy(spots), torch.from_numpy(median), photo)
-            for photo, (spots, median) in zip(frames, hot, strict=True)
-        ]
+    spots = np.any([_hot(index, frames) for index in range(len(frames))], axis=0)
+    if count := int(spots.sum()):
+        frames = [_without(photo, spots) for photo in frames]
         notes.append(f"{count} hot pixels were replaced." if count > 1 else "One hot pixel was replaced.")
     if len(notes) == len(pair.notes):
         return pair
@@ -75,8 +72,8 @@ def repaired(pair: ExposurePair) -> ExposurePair:
     return replace(pair, under=under, between=tuple(between), over=over, notes=tuple(notes))
 
 
-def _hot(index: int, frames: Sequence[Photo]) -> tuple[NDArray[np.bool_], Plane]:
-    """Where an exposure has hot pixels, (3, H, W), and the medians of 3 x 3 pixels that replace them."""
+def _hot(index: int, frames: Sequence[Photo]) -> NDArray[np.bool_]:
+    """Where an exposure has hot pixels, (H, W)."""
     import cv2
 
     photo = frames[index].numpy()
@@ -93,7 +90,16 @@ def _hot(index: int, frames: Sequence[Photo]) -> tuple[NDArray[np.bool_], Plane]
             expected = relation.predict(plane[here]) - relation.predict(around[here])
             excess = shown[here] - cv2.medianBlur(shown, 3)[here]
             spots_here[here] |= (expected > _PREDICTED) & (excess < _SHOWN * expected)
-    return (spots if spots.any(0).mean() < _MOST else np.zeros_like(spots)), median
+    hot = np.asarray(spots.any(0))
+    return hot if hot.mean() < _MOST else np.zeros_like(hot)
+
+
+def _without(photo: Photo, spots: NDArray[np.bool_]) -> Photo:
+    """Replace pixels, (H, W), of all channels by the medians of their 3 x 3 pixels."""
+    import cv2
+
+    medians = np.stack([cv2.medianBlur(plane, 3) for plane in photo.numpy()])
+    return torch.where(torch.from_numpy(spots), torch.from_numpy(medians), photo)
 
 
 def _drifts(frames: Sequence[Photo]) -> list[NDArray[np.float64]]:
