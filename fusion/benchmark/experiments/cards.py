@@ -42,7 +42,8 @@ TEXT = """Eight cameras each write a card of small pictures, {brackets} brackets
 `examples` with another view for each bracket, a little shake and noise. The cards were made from what cameras do:
 [fusion/benchmark/experiments/cards.py](../fusion/benchmark/experiments/cards.py) says how. A bracket counts as whole if
 all of its exposures and no other shot would be fused; copies of a shot count as that shot. Every other scene that
-would be fused is a wrong picture. Broken off are brackets of which shots are missing: they must not be fused."""
+would be fused is a wrong picture. Broken off are brackets of which shots are missing: they must not be fused.
+`python -m fusion.benchmark.experiments.cards examples` prints this document."""
 
 
 @dataclass(frozen=True)
