@@ -43,7 +43,7 @@ def test_two_commands_of_one_line_each() -> None:
     commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
     assert len(commands) == 2
     assert commands[0].endswith("app.py")
-    assert commands[1].endswith("-m pytest")
+    assert commands[1].endswith("-m pytest -n 2")
 
 
 def test_the_table_names_every_method() -> None:

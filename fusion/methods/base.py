@@ -470,7 +470,7 @@ def keep_below_white(planes: Tensor, darkest: Tensor) -> Tensor:
     Values above 0.98 are pressed together there, so that differences between them remain.
 
     >>> keep_below_white(torch.tensor([0.5, 0.99, 1.2]).view(1, 1, 3), torch.full((3, 1, 3), 0.4))
-    tensor([[[0.5000, 0.9844, 0.9955]]])
+    tensor([[[0.5000, 0.9888, 0.9955]]])
     """
     low, high = _HELD
     held = ((high - darkest.amax(0, keepdim=True)) / (high - low)).clamp_(0, 1)

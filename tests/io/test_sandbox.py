@@ -196,7 +196,7 @@ def test_what_a_child_may_not(picture: Path, monkeypatch: pytest.MonkeyPatch, de
     monkeypatch.setenv("SECRET", "canary")
     served(
         monkeypatch,
-        f"import socket, fusion.io.decode as d; d._tiff_tags = lambda _: ({deed}, os._exit(9)); sandbox.serve()",
+        f"import socket, fusion.io.decode as d; d.tiff_tags = lambda _: ({deed}, os._exit(9)); sandbox.serve()",
     )
     assert refused(picture).code is code
 
