@@ -21,7 +21,7 @@ change. The reference is chosen so that what moved is seen at one place at most:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, permutations
 from typing import Literal, NamedTuple, TypeAlias
@@ -178,8 +178,8 @@ def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[n
 
     deviation = np.zeros(still.shape, np.float32)
     for one, other in pairwise(frames):
-        both = np.maximum(_deviation(one, other, still), _deviation(other, one, still))
-        deviation = np.maximum(deviation, both)
+        for a, b in ((one, other), (other, one)):
+            deviation = np.maximum(deviation, _deviation(a, b, _relations(a, b, still)))
     deviation = np.asarray(cv2.erode(deviation, np.ones((3, 3))), np.float32)  # drops shifts of less than a pixel
     side = max(deviation.shape)
     joined = cv2.morphologyEx((deviation > _CERTAIN).astype(np.uint8), cv2.MORPH_CLOSE, _disc(_JOINED * side))
@@ -196,10 +196,10 @@ def _moved(frames: Sequence[Plane], still: NDArray[np.bool_]) -> tuple[NDArray[n
     return np.asarray(moved, np.uint8), deviation
 
 
-def _deviation(one: Plane, other: Plane, still: NDArray[np.bool_]) -> Plane:
+def _deviation(one: Plane, other: Plane, relations: Iterable[Relation]) -> Plane:
     """Return how far `one` deviates from what `other` predicts, (h, w), in spreads: root mean square over channels."""
-    relations = zip(_relations(one, other, still), one, other, strict=True)
-    return np.sqrt(np.mean([relation.deviation(a, b) ** 2 for relation, a, b in relations], 0, dtype=np.float32))
+    channels = zip(relations, one, other, strict=True)
+    return np.sqrt(np.mean([relation.deviation(a, b) ** 2 for relation, a, b in channels], 0, dtype=np.float32))
 
 
 def _relations(one: Plane, other: Plane, still: NDArray[np.bool_]) -> tuple[Relation, ...]:
@@ -260,16 +260,11 @@ def _references(
 def _contradicted(frames: Sequence[Plane], relations: Relations) -> Plane:
     """For each exposure and pixel, (N, h, w), the share of the other exposures that contradict it."""
 
-    def between(one: int, other: int) -> Plane:
-        channels = zip(relations[one, other], frames[one], frames[other], strict=True)
-        return np.stack([relation.deviation(a, b) ** 2 for relation, a, b in channels]).mean(0, np.float32)
-
     count = len(frames)
     contradicted = np.zeros((count, *frames[0].shape[1:]), np.float32)
     for one, other in combinations(range(count), 2):
-        apart = np.maximum(between(one, other), between(other, one)) > _LIKELY**2
-        contradicted[one] += apart / (count - 1)
-        contradicted[other] += apart / (count - 1)
+        both = [_deviation(frames[a], frames[b], relations[a, b]) for a, b in ((one, other), (other, one))]
+        contradicted[[one, other]] += (np.maximum(*both) > _LIKELY) / (count - 1)
     return contradicted
 
 
