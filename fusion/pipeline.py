@@ -31,6 +31,7 @@ from fusion.exposures.panorama import goes_round, margin, turned_back, wrapped
 from fusion.exposures.transparency import filled
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
+from fusion.io.saving import Origin
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.exposed_colour import BY_EXPOSURE
@@ -73,6 +74,10 @@ class Scene:
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was changed on the way in, for whoever asked."""
         return self.pair.notes
+
+    def origin(self) -> Origin:
+        """What the file of a picture of this scene may tell about it."""
+        return Origin(self.pair.metadata)
 
 
 @dataclass(frozen=True, eq=False)

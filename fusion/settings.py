@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 from fusion.errors import FusionError
 from fusion.exposures.ghosts import Handling
-from fusion.io.image import Bits
+from fusion.io.saving import Saving
 from fusion.methods.base import Mode, Options
 
 Panorama: TypeAlias = Literal["auto", "full-turn", "no"]
@@ -52,14 +52,8 @@ class Settings:
     """Methods' own options. An option that is not named has its default."""
     memory_mb: int | None = None
     """Megabytes that a network may use on the processor. None allows half of what is free."""
-    bits: Bits = 8
-    """Bits of each channel of a saved PNG or TIFF."""
-    quality: int = 95
-    """Quality of a saved JPEG, 0 to 100."""
-    keep_metadata: bool = False
-    """Write the camera's data and the colour profile of the middle exposure into the saved file."""
-    keep_location: bool = False
-    """With `keep_metadata`, also write where the photograph was taken."""
+    saving: Saving = field(default_factory=Saving)
+    """How each picture is saved."""
 
     def __post_init__(self) -> None:
         for choices, value, what in (
@@ -69,14 +63,11 @@ class Settings:
             (get_args(Panorama), self.panorama, "kind of panorama"),
             (get_args(Mode), self.mode, "mode"),
             (get_args(ColourMerge), self.colour, "way to merge colour"),
-            (get_args(Bits), self.bits, "number of bits"),
         ):
             if value not in choices:
                 raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
         if not isinstance(self.options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # programs give anything
             raise FusionError("Give options as a mapping of methods' names to their options.")
-        if not 0 <= self.quality <= 100:
-            raise FusionError(f"A JPEG's quality goes from 0 to 100; {self.quality} is outside.")
         if self.memory_mb is not None and self.memory_mb < 1:
             raise FusionError(f"The memory for a network must be more than 0 MB; {self.memory_mb} is not.")
 

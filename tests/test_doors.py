@@ -46,7 +46,7 @@ def by_python(files: list[Path], folder: Path, settings: Settings) -> Answer:
     with Session() as session:
         scene = session.prepare(files, settings)
         fused = session.fuse(scene, METHOD, settings)
-    save(fused.photo, folder / "python.png", bits=settings.bits)
+    save(fused.photo, folder / "python.png", bits=settings.saving.bits)
     assert torch.equal(fusion.fuse(files[0], files[1], METHOD, more=files[2:], settings=settings), fused.photo)
     return (folder / "python.png").read_bytes(), [*scene.notes, *fused.notes]
 
@@ -58,7 +58,7 @@ def switches(settings: Settings) -> list[str]:
 def by_fuse(files: list[Path], folder: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> Answer:
     out = folder / "fuse.png"
     arguments = ["fuse", *map(str, files), "-m", METHOD, "-o", str(out), *switches(settings), "--json"]
-    assert main([*arguments, "--bits", str(settings.bits)]) == 0
+    assert main([*arguments, "--bits", str(settings.saving.bits)]) == 0
     told = capsys.readouterr()
     notes = json.loads(told.out)["notes"]
     for note in notes:
@@ -80,7 +80,7 @@ def by_compare(files: list[Path], folder: Path, settings: Settings, capsys: pyte
 def by_folder(files: list[Path], folder: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> Answer:
     out = folder / "results"
     arguments = ["fuse-folder", str(files[0].parent), "-m", METHOD, "-o", str(out), *switches(settings), "--json"]
-    assert main([*arguments, "--bits", str(settings.bits)]) == 0
+    assert main([*arguments, "--bits", str(settings.saving.bits)]) == 0
     told = capsys.readouterr()
     (row,) = json.loads(told.out)["done"]
     for note in row["notes"]:
@@ -102,7 +102,7 @@ def by_api(files: list[Path], folder: Path, settings: Settings) -> Answer:
     services = Services(SESSION, compare_with(SESSION), JobQueue(folder))
     api = Api(services, lambda: lambda: True)
     given: list[Any] = [{"path": str(file), "meta": {"_type": "gradio.FileData"}} for file in files]
-    made = api.fuse(given, METHOD, align=settings.align, ghosts=settings.ghosts, bits=settings.bits)
+    made = api.fuse(given, METHOD, align=settings.align, ghosts=settings.ghosts, bits=settings.saving.bits)
     file: Any = made["file"]
     return Path(file["path"]).read_bytes(), made["notes"]
 

@@ -13,11 +13,15 @@ from fusion.cli.options import (
     AsJson,
     Bits,
     Deghost,
+    Format,
+    KeepLocation,
+    KeepMetadata,
     MemoryMb,
     Method,
     MethodOptions,
     Mode,
     PublishedColour,
+    Quality,
     Repair,
     file_name,
     refuse_to_overwrite,
@@ -58,7 +62,11 @@ def fuse_folder(
     mode: Mode = "auto",
     published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
+    file_format: Format = None,
     bits: Bits = 8,
+    quality: Quality = 95,
+    keep_metadata: KeepMetadata = False,
+    keep_location: KeepLocation = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +111,11 @@ def fuse_folder(
         mode=mode,
         published_colour=published_colour,
         memory_mb=memory_mb,
+        file_format=file_format,
         bits=bits,
+        quality=quality,
+        keep_metadata=keep_metadata,
+        keep_location=keep_location,
     )
     run = FolderRun(folder, out, method, wanted)
     refuse_to_overwrite((folder / file for one in brackets for file in one.files), map(run.result_path, brackets))

@@ -14,6 +14,9 @@ from fusion.cli.options import (
     AsJson,
     Bits,
     Deghost,
+    Format,
+    KeepLocation,
+    KeepMetadata,
     MemoryMb,
     Method,
     MethodOptions,
@@ -24,6 +27,7 @@ from fusion.cli.options import (
     Over,
     Panorama,
     PublishedColour,
+    Quality,
     Repair,
     Under,
     chosen,
@@ -60,7 +64,9 @@ def fuse(
             "--out",
             parser=file_name,
             metavar="FILE",
-            help="Write the picture to this file; its ending (.png, .tif, .jpg) decides the format.",
+            help="Write the picture to this file; its ending (.png, .tif, .jpg) decides the format. Give a folder "
+            "instead, and the file is named after the photographs and the method; it is a JPEG unless --format says "
+            "otherwise.",
         ),
     ],
     more: More = None,
@@ -74,25 +80,11 @@ def fuse(
     mode: Mode = "auto",
     published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
+    file_format: Format = None,
     bits: Bits = 8,
-    quality: Annotated[
-        int,
-        typer.Option("--quality", min=0, max=100, metavar="N", help="Save a JPEG with this quality, 0 to 100."),
-    ] = 95,
-    keep_metadata: Annotated[
-        bool,
-        typer.Option(
-            "--keep-metadata",
-            help="Write the camera's data and the colour profile of the middle exposure into the file.",
-        ),
-    ] = False,
-    keep_location: Annotated[
-        bool,
-        typer.Option(
-            "--keep-location",
-            help="With --keep-metadata, also write where the photograph was taken.",
-        ),
-    ] = False,
+    quality: Quality = 95,
+    keep_metadata: KeepMetadata = False,
+    keep_location: KeepLocation = False,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -110,13 +102,19 @@ def fuse(
     Example: python -m fusion fuse dark.jpg bright.jpg -o fused.png
     """
     from fusion.io.image import save
+    from fusion.io.saving import ENDINGS, format_of
     from fusion.methods import method_named
     from fusion.outputs.drawings import draw_weights
+    from fusion.outputs.names import free_path, result_name
     from fusion.pipeline import Session
 
     if (reason := method_named(method).unavailable) is not None:
         raise WeightsError(reason)
     sources = (under, over, *(more or ()))
+    if out.is_dir():
+        file_format = file_format or "jpeg"
+        out = free_path(out, result_name(sources, method, ENDINGS[file_format][0]))
+    file_format = format_of(out, file_format)
     refuse_to_overwrite(sources, filter(None, (out, weights)))
     wanted = settings(
         option,
@@ -128,6 +126,7 @@ def fuse(
         mode=mode,
         published_colour=published_colour,
         memory_mb=memory_mb,
+        file_format=file_format,
         bits=bits,
         quality=quality,
         keep_metadata=keep_metadata,
@@ -141,16 +140,9 @@ def fuse(
         with progress(method, 1) as move:
             fused = session.fuse(scene, method, wanted, progress=lambda share: move(completed=share))
     _say_all(fused.notes)
-    metadata, notes = scene.pair.metadata if wanted.keep_metadata else None, (*scene.notes, *fused.notes)
+    origin, notes = scene.origin(), (*scene.notes, *fused.notes)
     del scene  # which may take more than a gigabyte
-    save(
-        fused.photo,
-        out,
-        bits=wanted.bits,
-        quality=wanted.quality,
-        metadata=metadata,
-        keep_location=wanted.keep_location,
-    )
+    wanted.saving.write(fused.photo, out, origin)
     height, width = fused.photo.shape[-2:]
     say(f"Wrote {out}, {width} × {height} pixels.")
     if as_json:
@@ -182,6 +174,11 @@ def compare(
     mode: Mode = "auto",
     published_colour: PublishedColour = False,
     memory_mb: MemoryMb = None,
+    file_format: Format = None,
+    bits: Bits = 8,
+    quality: Quality = 95,
+    keep_metadata: KeepMetadata = False,
+    keep_location: KeepLocation = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -195,12 +192,10 @@ def compare(
     from fusion.metrics import METRICS
     from fusion.outputs.drawings import contact_sheet
     from fusion.outputs.tables import metrics_csv
-    from fusion.pipeline import Failed, Loaded, Scored
+    from fusion.pipeline import Failed, Fused, Loaded, Scored
     from fusion.pipeline import compare as compared
 
     names, sources = chosen(methods), (under, over, *(more or ()))
-    results = [*(out / f"{name}.png" for name in names), out / "metrics.csv", out / "contact.png"]
-    refuse_to_overwrite(sources, results)
     wanted = settings(
         option,
         align=align,
@@ -210,19 +205,31 @@ def compare(
         mode=mode,
         published_colour=published_colour,
         memory_mb=memory_mb,
+        file_format=file_format,
+        bits=bits,
+        quality=quality,
+        keep_metadata=keep_metadata,
+        keep_location=keep_location,
     )
+    files = {name: out / f"{name}{wanted.saving.ending}" for name in names}
+    refuse_to_overwrite(sources, [*files.values(), out / "metrics.csv", out / "contact.png"])
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Any] = {}
     steps: list[tuple[str, float]] = []
     notes: tuple[str, ...] = ()
     scored: list[Scored] = []
     failed = False
+    origin = None
     for event in compared(under, over, names, more=more or (), settings=wanted):
         _tell(event)
         pictures |= _pictures(event)
-        steps += _steps(event, out)
+        steps += _steps(event)
         if isinstance(event, Loaded):
-            notes = event.scene.notes
+            origin, notes = event.scene.origin(), event.scene.notes
+        elif isinstance(event, Fused):
+            start = time.perf_counter()
+            wanted.saving.write(event.photo, files[event.method.name], origin)
+            steps.append((f"{event.method.name}: saving", time.perf_counter() - start))
         elif isinstance(event, Scored):
             scored.append(event)
         failed = failed or isinstance(event, Failed)
@@ -312,20 +319,14 @@ def _pictures(event: Event) -> dict[str, Any]:
     return {event.method.title: event.photo} if isinstance(event, Fused) else {}
 
 
-def _steps(event: Event, out: Path) -> list[tuple[str, float]]:
-    """Save the picture of an event that has one, and return the steps that the event ends, with their seconds."""
-    from fusion.io.image import save
+def _steps(event: Event) -> list[tuple[str, float]]:
+    """The steps that an event ends, with their seconds."""
     from fusion.pipeline import Corrected, Fused, Loaded, Scored
 
     if isinstance(event, Loaded):
         return [("reading and aligning", event.scene.seconds)]
     if isinstance(event, Corrected):
         return [("correcting the exposure", event.seconds)]
-    if isinstance(event, Scored):
-        return [(f"{event.method.name}: measuring", event.seconds)]
-    if not isinstance(event, Fused):
-        return []
-    start = time.perf_counter()
-    save(event.photo, out / f"{event.method.name}.png")
-    saving = time.perf_counter() - start
-    return [(f"{event.method.name}: fusing", event.seconds), (f"{event.method.name}: saving", saving)]
+    if isinstance(event, Fused):
+        return [(f"{event.method.name}: fusing", event.seconds)]
+    return [(f"{event.method.name}: measuring", event.seconds)] if isinstance(event, Scored) else []

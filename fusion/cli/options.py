@@ -156,7 +156,29 @@ OptionsOfMethods = Annotated[
         "Repeat it for several options.",
     ),
 ]
+Format = Annotated[
+    Literal["jpeg", "png", "tiff"] | None,
+    typer.Option("--format", help="Save each picture in this format. The default is png."),
+]
 Bits = Annotated[Literal[8, 16], typer.Option("--bits", help="Save this many bits for each channel of a PNG or TIFF.")]
+Quality = Annotated[
+    int,
+    typer.Option("--quality", min=0, max=100, metavar="N", help="Save a JPEG with this quality, 0 to 100."),
+]
+KeepMetadata = Annotated[
+    bool,
+    typer.Option(
+        "--keep-metadata",
+        help="Write the camera's data and the colour profile of the middle exposure into the file.",
+    ),
+]
+KeepLocation = Annotated[
+    bool,
+    typer.Option(
+        "--keep-location",
+        help="Write the camera's data into the file, and where the photograph was taken.",
+    ),
+]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Work on this many scenes at the same time.")]
 Megapixels = Annotated[
     list[float],
@@ -181,6 +203,7 @@ def settings(
     mode: Literal["auto", "exact", "fast"] = "auto",
     published_colour: bool = False,
     memory_mb: int | None = None,
+    file_format: Literal["jpeg", "png", "tiff"] | None = None,
     bits: Literal[8, 16] = 8,
     quality: int = 95,
     keep_metadata: bool = False,
@@ -190,6 +213,7 @@ def settings(
 
     Raises `FusionError` for an unknown method or option, and for a value out of range.
     """
+    from fusion.io.saving import Saving
     from fusion.pipeline import by_method
     from fusion.settings import Settings
 
@@ -202,10 +226,7 @@ def settings(
         colour="published" if published_colour else "natural",
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
         memory_mb=memory_mb,
-        bits=bits,
-        quality=quality,
-        keep_metadata=keep_metadata or keep_location,
-        keep_location=keep_location,
+        saving=Saving(file_format or "png", bits, quality, keep_metadata or keep_location, keep_location),
     )
 
 

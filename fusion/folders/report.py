@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from urllib.parse import quote
@@ -39,10 +40,10 @@ def report_page(results: Sequence[BracketResult], skipped: Sequence[Skipped], ru
         failures=[result for result in results if isinstance(result, FailedBracket)],
         skipped=skipped,
         shown=shown,
-        address=_address,
+        address=partial(_address, run),
     )
 
 
-def _address(bracket: Bracket) -> str:
+def _address(run: FolderRun, bracket: Bracket) -> str:
     """The relative address of a result, from the report beside it."""
-    return quote(os.fsencode(f"{bracket.name}.png"))
+    return quote(os.fsencode(run.result_path(bracket).relative_to(run.out)))

@@ -1,7 +1,7 @@
 """The settings of a run over a folder of brackets, and its result for each bracket.
 
-`OUT/<name>.png` is a result. `OUT/.fusion/<name>.json` is its record: a hash of what it was made from, the hash of its
-bytes, its metrics and thumbnails.
+`OUT/<name>.png` is a result, or a file with another format's ending. `OUT/.fusion/<name>.json` is its record: a hash of
+what it was made from, the hash of its bytes, its metrics and thumbnails.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class FolderRun:
 
     def result_path(self, bracket: Bracket) -> Path:
         """The path of a bracket's fused picture."""
-        return self.out / f"{bracket.name}.png"
+        return self.out / f"{bracket.name}{self.settings.saving.ending}"
 
     def record_path(self, bracket: Bracket) -> Path:
         """The path of a bracket's record."""
@@ -48,7 +48,7 @@ class BracketRecord:
     made_from: str
     """A hash of the sources' names and bytes, the method, the settings, the weights, and the metrics' names."""
     result: str
-    """The hash of the PNG's bytes."""
+    """The hash of the file's bytes."""
     size: tuple[int, int]
     """Width and height in pixels."""
     notes: tuple[str, ...]

@@ -26,7 +26,7 @@ from fusion.errors import DatasetError, FusionError, WeightsError
 from fusion.exposures.brackets import Bracket, Skipped, shown
 from fusion.folders.report import REPORT, report_page
 from fusion.folders.results import BracketRecord, BracketResult, FailedBracket, FolderRun, FusedBracket
-from fusion.io.image import Photo, preview, save
+from fusion.io.image import Photo, preview
 from fusion.io.results_folder import claim_folder, remove_partial_files, sha256, write_file
 from fusion.methods import method_named
 from fusion.metrics import METRICS
@@ -114,7 +114,7 @@ def _fused(bracket: Bracket, run: FolderRun, session: Session) -> FusedBracket:
     photo = fused.photo
     scores = Scorer(scene.pair, METRICS)(photo)
     result.parent.mkdir(parents=True, exist_ok=True)
-    save(photo, result, bits=run.settings.bits)
+    run.settings.saving.write(photo, result, scene.origin())
     size = photo.shape[-1], photo.shape[-2]
     thumbnails = tuple(map(_thumbnail, (*scene.pair.frames, photo)))
     record = BracketRecord(made_from, sha256(result), size, (*scene.notes, *fused.notes), scores, thumbnails)

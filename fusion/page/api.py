@@ -18,10 +18,12 @@ from fusion.benchmark.measure import measure_files
 from fusion.errors import FusionError, ImageError
 from fusion.exposures.ghosts import Handling
 from fusion.io.files import new_folder
-from fusion.io.image import Bits, save
+from fusion.io.image import Bits
+from fusion.io.saving import Format, Saving
 from fusion.methods.base import Method, Mode
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS
+from fusion.outputs.names import result_name
 from fusion.outputs.tables import Row
 from fusion.page.gradio_internals import FILE_ADDRESS, is_file_obj_with_meta, save_base64_to_cache
 from fusion.page.job_queue import QueuePosition
@@ -69,6 +71,9 @@ class Api:
         align: bool = True,
         ghosts: Handling = "mark",
         colour: ColourMerge = "natural",
+        file_format: Format = "png",
+        quality: int = 95,
+        keep_metadata: bool = False,
     ) -> FusedFile:
         """Fuse two to nine exposures of one scene into one photograph that shows the details of all of them.
 
@@ -76,19 +81,23 @@ class Api:
             files: Two to nine exposures of one scene, in any order, of equal size.
             method: A name that the tool "methods" lists.
             mode: "exact" to run networks at full size, "fast" to run them on a smaller copy, "auto" to choose by size.
-            bits: Bits of each channel of the PNG.
+            bits: Bits of each channel of a PNG or TIFF.
             align: Whether hand-held exposures are aligned first.
             ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
             colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
+            file_format: "png", "tiff" or "jpeg".
+            quality: Quality of a JPEG, 0 to 100.
+            keep_metadata: Whether the camera's data and the colour profile of the middle exposure are kept in the file.
 
         Returns:
             method: its name
-            file: the fused picture, a lossless PNG
+            file: the fused picture, which is named after the exposures and the method
             seconds: the time it took, without reading and writing
             notes: sentences on how the exposures were prepared and how the picture was made
         """
         with _refusals():
-            settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour, bits=bits)
+            saving = Saving(file_format, bits, quality, keep_metadata)
+            settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour, saving=saving)
             made = next((some[0] for some in self._results(files, [method], settings) if some), None)
             if made is None:
                 raise FusionError("The program that asked for this has disconnected.")
@@ -104,6 +113,10 @@ class Api:
         align: bool = True,
         ghosts: Handling = "mark",
         colour: ColourMerge = "natural",
+        file_format: Format = "png",
+        bits: Bits = 8,
+        quality: int = 95,
+        keep_metadata: bool = False,
     ) -> Iterator[list[MethodResult]]:
         """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
@@ -114,11 +127,15 @@ class Api:
             align: Whether hand-held exposures are aligned first.
             ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
             colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
+            file_format: "png", "tiff" or "jpeg".
+            bits: Bits of each channel of a PNG or TIFF.
+            quality: Quality of a JPEG, 0 to 100.
+            keep_metadata: Whether the camera's data and the colour profile of the middle exposure are kept in the file.
 
         Returns:
             a list, which grows until all are done, of
             method: its name
-            file: the fused picture, a lossless PNG
+            file: the fused picture, which is named after the exposures and the method
             seconds: the time it took, without reading and writing
             notes: sentences on how the exposures were prepared and how the picture was made
             scores: the value of every metric by its name; large pictures are measured on a copy of 1 megapixel
@@ -129,7 +146,8 @@ class Api:
             # Gradio does not check what programs give.
             if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise FusionError("Give the methods' names as a list of at least one.")
-            settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour)
+            saving = Saving(file_format, bits, quality, keep_metadata)
+            settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour, saving=saving)
             yield from self._results(files, list(dict.fromkeys(chosen)), settings)
 
     def methods(self) -> list[Row]:
@@ -182,15 +200,15 @@ class Api:
     ) -> Generator[list[MethodResult], None, None]:
         with self._paths(files) as paths:
             folder = new_folder(self.services.folder, "run")
-            notes: list[str] = []
+            notes, origin = list[str](), None
             made: dict[str, MethodResult] = {}
             for event in self.services.compare(paths, methods, settings, show_corrected=False):
                 match event:
                     case Loaded(scene):
-                        notes = list(scene.notes)
+                        notes, origin = list(scene.notes), scene.origin()
                     case Fused(method, photo, seconds):
-                        path = folder / f"{method.name}.png"
-                        save(photo, path, bits=settings.bits)
+                        path = folder / result_name(paths, method.name, settings.saving.ending)
+                        settings.saving.write(photo, path, origin)
                         made[method.name] = _result(method, path=path, seconds=seconds, notes=[*notes, *event.notes])
                     case Scored(fused, scores):
                         made[fused.method.name] = {**made[fused.method.name], "scores": scores}

@@ -66,6 +66,58 @@ def test_fuse_to_16_bits(pair: list[str], tmp_path: Path) -> None:
     assert float((deep.over - fuse(*pair, method="mertens")).abs().max()) <= 0.5 / 65535 + 1e-6
 
 
+def test_a_picture_in_a_folder_is_named_after_its_photographs(
+    pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exposures lie there as well, and nothing is replaced."""
+    files = [tmp_path / f"IMG_{number}.png" for number in (1234, 1235)]
+    for source, file in zip(pair, files, strict=True):
+        file.write_bytes(Path(source).read_bytes())
+    before = {file: file.read_bytes() for file in files}
+    command = ["fuse", *map(str, files), "-m", "mertens", "-o", str(tmp_path), "--json"]
+    for arguments, name in (
+        ([], "IMG_1234-1235_mertens.jpg"),
+        ([], "IMG_1234-1235_mertens-2.jpg"),
+        (["--format", "tiff", "--bits", "16"], "IMG_1234-1235_mertens.tif"),
+    ):
+        assert main([*command, *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["out"] == str(tmp_path / name)
+        assert load(tmp_path / name).bits == (16 if arguments else 8)
+    assert {file: file.read_bytes() for file in files} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "why"),
+    [
+        ("a.gif", [], "ends in .jpg"),
+        ("a.png", ["--format", "tiff"], "The name of a tiff file ends in .tif, .tiff"),
+        ("a.jpg", ["--bits", "16"], "A JPEG has 8 bits a channel"),
+    ],
+)
+def test_a_format_that_does_not_fit_is_refused_before_anything_is_read(
+    name: str, arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = [str(tmp_path / "no.jpg"), str(tmp_path / "none.jpg")]
+    assert main(["fuse", *missing, "-m", "mertens", "-o", str(tmp_path / name), *arguments]) == 1
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "ending", "bits"), [("jpeg", ".jpg", 8), ("tiff", ".tif", 16)])
+def test_every_command_saves_every_format(kind: str, ending: str, bits: int, pair: list[str], tmp_path: Path) -> None:
+    arguments = ["-m", "mertens", "--no-align", "--format", kind, "--bits", str(bits), "--quality", "90"]
+    assert main(["fuse", *pair, "-o", str(tmp_path / f"a{ending}"), *arguments]) == 0
+    expected = (tmp_path / f"a{ending}").read_bytes()
+    assert main(["compare", *pair, "-o", str(tmp_path / "compared"), *arguments]) == 0
+    assert (tmp_path / "compared" / f"mertens{ending}").read_bytes() == expected
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for source, name in zip(pair, ("a_A.png", "a_B.png"), strict=True):
+        (folder / name).write_bytes(Path(source).read_bytes())
+    assert main(["fuse-folder", str(folder), "-o", str(tmp_path / "out"), *arguments]) == 0
+    assert (tmp_path / "out" / f"a{ending}").read_bytes() == expected
+    assert f'href="a{ending}"' in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
 def test_compare(pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *pair, "-m", "mertens,mertens-torch", "-o", str(tmp_path), "--json"]) == 0
     rows = printed(capsys)

@@ -30,6 +30,7 @@ from fusion.folders.results import BracketResult, FailedBracket, FolderRun, Fuse
 from fusion.folders.run import BracketFuser, fuse_folder
 from fusion.io.image import save
 from fusion.io.results_folder import RECORDS
+from fusion.io.saving import Saving
 from fusion.metrics import METRICS
 from fusion.pipeline import fuse
 from fusion.runtime import weights
@@ -140,7 +141,7 @@ def test_only_what_changed_is_made_again(dataset: Path, tmp_path: Path) -> None:
     record = tmp_path / "out" / RECORDS / "scene0.json"
     record.write_text("{}")
     assert made()
-    for settings in (Settings(bits=16), Settings(mode="exact"), Settings(memory_mb=4000)):
+    for settings in (Settings(saving=Saving(bits=16)), Settings(mode="exact"), Settings(memory_mb=4000)):
         assert made(settings=settings)
         assert not made(settings=settings)
     assert made("mertens-torch")
