@@ -31,11 +31,12 @@ from fusion.exposures.panorama import goes_round, margin, turned_back, wrapped
 from fusion.exposures.transparency import filled
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
-from fusion.io.saving import Origin
+from fusion.io.saving import Origin, Saving
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.exposed_colour import BY_EXPOSURE
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
+from fusion.methods.scene_light import scene_light
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer
 from fusion.runtime import cancel, memory
@@ -75,9 +76,13 @@ class Scene:
         """Sentences on what was changed on the way in, for whoever asked."""
         return self.pair.notes
 
-    def origin(self) -> Origin:
-        """What the file of a picture of this scene may tell about it."""
-        return Origin(self.pair.metadata)
+    def origin(self, saving: Saving) -> Origin:
+        """What a file that is saved in this way may tell about the scene.
+
+        Its light is estimated if the file holds it, of the exposures without what moved if that is removed.
+        """
+        light = scene_light((self.still or self.pair).frames) if saving.needs_light else None
+        return Origin(self.pair.metadata, light)
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,9 +64,8 @@ def fuse(
             "--out",
             parser=file_name,
             metavar="FILE",
-            help="Write the picture to this file; its ending (.png, .tif, .jpg) decides the format. Give a folder "
-            "instead, and the file is named after the photographs and the method; it is a JPEG unless --format says "
-            "otherwise.",
+            help="Write the picture to this file; its ending (.png, .tif, .jpg, .exr) decides the format. In a folder, "
+            "the file is named after the photographs and the method, and it is a JPEG unless --format says otherwise.",
         ),
     ],
     more: More = None,
@@ -140,7 +139,7 @@ def fuse(
         with progress(method, 1) as move:
             fused = session.fuse(scene, method, wanted, progress=lambda share: move(completed=share))
     _say_all(fused.notes)
-    origin, notes = scene.origin(), (*scene.notes, *fused.notes)
+    origin, notes = scene.origin(wanted.saving), (*scene.notes, *fused.notes)
     del scene  # which may take more than a gigabyte
     wanted.saving.write(fused.photo, out, origin)
     height, width = fused.photo.shape[-2:]
@@ -225,7 +224,7 @@ def compare(
         pictures |= _pictures(event)
         steps += _steps(event)
         if isinstance(event, Loaded):
-            origin, notes = event.scene.origin(), event.scene.notes
+            origin, notes = event.scene.origin(wanted.saving), event.scene.notes
         elif isinstance(event, Fused):
             start = time.perf_counter()
             wanted.saving.write(event.photo, files[event.method.name], origin)

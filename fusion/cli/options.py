@@ -157,8 +157,12 @@ OptionsOfMethods = Annotated[
     ),
 ]
 Format = Annotated[
-    Literal["jpeg", "png", "tiff"] | None,
-    typer.Option("--format", help="Save each picture in this format. The default is png."),
+    Literal["jpeg", "png", "tiff", "ultra-hdr", "exr"] | None,
+    typer.Option(
+        "--format",
+        help="Save each picture in this format. An ultra-hdr file is a JPEG that is brighter on HDR displays, and an "
+        "exr file holds the light of the scene instead of the picture. The default is png.",
+    ),
 ]
 Bits = Annotated[Literal[8, 16], typer.Option("--bits", help="Save this many bits for each channel of a PNG or TIFF.")]
 Quality = Annotated[
@@ -203,7 +207,7 @@ def settings(
     mode: Literal["auto", "exact", "fast"] = "auto",
     published_colour: bool = False,
     memory_mb: int | None = None,
-    file_format: Literal["jpeg", "png", "tiff"] | None = None,
+    file_format: Literal["jpeg", "png", "tiff", "ultra-hdr", "exr"] | None = None,
     bits: Literal[8, 16] = 8,
     quality: int = 95,
     keep_metadata: bool = False,

@@ -114,7 +114,7 @@ def _fused(bracket: Bracket, run: FolderRun, session: Session) -> FusedBracket:
     photo = fused.photo
     scores = Scorer(scene.pair, METRICS)(photo)
     result.parent.mkdir(parents=True, exist_ok=True)
-    run.settings.saving.write(photo, result, scene.origin())
+    run.settings.saving.write(photo, result, scene.origin(run.settings.saving))
     size = photo.shape[-1], photo.shape[-2]
     thumbnails = tuple(map(_thumbnail, (*scene.pair.frames, photo)))
     record = BracketRecord(made_from, sha256(result), size, (*scene.notes, *fused.notes), scores, thumbnails)

@@ -319,13 +319,28 @@ def save(
     whole or not at all. Raises `ImageError` for another ending, for a JPEG of 16 bits, and if the file cannot be
     written; its folder must exist.
     """
+    path = Path(path)
+    ending = path.suffix.lower()
+    data = encoded(photo, ending, bits=bits, quality=quality, metadata=metadata, keep_location=keep_location)
+    write_picture(data, path)
+
+
+def encoded(
+    photo: Photo | NDArray[np.uint8],
+    ending: str,
+    *,
+    bits: int = 8,
+    quality: int = 95,
+    metadata: Metadata | None = None,
+    keep_location: bool = False,
+) -> bytes:
+    """The bytes of the file that `save` writes under a name with this ending."""
     exif = profile = b""
     if metadata:
         exif = filtered_exif(metadata.exif, keep_location=keep_location)
         photo, profile = _in_profile(photo, metadata.profile)
     pixels = photo if isinstance(photo, np.ndarray) else {8: to_uint8, 16: _to_uint16}[bits](photo)
-    path = Path(path)
-    _write(encode(pixels, path.suffix.lower(), quality=quality, exif=exif, profile=profile), path)
+    return encode(pixels, ending, quality=quality, exif=exif, profile=profile)
 
 
 def _in_profile(photo: Photo | NDArray[np.uint8], profile: bytes) -> tuple[Photo | NDArray[np.uint8], bytes]:
@@ -342,7 +357,7 @@ def _in_profile(photo: Photo | NDArray[np.uint8], profile: bytes) -> tuple[Photo
 
 def save_preview(photo: Photo | NDArray[np.uint8], path: str | PathLike[str], side: int = 1600) -> None:
     """Save a `preview` as a JPEG file, whatever its ending. Raises `ImageError` if it cannot be written."""
-    _write(preview(photo, side), Path(path))
+    write_picture(preview(photo, side), Path(path))
 
 
 def preview(photo: Photo | NDArray[np.uint8], side: int, quality: int = 92) -> bytes:
@@ -381,7 +396,8 @@ def _to_uint16(photo: Photo) -> NDArray[np.uint16]:
     return pixels.permute(1, 2, 0).cpu().numpy().astype(np.uint16, order="C")
 
 
-def _write(data: bytes, path: Path) -> None:
+def write_picture(data: bytes, path: Path) -> None:
+    """Write the bytes of a picture, whole or not at all. Raises `ImageError` if they cannot be written."""
     try:
         write_atomically(path, data)
     except OSError as error:

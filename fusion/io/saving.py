@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from fusion.errors import FusionError, ImageError
-from fusion.io.image import Bits, Metadata, Photo, save
+from torch import Tensor
 
-Format: TypeAlias = Literal["jpeg", "png", "tiff"]
-"""A kind of file that a picture can be saved as."""
+from fusion.errors import FusionError, ImageError
+from fusion.io.image import Bits, Metadata, Photo, encoded, write_picture
+from fusion.io.open_exr import open_exr
+from fusion.io.ultra_hdr import gain_map, ultra_hdr
+
+Format: TypeAlias = Literal["jpeg", "png", "tiff", "ultra-hdr", "exr"]
+"""A kind of file that a picture can be saved as: a JPEG, PNG or TIFF of the picture, a JPEG that is brighter on HDR
+displays, or an OpenEXR file of the light of the scene instead of the picture."""
 
 ENDINGS: dict[Format, tuple[str, ...]] = {
     "jpeg": (".jpg", ".jpeg"),
     "png": (".png",),
     "tiff": (".tif", ".tiff"),
+    "ultra-hdr": (".jpg", ".jpeg"),
+    "exr": (".exr",),
 }
 """Endings of each format's files; the first one is given to new files."""
+
+_PACKAGES: dict[Format, tuple[str, str]] = {"ultra-hdr": ("pyvips", "'pyvips[binary]'"), "exr": ("OpenEXR", "OpenEXR")}
+"""The module that a format needs beyond what every installation has, and what pip calls it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +38,8 @@ class Origin:
 
     metadata: Metadata = field(default_factory=Metadata)
     """Those of one exposure."""
+    light: Tensor | None = None
+    """The light of the scene (3, H, W), from 0 up, where the format needs it."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +70,53 @@ class Saving:
                 raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
         if self.quality not in range(101):  # programs give anything
             raise FusionError(f"A JPEG's quality goes from 0 to 100; {self.quality} is outside.")
-        if self.format == "jpeg" and self.bits == 16:
+        if self.format in ("jpeg", "ultra-hdr") and self.bits == 16:
             raise FusionError("A JPEG has 8 bits a channel; save 16 bits as PNG or TIFF.")
+        if self.format == "exr" and self.keep_metadata:
+            raise FusionError(
+                "An OpenEXR file of light has no camera data; save them with the picture in another format."
+            )
+        module, package = _PACKAGES.get(self.format, ("", ""))
+        if module and find_spec(module) is None:
+            raise FusionError(f"The format {self.format} needs a package that is not installed: pip install {package}.")
 
     @property
     def ending(self) -> str:
         """The ending of a new file's name."""
         return ENDINGS[self.format][0]
 
+    @property
+    def needs_light(self) -> bool:
+        """Whether the file holds the light of the scene."""
+        return self.format in ("ultra-hdr", "exr")
+
     def write(self, photo: Photo, path: str | PathLike[str], origin: Origin | None = None) -> None:
         """Save a photograph (3, H, W) from 0 to 1, whole or not at all, under a name with an ending of this format.
 
-        Raises `ImageError` if the file cannot be written; its folder must exist.
+        An OpenEXR file holds the light of `origin` instead. Raises `ImageError` if the file cannot be written; its
+        folder must exist.
         """
-        save(
+        write_picture(self._encoded(photo, origin or Origin()), Path(path))
+
+    def _encoded(self, photo: Photo, origin: Origin) -> bytes:
+        if not self.needs_light:
+            return self._picture(photo, origin.metadata)
+        if origin.light is None:
+            raise FusionError(f"The format {self.format} needs the light of the scene, which is not known here.")
+        light = origin.light.permute(1, 2, 0).numpy()
+        if self.format == "exr":
+            return open_exr(light)
+        # The gain map is made for sRGB.
+        base = self._picture(photo, Metadata(origin.metadata.exif))
+        return ultra_hdr(base, gain_map(base, light), quality=self.quality)
+
+    def _picture(self, photo: Photo, metadata: Metadata) -> bytes:
+        return encoded(
             photo,
-            path,
+            self.ending,
             bits=self.bits,
             quality=self.quality,
-            metadata=origin.metadata if origin and self.keep_metadata else None,
+            metadata=metadata if self.keep_metadata else None,
             keep_location=self.keep_location,
         )
 

@@ -47,7 +47,7 @@ def _shared(stems: Sequence[str]) -> str:
         text = prefix.rstrip(_SEPARATORS)
         if len(text) < 2:
             text = "-".join(stem[: _LONGEST // 2] for stem in (stems[0], stems[-1]))
-    return _FORBIDDEN.sub("_", text)[:_LONGEST].strip(" .") or "fused"
+    return _FORBIDDEN.sub("_", text)[:_LONGEST].strip(_SEPARATORS) or "fused"
 
 
 def free_path(folder: Path, name: str) -> Path:

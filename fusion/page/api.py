@@ -85,7 +85,8 @@ class Api:
             align: Whether hand-held exposures are aligned first.
             ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
             colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
-            file_format: "png", "tiff" or "jpeg".
+            file_format: "png", "tiff", "jpeg", "ultra-hdr" (a JPEG that is brighter on HDR displays), or "exr" (the
+                light of the scene as an OpenEXR file, which is the same for all methods).
             quality: Quality of a JPEG, 0 to 100.
             keep_metadata: Whether the camera's data and the colour profile of the middle exposure are kept in the file.
 
@@ -127,7 +128,8 @@ class Api:
             align: Whether hand-held exposures are aligned first.
             ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
             colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
-            file_format: "png", "tiff" or "jpeg".
+            file_format: "png", "tiff", "jpeg", "ultra-hdr" (a JPEG that is brighter on HDR displays), or "exr" (the
+                light of the scene as an OpenEXR file, which is the same for all methods).
             bits: Bits of each channel of a PNG or TIFF.
             quality: Quality of a JPEG, 0 to 100.
             keep_metadata: Whether the camera's data and the colour profile of the middle exposure are kept in the file.
@@ -205,7 +207,7 @@ class Api:
             for event in self.services.compare(paths, methods, settings, show_corrected=False):
                 match event:
                     case Loaded(scene):
-                        notes, origin = list(scene.notes), scene.origin()
+                        notes, origin = list(scene.notes), scene.origin(settings.saving)
                     case Fused(method, photo, seconds):
                         path = folder / result_name(paths, method.name, settings.saving.ending)
                         settings.saving.write(photo, path, origin)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 EXPERIMENTS = (
     *("ablation", "align", "brackets", "cards", "colour", "control", "fast", "formats", "ghosts", "golden", "labels"),
-    *("metrics", "opinions", "reference"),
+    *("light", "metrics", "opinions", "reference"),
 )
 """The names of the experiments; each is a file of this folder."""
 
