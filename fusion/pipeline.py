@@ -29,6 +29,7 @@ from fusion.exposures.defects import repaired
 from fusion.exposures.ghosts import Ghosts, find_ghosts, without_ghosts
 from fusion.exposures.panorama import goes_round, margin, turned_back, wrapped
 from fusion.exposures.transparency import filled
+from fusion.io.colour_space import Gamut
 from fusion.io.image import ExposurePair, Photo, as_pair, load_pair
 from fusion.io.sandbox import Sandbox
 from fusion.io.saving import Origin, Saving
@@ -82,7 +83,7 @@ class Scene:
         Its light is estimated if the file holds it, of the exposures without what moved if that is removed.
         """
         light = scene_light((self.still or self.pair).frames) if saving.needs_light else None
-        return Origin(self.pair.metadata, light)
+        return Origin(self.pair.metadata, self.pair.gamut, light)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +192,7 @@ class Session:
         """
         start = time.perf_counter()
         with memory.errors_translated():
-            pair = sources if isinstance(sources, ExposurePair) else self._read(sources)
+            pair = sources if isinstance(sources, ExposurePair) else self._read(sources, settings.saving.gamut)
             around = goes_round(pair) if settings.panorama == "auto" else settings.panorama == "full-turn"
             if settings.align:
                 pair = turned_back(pair) if around else registered(pair).pair
@@ -305,12 +306,12 @@ class Session:
             pass
         memory.release()
 
-    def _read(self, sources: Sequence[Source]) -> ExposurePair:
+    def _read(self, sources: Sequence[Source], gamut: Gamut) -> ExposurePair:
         files = [isinstance(source, (str, PathLike)) for source in sources]
         if any(files) and not all(files):
             raise ImageError("Give files or pictures, not some of each.")
         if all(files):
-            return load_pair(*sources, sandbox=self.sandbox)  # pyright: ignore[reportArgumentType]
+            return load_pair(*sources, sandbox=self.sandbox, gamut=gamut)  # pyright: ignore[reportArgumentType]
         return as_pair(*sources)  # pyright: ignore[reportArgumentType]
 
     def _outcome(

@@ -14,6 +14,7 @@ from fusion.cli.options import (
     Bits,
     Deghost,
     Format,
+    Gamut,
     KeepLocation,
     KeepMetadata,
     MemoryMb,
@@ -67,6 +68,7 @@ def fuse_folder(
     quality: Quality = 95,
     keep_metadata: KeepMetadata = False,
     keep_location: KeepLocation = False,
+    gamut: Gamut = "srgb",
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -116,6 +118,7 @@ def fuse_folder(
         quality=quality,
         keep_metadata=keep_metadata,
         keep_location=keep_location,
+        gamut=gamut,
     )
     run = FolderRun(folder, out, method, wanted)
     refuse_to_overwrite((folder / file for one in brackets for file in one.files), map(run.result_path, brackets))

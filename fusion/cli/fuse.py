@@ -15,6 +15,7 @@ from fusion.cli.options import (
     Bits,
     Deghost,
     Format,
+    Gamut,
     KeepLocation,
     KeepMetadata,
     MemoryMb,
@@ -84,6 +85,7 @@ def fuse(
     quality: Quality = 95,
     keep_metadata: KeepMetadata = False,
     keep_location: KeepLocation = False,
+    gamut: Gamut = "srgb",
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +132,7 @@ def fuse(
         quality=quality,
         keep_metadata=keep_metadata,
         keep_location=keep_location,
+        gamut=gamut,
     )
     with Session() as session:
         scene = session.prepare(sources, wanted)
@@ -178,6 +181,7 @@ def compare(
     quality: Quality = 95,
     keep_metadata: KeepMetadata = False,
     keep_location: KeepLocation = False,
+    gamut: Gamut = "srgb",
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -209,6 +213,7 @@ def compare(
         quality=quality,
         keep_metadata=keep_metadata,
         keep_location=keep_location,
+        gamut=gamut,
     )
     files = {name: out / f"{name}{wanted.saving.ending}" for name in names}
     refuse_to_overwrite(sources, [*files.values(), out / "metrics.csv", out / "contact.png"])
@@ -233,7 +238,7 @@ def compare(
             scored.append(event)
         failed = failed or isinstance(event, Failed)
     (out / "metrics.csv").write_text(metrics_csv(scored, METRICS), encoding="utf-8")
-    save(contact_sheet(pictures), out / "contact.png")
+    save(contact_sheet(pictures), out / "contact.png", gamut=origin.gamut if origin else "srgb")
     rows = [{"method": one.method.name, "seconds": one.fused.seconds, **one.scores} for one in scored]
     if as_json:
         rows = [row | {"notes": (*notes, *one.fused.notes)} for row, one in zip(rows, scored, strict=True)]

@@ -176,6 +176,13 @@ KeepMetadata = Annotated[
         help="Write the camera's data and the colour profile of the middle exposure into the file.",
     ),
 ]
+Gamut = Annotated[
+    Literal["srgb", "display-p3"],
+    typer.Option(
+        "--gamut",
+        help="Save colours as sRGB, or as Display P3 if an exposure has colours that sRGB lacks.",
+    ),
+]
 KeepLocation = Annotated[
     bool,
     typer.Option(
@@ -212,6 +219,7 @@ def settings(
     quality: int = 95,
     keep_metadata: bool = False,
     keep_location: bool = False,
+    gamut: Literal["srgb", "display-p3"] = "srgb",
 ) -> Settings:
     """The settings that a command line asks for. `options` are those of `method`, or are named `METHOD.OPTION`.
 
@@ -230,7 +238,7 @@ def settings(
         colour="published" if published_colour else "natural",
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
         memory_mb=memory_mb,
-        saving=Saving(file_format or "png", bits, quality, keep_metadata or keep_location, keep_location),
+        saving=Saving(file_format or "png", bits, quality, keep_metadata or keep_location, keep_location, gamut),
     )
 
 

@@ -10,7 +10,7 @@ section 2.1 (white at 203 cd/m²) and annex 5 (the curve that brings brighter li
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[Any]
 Curve: TypeAlias = Callable[[Floats], Floats]
 """From encoded values, 0 to 1, to light. White is 1, but for HLG, whose light is the scene's, with a peak of 1."""
+Gamut: TypeAlias = Literal["srgb", "display-p3"]
+"""The primaries of a photograph in memory. The curve of both is that of sRGB."""
 Chromaticities: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 """CIE x and y of white, red, green and blue, in the order of PNG's cHRM chunk."""
 
@@ -31,7 +33,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 """Cone responses for the adaptation to another white (ICC.1:2022, annex E)."""
 _D65 = (0.3127, 0.329)
 _SRGB: Chromaticities = (*_D65, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
-_P3: Chromaticities = (*_D65, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+DISPLAY_P3: Chromaticities = (*_D65, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
 _BT2020: Chromaticities = (*_D65, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046)
 _ADOBE: Chromaticities = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 _SMPTE170: Chromaticities = (*_D65, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07)
@@ -45,8 +47,8 @@ _PRIMARIES: dict[int, tuple[str, Chromaticities]] = {
     8: ("film", (0.31, 0.316, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049)),
     9: ("BT.2020", _BT2020),
     10: ("CIE XYZ", (1 / 3, 1 / 3, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0)),
-    11: ("DCI-P3", (0.314, 0.351, *_P3[2:])),
-    12: ("Display P3", _P3),
+    11: ("DCI-P3", (0.314, 0.351, *DISPLAY_P3[2:])),
+    12: ("Display P3", DISPLAY_P3),
     22: ("EBU Tech 3213", (*_D65, 0.63, 0.34, 0.295, 0.605, 0.155, 0.077)),
 }
 _PQ, _HLG = 16, 18
@@ -136,6 +138,15 @@ class ColourSpace:
     """The share of each channel in luminance, which the system gamma of HLG needs."""
     narrow: bool = False
     """Whether black and white are at 16 and 235 of 255 (H.273, video_full_range_flag 0)."""
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has colours that sRGB clearly lacks."""
+        return float(self.matrix.min()) < -0.01
+
+    def for_display_p3(self) -> ColourSpace:
+        """The space whose `to_srgb` gives Display P3 instead of sRGB."""
+        return replace(self, matrix=np.linalg.inv(coded(12, 13).matrix) @ self.matrix)
 
     @property
     def is_srgb(self) -> bool:
@@ -274,6 +285,25 @@ def to_srgb_light(to_xyz_matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     own = to_xyz(_SRGB)
     return np.linalg.inv(own) @ _adapted(to_xyz_matrix.sum(1), own.sum(1)) @ to_xyz_matrix
+
+
+def display_p3_columns() -> NDArray[np.float64]:
+    """From the light of Display P3 to CIE XYZ under D50 (3, 3), as a colour profile holds it.
+
+    >>> display_p3_columns().sum(1).round(3).tolist()
+    [0.964, 1.0, 0.825]
+    """
+    own = to_xyz(DISPLAY_P3)
+    return _adapted(own.sum(1), np.array([0.9642, 1.0, 0.8249])) @ own
+
+
+def from_srgb_to_display_p3(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convert pixels (H, W, 3) from 0 to 1 from sRGB to Display P3.
+
+    >>> from_srgb_to_display_p3(np.array([[[1, 0, 0], [1, 1, 1]]], np.float32)).round(2).tolist()
+    [[[0.9200000166893005, 0.20000000298023224, 0.14000000059604645], [1.0, 1.0, 1.0]]]
+    """
+    return coded(1, 13).for_display_p3().to_srgb(pixels.copy(), 32)[0]
 
 
 def coded(primaries: int, transfer: int, *, full_range: bool = True) -> ColourSpace:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
-from fusion.io.colour_space import ColourSpace, Signs, meant, uncalibrated
+from fusion.io.colour_space import ColourSpace, Gamut, Signs, meant, uncalibrated
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,14 +85,17 @@ class Decoded:
     """Where the picture is not transparent (H, W); None if it is nowhere or everywhere transparent."""
     orientation: int = 1
     """The Exif orientation, 1 to 8, by which the pixels were made upright."""
+    gamut: Gamut = "srgb"
+    """Whether the pixels are in sRGB or, because that was wanted and the file has such colours, in Display P3."""
 
 
-def decode(data: bytes, name: str) -> Decoded:
+def decode(data: bytes, name: str, gamut: Gamut = "srgb") -> Decoded:
     """Decode a file of one of the formats above; `name` begins the sentences about it.
 
     The content of the file decides its format, never its extension. Size, frames and scans are checked before any pixel
-    is decoded. Transparency becomes a mask, the colours that the file means are converted to sRGB, and the picture is
-    rotated as its Exif orientation says. Raises `ImageError`, and nothing else, for a file that cannot be used.
+    is decoded. Transparency becomes a mask, and the picture is rotated as its Exif orientation says. The colours that
+    the file means are converted to sRGB, or to Display P3 if that is the `gamut` and the file has colours beyond sRGB.
+    Raises `ImageError`, and nothing else, for a file that cannot be used.
 
     >>> from pathlib import Path
     >>> decoded = decode(Path("examples/desk/under.png").read_bytes(), "The picture")
@@ -108,18 +111,18 @@ def decode(data: bytes, name: str) -> Decoded:
         if is_raw(data, tiff):
             return _develop(data, name)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-            return _decode_heif(data, name)
+            return _decode_heif(data, name, gamut)
         if tiff is not None:
             data = _largest_page(data)
             tiff = tiff_tags(data)
         if _is_floating(tiff):
-            return _decode_floats(data, tiff, name)
+            return _decode_floats(data, tiff, name, gamut)
         _check_canvas(data, name)
         whole = _with_its_end(data)
         image = _plugin(data, name)(BytesIO(whole))
         check_size(*image.size, name)
         _check_frames(image, whole, name)
-        decoded = _decode_with_pillow(image, whole, name)
+        decoded = _decode_with_pillow(image, whole, name, gamut)
         if whole is not data:
             decoded.notes.append(f"{name} lacks the mark at its end; all its pixels are there.")
         return decoded
@@ -267,7 +270,7 @@ def _with_its_end(data: bytes) -> bytes:
 # Formats that Pillow reads, with OpenCV's help for 16 bits.
 
 
-def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
+def _decode_with_pillow(image: ImageFile, data: bytes, name: str, gamut: Gamut) -> Decoded:
     notes: list[str] = []
     depth, orientation = _depth(image, data), _tag(image, _ORIENTATION)
     if depth > 8 and _tag(image, _PLANAR) == 2:  # both libraries misread it
@@ -299,7 +302,7 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
         notes.append(note)
     pixels = _pixels16(image, words, depth)
     read = 8 if pixels is None else depth
-    colours = _colours(_signs(image, data, exif), profile, mode, read, name)
+    colours = _colours(_signs(image, data, exif), profile, mode, read, name, gamut)
     if pixels is None:
         pixels = _pixels8(image, mode, colours.conversion)
         if depth > 8:
@@ -311,7 +314,7 @@ def _decode_with_pillow(image: ImageFile, data: bytes, name: str) -> Decoded:
         if not rotated:
             pixels = upright(pixels, orientation)
             opaque = None if opaque is None else upright(opaque, orientation)
-    return Decoded(pixels, read, notes, exif, profile, colours.table(read), opaque, orientation)
+    return Decoded(pixels, read, notes, exif, profile, colours.table(read), opaque, orientation, colours.gamut)
 
 
 def _alpha(image: ImageFile) -> NDArray[np.uint8] | None:
@@ -391,6 +394,8 @@ class _Colours:
     conversion: icc.Conversion | None
     """The conversion of pixels of 8 bits, or of a table, by the file's profile."""
     notes: list[str]
+    gamut: Gamut = "srgb"
+    """What the pixels are in after that."""
 
     def in_srgb(self, pixels: NDArray[Any], bits: int, name: str) -> tuple[NDArray[Any], int]:
         """The pixels, converted from `space`, and their bits."""
@@ -398,15 +403,27 @@ class _Colours:
             return pixels, bits
         bright = self.space.light != "SDR" and self.space.is_bright(pixels, bits)
         compressed = "; light that is brighter than white was compressed" if bright else ""
-        self.notes.append(f"{name} was converted from {self.space.name} to sRGB{compressed}.")
+        self.notes.append(f"{name} was converted from {self.space.name} to {self._target}{compressed}.")
         return self.space.to_srgb(pixels, bits)
+
+    @property
+    def _target(self) -> str:
+        return "sRGB" if self.gamut == "srgb" else "Display P3"
+
+    @staticmethod
+    def of(space: ColourSpace | None, gamut: Gamut, notes: list[str]) -> _Colours:
+        """The conversion from a space, to Display P3 if that is wanted and the space has such colours."""
+        wide = space is not None and gamut == "display-p3" and space.is_wide
+        target = space.for_display_p3() if space is not None and wide else space
+        same = target is None or target.is_srgb
+        return _Colours(None if same else target, None, notes, "display-p3" if wide else "srgb")
 
     def table(self, bits: int) -> NDArray[np.uint8] | None:
         """The table that whoever gets pixels of more than 8 bits must apply to them."""
         return self.conversion.table() if self.conversion and bits > 8 else None
 
 
-def _colours(signs: Signs, profile: bytes, mode: str, bits: int, name: str) -> _Colours:
+def _colours(signs: Signs, profile: bytes, mode: str, bits: int, name: str, gamut: Gamut) -> _Colours:
     """How pixels of `mode`, read with `bits` bits, become sRGB. `mode` is L, RGB or CMYK."""
     if mode == "CMYK":
         conversion, notes = _conversion(profile, mode, name)
@@ -423,13 +440,13 @@ def _colours(signs: Signs, profile: bytes, mode: str, bits: int, name: str) -> _
         return _Colours(None, None, [f"{name} says a gamma or primaries that no colours have, so they are ignored."])
     if space != "profile":
         unknown = f"{name} says that its colours are not sRGB, but not which they are; they are read as sRGB."
-        return _Colours(space, None, [unknown] if space is None and uncalibrated(signs.exif) else [])
+        return _Colours.of(space, gamut, [unknown] if space is None and uncalibrated(signs.exif) else [])
     try:
         exact = icc.space(profile)
     except ValueError:
         exact = None
-    if exact and (bits > 8 or exact.light != "SDR"):
-        return _Colours(None if exact.is_srgb else exact, None, [])
+    if exact and (bits > 8 or exact.light != "SDR" or (gamut == "display-p3" and exact.is_wide)):
+        return _Colours.of(exact, gamut, [])
     conversion, notes = _conversion(profile, mode, name)
     if conversion and bits > 8 and conversion.coarse:
         raise ImageError(
@@ -594,7 +611,7 @@ def _is_floating(tags: ImageFileDirectory_v2 | None) -> bool:
     return tags is not None and np.max(tags.get(_SAMPLE_FORMAT, 1)) == _FLOATING
 
 
-def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -> Decoded:
+def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str, gamut: Gamut) -> Decoded:
     import cv2
 
     assert tags is not None  # noqa: S101
@@ -620,19 +637,19 @@ def _decode_floats(data: bytes, tags: ImageFileDirectory_v2 | None, name: str) -
             Refusal.UNSUPPORTED,
         )
     profile = bytes(tags.get(_PROFILE, b""))
-    colours = _colours(Signs(), profile, "L" if pixels.ndim == 2 else "RGB", 32, name)
+    colours = _colours(Signs(), profile, "L" if pixels.ndim == 2 else "RGB", 32, name, gamut)
     pixels, _ = colours.in_srgb(np.array(pixels, np.float32), 32, name)
     notes += colours.notes
     orientation = int(tags.get(_ORIENTATION, 1))
     if orientation in range(2, 9):
         notes.append(_rotated(name))
-    return Decoded(pixels, 32, notes, b"", profile, colours.table(32), opaque, orientation)
+    return Decoded(pixels, 32, notes, b"", profile, colours.table(32), opaque, orientation, colours.gamut)
 
 
 # HEIC.
 
 
-def _decode_heif(data: bytes, name: str) -> Decoded:
+def _decode_heif(data: bytes, name: str, gamut: Gamut) -> Decoded:
     """Decode a HEIC. libheif rotates and mirrors it, so that the Exif orientation must not be applied again."""
     import pi_heif
     from PIL import Image
@@ -653,14 +670,14 @@ def _decode_heif(data: bytes, name: str) -> Decoded:
     if pixels.ndim == 3:  # the last channel may be transparency
         pixels = pixels[..., 0] if mode == "L" else pixels[..., :3]
     exif, profile = info.get("exif") or b"", info.get("icc_profile") or b""
-    colours = _colours(_signs_of_heif(data, exif), profile, mode, depth, name)
+    colours = _colours(_signs_of_heif(data, exif), profile, mode, depth, name, gamut)
     if depth > 8:
         pixels >>= 16 - depth  # libheif scales them to 16 bits
     elif colours.conversion:
         pixels = _pixels8(Image.fromarray(pixels), mode, colours.conversion)
     pixels, depth = colours.in_srgb(pixels, depth, name)
     notes += colours.notes
-    return Decoded(pixels, depth, notes, exif, profile, colours.table(depth), opaque)
+    return Decoded(pixels, depth, notes, exif, profile, colours.table(depth), opaque, gamut=colours.gamut)
 
 
 # Camera RAW.

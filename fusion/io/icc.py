@@ -17,13 +17,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.io.colour_space import ColourSpace, Curve, coded, to_srgb_light
+from fusion.io.colour_space import (
+    DISPLAY_P3,
+    ColourSpace,
+    Curve,
+    coded,
+    display_p3_columns,
+    to_srgb_light,
+    to_xyz,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
 
 _LEVELS = np.arange(0, 256, 3, dtype=np.uint8)  # 86 values from black to white, all of them exact in 8 bits
+_D50 = 0.9642, 1.0, 0.8249
 GREY_ROWS, COLOUR_ROWS = 256, len(_LEVELS) ** 3
 """Numbers of rows of the two kinds of lookup table: one for every grey, or one for every colour of a grid."""
 _DARKEST = 1 + len(_LEVELS) + len(_LEVELS) ** 2
@@ -151,6 +160,49 @@ def _image(pixels: NDArray[np.uint8]) -> Image:
 
 
 # Profiles of curves and a matrix, which numpy converts exactly.
+
+
+def display_p3() -> bytes:
+    """A profile of Display P3: its primaries and the curve of sRGB. Source: ICC.1:2022, sections 7 to 10.
+
+    >>> made = space(display_p3())
+    >>> made is not None and made.for_display_p3().is_srgb
+    True
+    """
+
+    def xyz(x: float, y: float, z: float) -> bytes:
+        return struct.pack(">4s4x3i", b"XYZ ", *(round(value * 65536) for value in (x, y, z)))
+
+    def text(words: str) -> bytes:
+        return struct.pack(">4s4xII2s2sII", b"mluc", 1, 12, b"en", b"US", 2 * len(words), 28) + words.encode(
+            "utf-16-be"
+        )
+
+    curve = [round(value * 65536) for value in (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)]
+    columns = display_p3_columns()
+    # The adaptation is that of the white: from D65 to D50, by Bradford's transform.
+    adaptation = columns @ np.linalg.inv(to_xyz(DISPLAY_P3))
+    parts = {
+        b"desc": text("Display P3"),
+        b"cprt": text("Public domain"),
+        b"wtpt": xyz(*_D50),
+        b"rXYZ": xyz(*columns[:, 0]),
+        b"gXYZ": xyz(*columns[:, 1]),
+        b"bXYZ": xyz(*columns[:, 2]),
+        b"chad": struct.pack(">4s4x9i", b"sf32", *(round(value * 65536) for value in adaptation.ravel())),
+        b"rTRC": struct.pack(">4s4xH2x5i", b"para", 3, *curve),
+    }
+    names = [*parts, b"gTRC", b"bTRC"]
+    at = 132 + 12 * len(names)
+    entries, body = b"", b""
+    for name, part in parts.items():
+        for one in (name, b"gTRC", b"bTRC") if name == b"rTRC" else (name,):
+            entries += struct.pack(">4sII", one, at + len(body), len(part))
+        body += part + bytes(-len(part) % 4)
+    white = (round(value * 65536) for value in _D50)
+    kind = b"mntr", b"RGB ", b"XYZ ", b"acsp"
+    head = struct.pack(">I4xI4s4s4s12x4s28x3i48x", at + len(body), 0x04400000, *kind, *white)
+    return head + struct.pack(">I", len(names)) + entries + body
 
 
 def space(profile: bytes) -> ColourSpace | None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
 from fusion.io.colour import luma
+from fusion.io.colour_space import Gamut, from_srgb_to_display_p3
 from fusion.io.decode import MAX_BYTES, MIN_SIDE, out_of_memory, upright
 from fusion.io.encode import encode, filtered_exif
 from fusion.io.files import write_atomically
@@ -62,6 +63,8 @@ class LoadedPhoto:
     """Where the photograph is not transparent; None where it is opaque everywhere."""
     orientation: int = 1
     """The Exif orientation, 1 to 8, by which the photograph was made upright."""
+    gamut: Gamut = "srgb"
+    """Whether the photograph is in sRGB or in Display P3."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,8 @@ class ExposurePair:
     """The metadata of the exposure in the middle, or of the darker one of two."""
     masks: tuple[Mask | None, ...] = ()
     """Where each exposure is not transparent, from dark to bright; empty if all are opaque everywhere."""
+    gamut: Gamut = "srgb"
+    """Whether the exposures are in sRGB or in Display P3."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,11 +97,13 @@ class ExposurePair:
         return self.under, *self.between, self.over
 
 
-def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> ExposurePair:
+def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None, gamut: Gamut = "srgb") -> ExposurePair:
     """Read two to nine files, given in any order, as the exposures of one scene, ordered by brightness.
 
-    The files are decoded in processes of `sandbox`, or of one that is opened for this call. Raises `ImageError` where
-    `load` does, for another number of files, and for two that differ in size, are identical, or are equally bright.
+    The files are decoded in processes of `sandbox`, or of one that is opened for this call. With the `gamut`
+    "display-p3", all are in Display P3 if one of them has colours beyond sRGB; a note says if none has. Raises
+    `ImageError` where `load` does, for another number of files, and for two that differ in size, are identical, or are
+    equally bright.
 
     >>> load_pair("examples/desk/over.png", "examples/desk/under.png").size
     (874, 644)
@@ -104,7 +111,22 @@ def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None) -> Ex
     check_count(len(files))
     names = (f"The {ordinal} picture" for ordinal in ORDINALS)
     with ThreadPoolExecutor(MAX_DECODERS) as pool, _opened(sandbox) as opened:
-        return _ordered(turned_alike(list(pool.map(partial(load, sandbox=opened), files, names))))
+        pictures = list(pool.map(partial(load, sandbox=opened, gamut=gamut), files, names))
+    pair = _ordered(turned_alike(_in_one_gamut(pictures)))
+    if gamut != pair.gamut:
+        pair = replace(pair, notes=(*pair.notes, "No exposure has colours beyond sRGB, so the result is in sRGB."))
+    return pair
+
+
+def _in_one_gamut(pictures: Sequence[LoadedPhoto]) -> list[LoadedPhoto]:
+    """The pictures, all in Display P3 if one of them is."""
+
+    def converted(one: LoadedPhoto) -> LoadedPhoto:
+        pixels = from_srgb_to_display_p3(one.photo.permute(1, 2, 0).numpy())
+        return replace(one, photo=torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), gamut="display-p3")
+
+    wide = any(one.gamut == "display-p3" for one in pictures)
+    return [converted(one) if wide and one.gamut == "srgb" else one for one in pictures]
 
 
 def as_pair(*pictures: Photo | NDArray[Any]) -> ExposurePair:
@@ -166,6 +188,7 @@ def _ordered(pictures: Sequence[LoadedPhoto]) -> ExposurePair:
         tuple(between),
         middle.metadata,
         masks if any(mask is not None for mask in masks) else (),
+        pictures[0].gamut,
     )
 
 
@@ -243,11 +266,18 @@ def _in_memory(picture: Photo | NDArray[Any], name: str) -> LoadedPhoto:
     return LoadedPhoto(photo, bits, ())
 
 
-def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandbox | None = None) -> LoadedPhoto:
+def load(
+    path: str | PathLike[str],
+    name: str = "The picture",
+    *,
+    sandbox: Sandbox | None = None,
+    gamut: Gamut = "srgb",
+) -> LoadedPhoto:
     """Read a file of any format that `fusion.io.decode` lists; `name` begins the sentences about it.
 
     Values v become v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; if none
-    is given, one is opened for this file, which takes a fifth of a second. Raises `ImageError` with a `Refusal` as its
+    is given, one is opened for this file, which takes a fifth of a second. With the `gamut` "display-p3", a file with
+    colours beyond sRGB is converted to Display P3. Raises `ImageError` with a `Refusal` as its
     code, and nothing else, for a file that cannot be used.
 
     >>> loaded = load("examples/desk/under.png")
@@ -256,7 +286,7 @@ def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandb
     """
     data = _read(Path(path), name)
     with _opened(sandbox) as opened:
-        file = opened.decode(data, name)
+        file = opened.decode(data, name, gamut)
     try:
         photo = _photo(file.pixels, file.bits)
         if file.table is not None:
@@ -267,7 +297,7 @@ def load(path: str | PathLike[str], name: str = "The picture", *, sandbox: Sandb
     bits = 16 if file.bits > 8 else 8
     opaque = None if file.opaque is None else torch.from_numpy(file.opaque)
     metadata = Metadata(file.exif, file.profile)
-    return LoadedPhoto(photo, bits, tuple(file.notes), metadata, opaque, file.orientation)
+    return LoadedPhoto(photo, bits, tuple(file.notes), metadata, opaque, file.orientation, file.gamut)
 
 
 def _opened(sandbox: Sandbox | None) -> Sandbox | nullcontext[Sandbox]:
@@ -310,18 +340,22 @@ def save(
     quality: int = 95,
     metadata: Metadata | None = None,
     keep_location: bool = False,
+    gamut: Gamut = "srgb",
 ) -> None:
     """Save a photograph (3, H, W) from 0 to 1, or its pixels (H, W, 3) of uint8, as a PNG, TIFF or JPEG file.
 
     The ending of `path` decides the format. Values are clamped to 0 ... 1 and rounded to `bits` bits, 8 or 16;
     `quality`, 0 to 100, matters for JPEG alone. With `metadata`, the file has the colour profile of its photograph and
-    says how it was taken, with `keep_location` also where; without, it is sRGB and has no metadata. The file is written
+    says how it was taken, with `keep_location` also where; without, it is sRGB and has no metadata. A photograph whose
+    `gamut` is Display P3 always has the profile of that. The file is written
     whole or not at all. Raises `ImageError` for another ending, for a JPEG of 16 bits, and if the file cannot be
     written; its folder must exist.
     """
     path = Path(path)
     ending = path.suffix.lower()
-    data = encoded(photo, ending, bits=bits, quality=quality, metadata=metadata, keep_location=keep_location)
+    data = encoded(
+        photo, ending, bits=bits, quality=quality, metadata=metadata, keep_location=keep_location, gamut=gamut
+    )
     write_picture(data, path)
 
 
@@ -333,12 +367,16 @@ def encoded(
     quality: int = 95,
     metadata: Metadata | None = None,
     keep_location: bool = False,
+    gamut: Gamut = "srgb",
 ) -> bytes:
     """The bytes of the file that `save` writes under a name with this ending."""
     exif = profile = b""
     if metadata:
         exif = filtered_exif(metadata.exif, keep_location=keep_location)
-        photo, profile = _in_profile(photo, metadata.profile)
+        if gamut == "srgb":
+            photo, profile = _in_profile(photo, metadata.profile)
+    if gamut == "display-p3":
+        profile = icc.display_p3()
     pixels = photo if isinstance(photo, np.ndarray) else {8: to_uint8, 16: _to_uint16}[bits](photo)
     return encode(pixels, ending, quality=quality, exif=exif, profile=profile)
 

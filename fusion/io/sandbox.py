@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 
 from fusion.errors import ImageError, Refusal
 from fusion.io import icc
+from fusion.io.colour_space import Gamut
 from fusion.io.decode import Decoded, check_size, decode, out_of_memory
 from fusion.io.glance import glance
 
@@ -98,24 +99,24 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def decode(self, data: bytes, name: str) -> Decoded:
+    def decode(self, data: bytes, name: str, gamut: Gamut = "srgb") -> Decoded:
         """Call `fusion.io.decode.decode` in a decoder process. If all of them are busy, wait for one.
 
         Raises `ImageError`, and nothing else, for a file that cannot be used.
         """
-        return self._answer(data, name, small=False)
+        return self._answer(data, name, gamut=gamut)
 
     def glance(self, data: bytes, name: str) -> Decoded:
         """Call `fusion.io.glance.glance` in a decoder process, as `decode` does."""
         return self._answer(data, name, small=True)
 
-    def _answer(self, data: bytes, name: str, *, small: bool) -> Decoded:
+    def _answer(self, data: bytes, name: str, *, small: bool = False, gamut: Gamut = "srgb") -> Decoded:
         if self._process != os.getpid():
             self._disown()
         with self._free:
             decoder = self._idle_or_new(name)
             try:
-                return decoder.decode(data, name, small=small)
+                return decoder.decode(data, name, small=small, gamut=gamut)
             finally:
                 if decoder.reusable:
                     self._idle.append(decoder)
@@ -182,7 +183,7 @@ class Decoder:
         """Whether the process has given a complete answer and may decode another file."""
         return self._answered and not self._late and self._files < FILES_PER_DECODER
 
-    def decode(self, data: bytes, name: str, *, small: bool = False) -> Decoded:
+    def decode(self, data: bytes, name: str, *, small: bool = False, gamut: Gamut = "srgb") -> Decoded:
         """Decode one file, or make a `small` copy. Unless the process is `reusable` afterwards, it must be ended."""
         self._files += 1
         self._answered = False
@@ -192,7 +193,8 @@ class Decoder:
                     self._read(len(READY))
                 self._ready = True
             with self._time_limit(MAX_SECONDS):
-                _send(self._requests, {"name": name, "bytes": len(data), "small": small}, data)
+                request = {"name": name, "bytes": len(data), "small": small, "gamut": gamut}
+                _send(self._requests, request, data)
                 return self._answer(name)
         except MemoryError as error:
             raise out_of_memory(name) from error
@@ -233,6 +235,7 @@ class Decoder:
                 "table": int(table),
                 "opaque": bool(opaque),
                 "orientation": int(orientation),
+                "gamut": ("srgb" | "display-p3") as held,
             }:
                 check_size(width, height, name)
                 if channels not in ([], [3]) or not (8 <= bits <= 16 or bits == 32):
@@ -250,6 +253,7 @@ class Decoder:
                     notes=[str(note) for note in notes],
                     opaque=self._array((height, width), np.uint8) != 0 if opaque else None,
                     orientation=orientation,
+                    gamut=held,
                 )
                 _check_range(picture.pixels, bits)
                 self._answered = True
@@ -371,8 +375,8 @@ def serve() -> None:
         data = requests.read(request["bytes"])
         _limit_processor_time()
         try:
-            read = glance if request["small"] else decode
-            _send_picture(answers, read(data, request["name"]))
+            name = request["name"]
+            _send_picture(answers, glance(data, name) if request["small"] else decode(data, name, request["gamut"]))
         except ImageError as refusal:
             _send(answers, {"code": refusal.code, "sentence": str(refusal)})
 
@@ -389,6 +393,7 @@ def _send_picture(answers: FileIO, picture: Decoded) -> None:
         "table": 0 if table is None else len(table),
         "opaque": picture.opaque is not None,
         "orientation": picture.orientation if picture.orientation in range(1, 9) else 1,
+        "gamut": picture.gamut,
     }
     _send(answers, line, exif, profile, b"" if table is None else table.tobytes())
     rows = max(1, _STRIP // (pixels[:1].size * pixels.itemsize))

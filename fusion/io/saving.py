@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, get_args
 from torch import Tensor
 
 from fusion.errors import FusionError, ImageError
+from fusion.io.colour_space import Gamut
 from fusion.io.image import Bits, Metadata, Photo, encoded, write_picture
 from fusion.io.open_exr import open_exr
 from fusion.io.ultra_hdr import gain_map, ultra_hdr
@@ -38,6 +39,8 @@ class Origin:
 
     metadata: Metadata = field(default_factory=Metadata)
     """Those of one exposure."""
+    gamut: Gamut = "srgb"
+    """What its colours are in."""
     light: Tensor | None = None
     """The light of the scene (3, H, W), from 0 up, where the format needs it."""
 
@@ -60,11 +63,14 @@ class Saving:
     """Write the camera's data and the colour profile of the middle exposure into the file."""
     keep_location: bool = False
     """With `keep_metadata`, also write where the photograph was taken."""
+    gamut: Gamut = "srgb"
+    """The colours of the file: those of sRGB, or those of Display P3 if an exposure has colours that sRGB lacks."""
 
     def __post_init__(self) -> None:
         for choices, value, what in (
             (get_args(Format), self.format, "format"),
             (get_args(Bits), self.bits, "number of bits"),
+            (get_args(Gamut), self.gamut, "gamut"),
         ):
             if value not in choices:
                 raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
@@ -100,17 +106,17 @@ class Saving:
 
     def _encoded(self, photo: Photo, origin: Origin) -> bytes:
         if not self.needs_light:
-            return self._picture(photo, origin.metadata)
+            return self._picture(photo, origin.metadata, origin.gamut)
         if origin.light is None:
             raise FusionError(f"The format {self.format} needs the light of the scene, which is not known here.")
         light = origin.light.permute(1, 2, 0).numpy()
         if self.format == "exr":
-            return open_exr(light)
-        # The gain map is made for sRGB.
-        base = self._picture(photo, Metadata(origin.metadata.exif))
+            return open_exr(light, origin.gamut)
+        # The gain map is made for the curve of sRGB, which other profiles need not have.
+        base = self._picture(photo, Metadata(origin.metadata.exif), origin.gamut)
         return ultra_hdr(base, gain_map(base, light), quality=self.quality)
 
-    def _picture(self, photo: Photo, metadata: Metadata) -> bytes:
+    def _picture(self, photo: Photo, metadata: Metadata, gamut: Gamut) -> bytes:
         return encoded(
             photo,
             self.ending,
@@ -118,6 +124,7 @@ class Saving:
             quality=self.quality,
             metadata=metadata if self.keep_metadata else None,
             keep_location=self.keep_location,
+            gamut=gamut,
         )
 
 

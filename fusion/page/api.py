@@ -17,6 +17,7 @@ from gradio import Error, FileData
 from fusion.benchmark.measure import measure_files
 from fusion.errors import FusionError, ImageError
 from fusion.exposures.ghosts import Handling
+from fusion.io.colour_space import Gamut
 from fusion.io.files import new_folder
 from fusion.io.image import Bits
 from fusion.io.saving import Format, Saving
@@ -74,6 +75,7 @@ class Api:
         file_format: Format = "png",
         quality: int = 95,
         keep_metadata: bool = False,
+        gamut: Gamut = "srgb",
     ) -> FusedFile:
         """Fuse two to nine exposures of one scene into one photograph that shows the details of all of them.
 
@@ -89,6 +91,7 @@ class Api:
                 light of the scene as an OpenEXR file, which is the same for all methods).
             quality: Quality of a JPEG, 0 to 100.
             keep_metadata: Whether the camera's data and the colour profile of the middle exposure are kept in the file.
+            gamut: "srgb", or "display-p3" to keep colours of the exposures that sRGB lacks.
 
         Returns:
             method: its name
@@ -97,7 +100,7 @@ class Api:
             notes: sentences on how the exposures were prepared and how the picture was made
         """
         with _refusals():
-            saving = Saving(file_format, bits, quality, keep_metadata)
+            saving = Saving(file_format, bits, quality, keep_metadata, gamut=gamut)
             settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour, saving=saving)
             made = next((some[0] for some in self._results(files, [method], settings) if some), None)
             if made is None:
@@ -118,6 +121,7 @@ class Api:
         bits: Bits = 8,
         quality: int = 95,
         keep_metadata: bool = False,
+        gamut: Gamut = "srgb",
     ) -> Iterator[list[MethodResult]]:
         """Fuse two to nine exposures of one scene with several methods, and measure every result.
 
@@ -133,6 +137,7 @@ class Api:
             bits: Bits of each channel of a PNG or TIFF.
             quality: Quality of a JPEG, 0 to 100.
             keep_metadata: Whether the camera's data and the colour profile of the middle exposure are kept in the file.
+            gamut: "srgb", or "display-p3" to keep colours of the exposures that sRGB lacks.
 
         Returns:
             a list, which grows until all are done, of
@@ -148,7 +153,7 @@ class Api:
             # Gradio does not check what programs give.
             if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise FusionError("Give the methods' names as a list of at least one.")
-            saving = Saving(file_format, bits, quality, keep_metadata)
+            saving = Saving(file_format, bits, quality, keep_metadata, gamut=gamut)
             settings = Settings(mode=mode, align=align, ghosts=ghosts, colour=colour, saving=saving)
             yield from self._results(files, list(dict.fromkeys(chosen)), settings)
 

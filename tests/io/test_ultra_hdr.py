@@ -84,13 +84,13 @@ def test_the_picture_is_byte_for_byte_plain_jpeg(
     photo: torch.Tensor, light: torch.Tensor, kept: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.jpg"
-    Saving("ultra-hdr", quality=90, keep_metadata=kept).write(photo, path, Origin(camera(), light))
+    Saving("ultra-hdr", quality=90, keep_metadata=kept).write(photo, path, Origin(camera(), light=light))
     data = path.read_bytes()
     assert without_gain_map(data) == encoded(photo, ".jpg", quality=90, metadata=camera() if kept else None)
     plain = load(path)  # by this program, which reads the first picture
     assert plain.notes == ()
     assert plain.photo.shape == photo.shape
-    Saving("ultra-hdr", quality=90, keep_metadata=kept).write(photo, path, Origin(camera(), light))
+    Saving("ultra-hdr", quality=90, keep_metadata=kept).write(photo, path, Origin(camera(), light=light))
     assert path.read_bytes() == data
 
 
@@ -175,4 +175,4 @@ def test_a_large_picture_is_written(tmp_path: Path) -> None:
     Saving("ultra-hdr").write(photo, tmp_path / "a.jpg", Origin(light=linear(photo) * (1 + 3 * along)))
     data = (tmp_path / "a.jpg").read_bytes()
     assert MpoImageFile(BytesIO(data)).n_frames == 2
-    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (4001, 6003, 3)
+    assert np.shape(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)) == (4001, 6003, 3)
