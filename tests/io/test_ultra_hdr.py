@@ -6,7 +6,6 @@ import re
 from io import BytesIO
 from pathlib import Path
 
-import cv2
 import numpy as np
 import OpenImageIO
 import pytest
@@ -66,7 +65,8 @@ def by_hand(data: bytes) -> NDArray[np.float32]:
     assert (said["Version"], said["Gamma"], said["BaseRenditionIsHDR"]) == ("1.0", "1", "False")
     assert (float(said["HDRCapacityMin"]), float(said["HDRCapacityMax"])) == (0, high)
     offsets = float(said["OffsetSDR"]), float(said["OffsetHDR"])
-    return (linear(base).numpy() + offsets[0]) * 2 ** (low + gain * (high - low)) - offsets[1]
+    brighter = np.exp2(np.float32(low) + gain * np.float32(high - low))
+    return (linear(base).numpy() + np.float32(offsets[0])) * brighter - np.float32(offsets[1])
 
 
 def without_gain_map(data: bytes) -> bytes:
@@ -175,4 +175,4 @@ def test_a_large_picture_is_written(tmp_path: Path) -> None:
     Saving("ultra-hdr").write(photo, tmp_path / "a.jpg", Origin(light=linear(photo) * (1 + 3 * along)))
     data = (tmp_path / "a.jpg").read_bytes()
     assert MpoImageFile(BytesIO(data)).n_frames == 2
-    assert np.shape(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)) == (4001, 6003, 3)
+    assert load(tmp_path / "a.jpg").photo.shape == photo.shape
