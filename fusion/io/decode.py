@@ -87,14 +87,17 @@ class Decoded:
     """The Exif orientation, 1 to 8, by which the pixels were made upright."""
     gamut: Gamut = "srgb"
     """Whether the pixels are in sRGB or, because that was wanted and the file has such colours, in Display P3."""
+    saturation: int = 0
+    """The sensor's level that became white, where the file is camera RAW; else 0."""
 
 
-def decode(data: bytes, name: str, gamut: Gamut = "srgb") -> Decoded:
+def decode(data: bytes, name: str, gamut: Gamut = "srgb", saturation: int = 0) -> Decoded:
     """Decode a file of one of the formats above; `name` begins the sentences about it.
 
     The content of the file decides its format, never its extension. Size, frames and scans are checked before any pixel
     is decoded. Transparency becomes a mask, and the picture is rotated as its Exif orientation says. The colours that
     the file means are converted to sRGB, or to Display P3 if that is the `gamut` and the file has colours beyond sRGB.
+    The sensor's level `saturation` becomes white in camera RAW; 0 leaves it to the file.
     Raises `ImageError`, and nothing else, for a file that cannot be used.
 
     >>> from pathlib import Path
@@ -109,7 +112,7 @@ def decode(data: bytes, name: str, gamut: Gamut = "srgb") -> Decoded:
         warnings.simplefilter("ignore")
         tiff = tiff_tags(data)
         if is_raw(data, tiff):
-            return _develop(data, name)
+            return _develop(data, name, saturation)
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
             return _decode_heif(data, name, gamut)
         if tiff is not None:
@@ -693,7 +696,7 @@ def is_raw(data: bytes, tags: ImageFileDirectory_v2 | None) -> bool:
     return _DNG_VERSION in tags or data[8:10] == b"CR" or begins_with_thumbnail or tags.get(_COMPRESSION) == _PENTAX
 
 
-def _develop(data: bytes, name: str) -> Decoded:
+def _develop(data: bytes, name: str, saturation: int) -> Decoded:
     """Develop camera RAW with the camera's white balance. Automatic brightness would make all exposures look alike."""
     try:
         import rawpy
@@ -705,7 +708,9 @@ def _develop(data: bytes, name: str) -> Decoded:
         ) from error
     with rawpy.imread(BytesIO(data)) as raw:
         check_size(raw.sizes.width, raw.sizes.height, name)
+        saturation = saturation or _saturation(raw)
         pixels = raw.postprocess(
+            user_sat=saturation,
             use_camera_wb=True,
             no_auto_bright=True,
             adjust_maximum_thr=0,  # else the brightest value of each exposure would become white
@@ -713,4 +718,40 @@ def _develop(data: bytes, name: str) -> Decoded:
             output_color=rawpy.ColorSpace.sRGB,  # pyright: ignore[reportAttributeAccessIssue]
             gamma=(2.4, 12.92),  # the curve of sRGB
         )
-    return Decoded(pixels, 16, [f"{name} was developed from camera RAW, without automatic brightness."])
+    notes = [f"{name} was developed from camera RAW, without automatic brightness."]
+    return Decoded(pixels, 16, notes, saturation=saturation)
+
+
+_BINS = 512
+"""Into how many levels the range of a sensor is divided to find the one at which it saturates."""
+_LEAST_SATURATION = 0.75
+"""The part of the stated range below which no sensor is taken for saturated."""
+
+
+def _saturation(raw: Any) -> int:
+    """The level at which the sensor saturates, which may lie below the white that the file states.
+
+    White would have a cast then, since the channels are multiplied for the white balance after that. A sensor that
+    saturates holds the same level for all its colours, with far fewer pixels just below it and next to none above it.
+    Where nothing is saturated, this is the stated white.
+    """
+    stated, black = int(raw.white_level), int(min(raw.black_level_per_channel))
+    levels = raw.raw_image_visible
+    if levels is None or levels.ndim != 2 or stated <= black:
+        return stated
+    place = (levels.astype(np.int32) - black) * _BINS // (stated - black)
+    place = np.clip(place, 0, _BINS, out=place)  # the last one is of the stated white and above
+    colours = raw.raw_colors_visible
+    each = [place[colours == at] for at in range(int(colours.max()) + 1)]
+    counts = np.stack([np.bincount(one, minlength=_BINS + 1) for one in each])
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    full = np.flatnonzero(counts.sum(0) > 5e-4 * levels.size)
+    top = int(full[-1]) if full.size else _BINS
+    if not _LEAST_SATURATION * _BINS < top < _BINS:
+        return stated
+    piled, below = share[:, top - 2 : top + 1].sum(1), share[:, top - 5 : top - 2].sum(1)
+    if (piled < 1e-4).any() or piled.sum() < 5 * below.sum():
+        return stated
+    full_ones = levels[(top - 2 <= place) & (place <= top)]
+    lowest = len(full_ones) // 100
+    return int(np.partition(full_ones, lowest)[lowest])

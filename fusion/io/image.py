@@ -65,6 +65,8 @@ class LoadedPhoto:
     """The Exif orientation, 1 to 8, by which the photograph was made upright."""
     gamut: Gamut = "srgb"
     """Whether the photograph is in sRGB or in Display P3."""
+    saturation: int = 0
+    """The sensor's level that became white, where the file is camera RAW; else 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,14 @@ def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None, gamut
     check_count(len(files))
     names = (f"The {ordinal} picture" for ordinal in ORDINALS)
     with ThreadPoolExecutor(MAX_DECODERS) as pool, _opened(sandbox) as opened:
-        pictures = list(pool.map(partial(load, sandbox=opened, gamut=gamut), files, names))
+        named = list(zip(files, names, strict=False))
+        read = partial(load, sandbox=opened, gamut=gamut)
+        pictures = list(pool.map(lambda one: read(*one), named))
+        saturation = min((one.saturation for one in pictures if one.saturation), default=0)
+        other = [at for at, one in enumerate(pictures) if one.saturation not in (0, saturation)]
+        # One sensor has one level of saturation, which only exposures that are bright enough show.
+        for at, one in zip(other, pool.map(lambda at: read(*named[at], saturation=saturation), other), strict=True):
+            pictures[at] = one
     pair = _ordered(turned_alike(_in_one_gamut(pictures)))
     if gamut != pair.gamut:
         pair = replace(pair, notes=(*pair.notes, "No exposure has colours beyond sRGB, so the result is in sRGB."))
@@ -272,13 +281,15 @@ def load(
     *,
     sandbox: Sandbox | None = None,
     gamut: Gamut = "srgb",
+    saturation: int = 0,
 ) -> LoadedPhoto:
     """Read a file of any format that `fusion.io.decode` lists; `name` begins the sentences about it.
 
     Values v become v / 255, or v / (2^bits - 1) for more bits. The file is decoded in a process of `sandbox`; if none
     is given, one is opened for this file, which takes a fifth of a second. With the `gamut` "display-p3", a file with
-    colours beyond sRGB is converted to Display P3. Raises `ImageError` with a `Refusal` as its
-    code, and nothing else, for a file that cannot be used.
+    colours beyond sRGB is converted to Display P3. In camera RAW, the sensor's level `saturation` becomes white; 0
+    leaves it to the file. Raises `ImageError` with a `Refusal` as its code, and nothing else, for a file that cannot be
+    used.
 
     >>> loaded = load("examples/desk/under.png")
     >>> loaded.photo.shape, loaded.bits
@@ -286,7 +297,7 @@ def load(
     """
     data = _read(Path(path), name)
     with _opened(sandbox) as opened:
-        file = opened.decode(data, name, gamut)
+        file = opened.decode(data, name, gamut, saturation)
     try:
         photo = _photo(file.pixels, file.bits)
         if file.table is not None:
@@ -297,7 +308,7 @@ def load(
     bits = 16 if file.bits > 8 else 8
     opaque = None if file.opaque is None else torch.from_numpy(file.opaque)
     metadata = Metadata(file.exif, file.profile)
-    return LoadedPhoto(photo, bits, tuple(file.notes), metadata, opaque, file.orientation, file.gamut)
+    return LoadedPhoto(photo, bits, tuple(file.notes), metadata, opaque, file.orientation, file.gamut, file.saturation)
 
 
 def _opened(sandbox: Sandbox | None) -> Sandbox | nullcontext[Sandbox]:

@@ -28,7 +28,7 @@ import struct
 import subprocess
 import sys
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import FileIO
@@ -99,24 +99,24 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def decode(self, data: bytes, name: str, gamut: Gamut = "srgb") -> Decoded:
+    def decode(self, data: bytes, name: str, gamut: Gamut = "srgb", saturation: int = 0) -> Decoded:
         """Call `fusion.io.decode.decode` in a decoder process. If all of them are busy, wait for one.
 
         Raises `ImageError`, and nothing else, for a file that cannot be used.
         """
-        return self._answer(data, name, gamut=gamut)
+        return self._answer(data, name, {"small": False, "gamut": gamut, "saturation": saturation})
 
     def glance(self, data: bytes, name: str) -> Decoded:
         """Call `fusion.io.glance.glance` in a decoder process, as `decode` does."""
-        return self._answer(data, name, small=True)
+        return self._answer(data, name, {"small": True})
 
-    def _answer(self, data: bytes, name: str, *, small: bool = False, gamut: Gamut = "srgb") -> Decoded:
+    def _answer(self, data: bytes, name: str, wanted: Mapping[str, Any]) -> Decoded:
         if self._process != os.getpid():
             self._disown()
         with self._free:
             decoder = self._idle_or_new(name)
             try:
-                return decoder.decode(data, name, small=small, gamut=gamut)
+                return decoder.decode(data, name, wanted)
             finally:
                 if decoder.reusable:
                     self._idle.append(decoder)
@@ -183,8 +183,11 @@ class Decoder:
         """Whether the process has given a complete answer and may decode another file."""
         return self._answered and not self._late and self._files < FILES_PER_DECODER
 
-    def decode(self, data: bytes, name: str, *, small: bool = False, gamut: Gamut = "srgb") -> Decoded:
-        """Decode one file, or make a `small` copy. Unless the process is `reusable` afterwards, it must be ended."""
+    def decode(self, data: bytes, name: str, wanted: Mapping[str, Any]) -> Decoded:
+        """Decode one file, or make a small copy, as `wanted` says.
+
+        Unless the process is `reusable` afterwards, it must be ended.
+        """
         self._files += 1
         self._answered = False
         try:
@@ -193,8 +196,7 @@ class Decoder:
                     self._read(len(READY))
                 self._ready = True
             with self._time_limit(MAX_SECONDS):
-                request = {"name": name, "bytes": len(data), "small": small, "gamut": gamut}
-                _send(self._requests, request, data)
+                _send(self._requests, {"name": name, "bytes": len(data), **wanted}, data)
                 return self._answer(name)
         except MemoryError as error:
             raise out_of_memory(name) from error
@@ -236,6 +238,7 @@ class Decoder:
                 "opaque": bool(opaque),
                 "orientation": int(orientation),
                 "gamut": ("srgb" | "display-p3") as held,
+                "saturation": int(saturation),
             }:
                 check_size(width, height, name)
                 if channels not in ([], [3]) or not (8 <= bits <= 16 or bits == 32):
@@ -254,6 +257,7 @@ class Decoder:
                     opaque=self._array((height, width), np.uint8) != 0 if opaque else None,
                     orientation=orientation,
                     gamut=held,
+                    saturation=saturation,
                 )
                 _check_range(picture.pixels, bits)
                 self._answered = True
@@ -376,7 +380,11 @@ def serve() -> None:
         _limit_processor_time()
         try:
             name = request["name"]
-            _send_picture(answers, glance(data, name) if request["small"] else decode(data, name, request["gamut"]))
+            if request["small"]:
+                picture = glance(data, name)
+            else:
+                picture = decode(data, name, request["gamut"], request["saturation"])
+            _send_picture(answers, picture)
         except ImageError as refusal:
             _send(answers, {"code": refusal.code, "sentence": str(refusal)})
 
@@ -394,6 +402,7 @@ def _send_picture(answers: FileIO, picture: Decoded) -> None:
         "opaque": picture.opaque is not None,
         "orientation": picture.orientation if picture.orientation in range(1, 9) else 1,
         "gamut": picture.gamut,
+        "saturation": picture.saturation,
     }
     _send(answers, line, exif, profile, b"" if table is None else table.tobytes())
     rows = max(1, _STRIP // (pixels[:1].size * pixels.itemsize))

@@ -104,11 +104,21 @@ def test_floats_that_are_no_exposure_are_refused(put: Put, value: float) -> None
 
 # Camera RAW
 
+NEUTRAL = 0.5, 1.0, 0.6
+"""What a sensor sees of grey."""
+
+
+def seen(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part of grey light (H, W) that each pixel of the sensor sees."""
+    part = np.ones_like(light)
+    part[::2, ::2], part[1::2, 1::2] = NEUTRAL[0], NEUTRAL[2]
+    return part
+
 
 def test_raw_is_developed_alike_for_all_exposures(put: Put) -> None:
     pytest.importorskip("rawpy")
     light = np.repeat(np.linspace(0.02, 0.9, 8), 16)[None].repeat(64, 0)
-    bright, dark = (load(put(negative(light * exposure))) for exposure in (1.0, 0.25))
+    bright, dark = (load(put(negative(light * seen(light) * exposure, NEUTRAL))) for exposure in (1.0, 0.25))
     for picture, exposure in ((bright, 1.0), (dark, 0.25)):
         assert picture.bits == 16
         assert picture.notes == ("The picture was developed from camera RAW, without automatic brightness.",)
@@ -286,3 +296,39 @@ def test_grey_profiles_are_not_written(tmp_path: Path) -> None:
 def grey_profile() -> bytes:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     return lab.tobytes()
+
+
+def sensor(exposure: float, saturation: float) -> bytes:
+    """A DNG of greys up to 3 times white, by a sensor that saturates at this part of the white that the file states."""
+    rng = np.random.default_rng(1)
+    light = np.linspace(0.02, 3, 320)[None].repeat(240, 0) * exposure
+    electrons = rng.poisson(light * seen(light) * 20_000) / 20_000
+    levels = np.minimum(electrons, 1) * saturation + rng.normal(0, 5e-4, light.shape)
+    levels[7, 9] = 1  # a hot pixel reaches the stated white
+    return negative(levels.clip(0, 1), NEUTRAL)
+
+
+@pytest.mark.parametrize("saturation", [0.97, 0.85, 0.78])
+def test_white_of_a_sensor_that_saturates_early_is_white(saturation: float, tmp_path: Path) -> None:
+    """In all exposures of a bracket, the level at which the bright ones saturate is white."""
+    pytest.importorskip("rawpy")
+    files = [tmp_path / f"{name}.dng" for name in ("bright", "dark", "darkest")]
+    for file, exposure in zip(files, (1.0, 1 / 4, 1 / 16), strict=True):
+        file.write_bytes(sensor(exposure, saturation))
+    bright, dark = load(files[0]), load(files[1])
+    assert bright.saturation == pytest.approx(saturation * 65535, rel=0.01)
+    assert dark.saturation == 65535  # nothing tells it
+    assert float(bright.photo[:, 100:140, -100:].min()) > 0.99
+    pair = load_pair(*files)
+    for photo, exposure in zip(pair.frames, (1 / 16, 1 / 4, 1.0), strict=True):
+        column = 60
+        light = np.linspace(0.02, 3, 320)[column] * exposure
+        encoded_light = 1.055 * max(light, 0.0031308) ** (1 / 2.4) - 0.055
+        assert photo[:, 100:140, column].mean(1).numpy() == pytest.approx([encoded_light] * 3, abs=0.012)
+
+
+@pytest.mark.parametrize("exposure", [0.25, 0.3, 1.0])
+def test_a_sensor_that_saturates_at_its_white_is_taken_at_its_word(exposure: float, put: Put) -> None:
+    """So is a scene whose brightest part is a little below white."""
+    pytest.importorskip("rawpy")
+    assert load(put(sensor(exposure, 1.0))).saturation == 65535

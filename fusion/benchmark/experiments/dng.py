@@ -27,10 +27,10 @@ def bayer(photo: Photo) -> NDArray[np.float32]:
     return bayer
 
 
-def negative(light: NDArray[np.floating[Any]]) -> bytes:
+def negative(light: NDArray[np.floating[Any]], neutral: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> bytes:
     """A DNG file of the light behind a sensor's filters, (H, W) from 0 to 1.
 
-    It has 16 bits, is white balanced, and has sRGB's primaries.
+    It has 16 bits and sRGB's primaries. `neutral` is what the sensor sees of grey, of which no channel is above 1.
     """
     to_camera = [3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570]
     tags = [
@@ -40,7 +40,7 @@ def negative(light: NDArray[np.floating[Any]]) -> bytes:
         (33422, "B", 4, (0, 1, 1, 2), True),
         (50717, "I", 1, 65535, True),
         (50721, "2i", 9, [number for value in to_camera for number in (round(value * 10000), 10000)], True),
-        (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
+        (50728, "2I", 3, [number for value in neutral for number in (round(value * 10000), 10000)], True),
         (50778, "H", 1, 21, True),
     ]
     data = io.BytesIO()
