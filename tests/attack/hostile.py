@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 from fusion.benchmark.experiments.dng import negative
+from fusion.io.ultra_hdr import gain_map, ultra_hdr
 from tests.pictures import ADOBE, chunk, colours, encoded, many_scans, opencv, png_header, tiff16, with_chunk
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -51,8 +52,29 @@ def seeds() -> dict[str, bytes]:
         "bmp palette": encoded(rgb.quantize(16), "BMP"),
         "avif": encoded(smooth, "AVIF"),
         "dng": negative(np.full((64, 64), 0.5)),
+        "dng that saturates": negative(np.minimum(np.linspace(0, 2, 4096).reshape(64, 64), 0.9), (0.5, 1, 0.6)),
+        "jpeg gain map": gain_map_of(smooth),
+        "png cicp": with_chunk(opencv(colours(np.uint16), ".png"), b"cICP", bytes((9, 16, 0, 1))),
+        "png chrm": with_chunk(with_chunk(encoded(rgb, "PNG"), b"gAMA", struct.pack(">I", 100_000)), b"cHRM", P3),
+        "tiff alpha": tiff_of(colours(channels=4), extrasamples=("unassalpha",)),
+        "tiff alpha 16": tiff_of(colours(np.uint16, channels=4), extrasamples=("assocalpha",)),
+        "tiff alpha float": tiff_of(np.random.default_rng(1).random((20, 30, 4), np.float32), extrasamples=(2,)),
+        "avif nclx": _after(encoded(smooth, "AVIF"), b"nclx", struct.pack(">HHH", 9, 16, 9)),
     }
+    raw = pictures["dng"]
+    for name, start in (("cr2", b"II*\0\x10\0\0\0CR\2\0"), ("raf", b"FUJIFILMCCD-RAW 0201"), ("orf", b"IIRO")):
+        pictures[f"header of {name}"] = start + raw[len(start) :]
     return {**pictures, **{path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.heic"))}}
+
+
+P3 = struct.pack(">8I", 31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
+"""White, red, green and blue of Display P3, as the chunk cHRM holds them."""
+
+
+def gain_map_of(picture: Image.Image) -> bytes:
+    """The picture as Ultra HDR."""
+    base = encoded(picture, "JPEG")
+    return ultra_hdr(base, gain_map(base, np.random.default_rng(1).random((20, 30, 3), np.float32) * 8))
 
 
 def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:

@@ -22,9 +22,11 @@ from fusion.cli import main
 from fusion.io.image import save
 from fusion.methods import METHODS
 from fusion.methods.base import Method
-from fusion.metrics import BENCHMARK
-from fusion.pipeline import fuse
+from fusion.metrics import BENCHMARK, mef_ssim
+from fusion.metrics.base import Scorer
+from fusion.pipeline import Session, fuse
 from fusion.runtime import memory
+from fusion.settings import Settings
 from fusion.training.loop import trainable
 from tests.shared_session import load, load_pair
 
@@ -376,6 +378,28 @@ def test_every_command_prints_the_same_notes_and_has_them_in_json(
         assert note in said
         assert note in also_said
         assert note in said_of_folder
+
+
+def test_metrics_of_a_picture_that_alignment_cropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is measured against the exposures as they were cropped, whatever their order; another size is refused."""
+    photos = [load(ROOT / "examples" / "courtyard" / f"{name}.png").photo for name in ("under", "over")]
+    files = [tmp_path / f"{name}.png" for name in ("under", "over")]
+    for photo, file, (down, right) in zip(photos, files, ((0, 0), (7, 11)), strict=True):
+        save(photo[:, 100 + down : 340 + down, 100 + right : 420 + right], file)
+    names = [str(file) for file in files]
+    out = tmp_path / "fused.png"
+    assert main(["fuse", *names, "-m", "mertens", "-o", str(out), "--no-repair"]) == 0
+    assert load(out).photo.shape < load(files[0]).photo.shape
+    capsys.readouterr()
+    assert main(["metrics", *reversed(names), str(out), "--metric", "mef_ssim", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["mef_ssim"]
+    with Session() as session:
+        scene = session.prepare(files, Settings(repair=False))
+        again = session.fuse(scene, "mertens")
+    assert measured == pytest.approx(Scorer(scene.pair, [mef_ssim.METRIC])(again.photo)["mef_ssim"], abs=1e-4)
+    save(load(out).photo[:, 1:], out)
+    assert main(["metrics", *names, str(out)]) == 1
+    assert "differs in size from its sources" in capsys.readouterr().err
 
 
 def test_one_metric_can_be_asked_for(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
