@@ -161,7 +161,8 @@ Format = Annotated[
     typer.Option(
         "--format",
         help="Save each picture in this format. An ultra-hdr file is a JPEG that is brighter on HDR displays, and an "
-        "exr file holds the light of the scene instead of the picture. The default is png.",
+        "exr file holds the light of the scene instead of the picture. The default is what the ending of a file's name "
+        "says, or png.",
     ),
 ]
 Bits = Annotated[Literal[8, 16], typer.Option("--bits", help="Save this many bits for each channel of a PNG or TIFF.")]

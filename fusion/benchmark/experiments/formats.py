@@ -25,12 +25,14 @@ import tifffile
 import torch
 import typer
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from fusion.benchmark.experiments.command import run
 from fusion.benchmark.experiments.dng import bayer, negative
+from fusion.io.colour_space import from_srgb_to_display_p3
 from fusion.io.encode import encode
-from fusion.io.image import load
+from fusion.io.image import encoded, load
 
 Pixels: TypeAlias = NDArray[Any]
 """(H, W, 3): uint8, uint16, or float32 from 0 to 1."""
@@ -40,7 +42,16 @@ TEXT = """The tables compare what a file holds with what is read from it, over a
 `python -m fusion.benchmark.experiments.formats examples/goldengate/under.png`;
 [its file](../fusion/benchmark/experiments/formats.py) says which program writes and which reads. HEIC and AVIF store
 YCbCr, which rounds even where the coding is lossless. RAW differs at edges, where the sensor's colour filters saw only
-one of three channels."""
+one of three channels.
+
+A result is saved as JPEG with a quality, as PNG or TIFF of 8 or 16 bits, as Ultra HDR, or its light as OpenEXR: by
+`--format` and `--quality` on the command line, by the page's programs, and by
+[`Saving`](../fusion/io/saving.py) in Python. Ultra HDR needs `pip install ".[hdr]"`, OpenEXR `".[exr]"`. The JPEG in an
+Ultra HDR file is byte for byte what plain JPEG gives, apart from the segments that tell of the gain map. A gain map
+that a phone wrote into a photograph is passed over when the photograph is read."""
+WIDE = """With `--gamut display-p3`, colours that sRGB lacks stay where an exposure has them, and the file says so. The
+example, which has none, is written in Display P3 and converted to sRGB by Little CMS; the table tells how far it is
+from itself then."""
 
 
 class Case(NamedTuple):
@@ -82,6 +93,19 @@ def main(
         read = np.asarray(cv2.imdecode(written, cv2.IMREAD_UNCHANGED))[..., ::-1]
         most = np.iinfo(pixels.dtype).max
         print(f"| {extension} | {8 * read.dtype.itemsize} | {_off(read / most, pixels / most)} |")
+    print(f"\n{WIDE}\n\n| out | dE2000, on average | at most |\n|---|---|---|")
+    for extension in (".png", ".tif", ".jpg"):
+        print(f"| {extension} | {_difference(picture, extension)} |")
+
+
+def _difference(picture: Pixels, extension: str) -> str:
+    """How far a picture that was written in Display P3 is from itself in sRGB, where Little CMS converts it."""
+    photo = torch.from_numpy(from_srgb_to_display_p3(picture)).permute(2, 0, 1)
+    with Image.open(io.BytesIO(encoded(photo, extension, quality=100, gamut="display-p3"))) as image:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        shown = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+    apart = deltaE_ciede2000(rgb2lab(np.asarray(shown) / 255), rgb2lab(picture))
+    return f"{apart.mean():.2f} | {apart.max():.2f}"
 
 
 def _off(one: Pixels, other: Pixels) -> str:
