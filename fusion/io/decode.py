@@ -724,6 +724,8 @@ def _develop(data: bytes, name: str, saturation: int) -> Decoded:
 
 _BINS = 512
 """Into how many levels the range of a sensor is divided to find the one at which it saturates."""
+_EACH_ROW = 5
+"""Every so many rows are looked at: among them are all rows of a pattern of colour filters, which has 2 or 6 of them."""
 _LEAST_SATURATION = 0.75
 """The part of the stated range below which no sensor is taken for saturated."""
 
@@ -739,9 +741,9 @@ def _saturation(raw: Any) -> int:
     levels = raw.raw_image_visible
     if levels is None or levels.ndim != 2 or stated <= black:
         return stated
-    place = (levels.astype(np.int32) - black) * _BINS // (stated - black)
-    place = np.clip(place, 0, _BINS, out=place)  # the last one is of the stated white and above
-    colours = raw.raw_colors_visible
+    levels, colours = levels[::_EACH_ROW], raw.raw_colors_visible[::_EACH_ROW]
+    bins = (np.arange(1 << 16) - black) * _BINS // (stated - black)
+    place = bins.clip(0, _BINS).astype(np.int16)[levels]  # the last one is of the stated white and above
     each = [place[colours == at] for at in range(int(colours.max()) + 1)]
     counts = np.stack([np.bincount(one, minlength=_BINS + 1) for one in each])
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)

@@ -18,12 +18,13 @@ import pytest
 from gradio import Error
 
 import fusion
-from fusion.io.image import save, save_preview
+from fusion.io.image import Bits, save, save_preview
+from fusion.io.saving import Format, Saving
 from fusion.methods import METHODS
 from fusion.outputs.tables import method_row
 from fusion.page.api import Api, Given
 from fusion.page.job_queue import JobQueue
-from fusion.page.services import Services
+from fusion.page.services import Services, compare_with
 from fusion.pipeline import Event, Failed, Fused, Scored, compare
 from fusion.settings import Settings
 from tests.server import ROOT, Server, served
@@ -168,6 +169,27 @@ def test_a_method_that_fails_says_why_and_leaves_the_others(tmp_path: Path, pair
         api.fuse(given, "meflut")
 
 
+@pytest.mark.parametrize(
+    ("file_format", "bits", "name"),
+    [
+        ("png", 16, "under-over_mertens.png"),
+        ("jpeg", 8, "under-over_mertens.jpg"),
+        ("tiff", 16, "under-over_mertens.tif"),
+    ],
+)
+def test_every_format_is_named_after_the_photographs(
+    file_format: Format, bits: Bits, name: str, tmp_path: Path, pair: tuple[Path, Path]
+) -> None:
+    api = Api(Services(SESSION, compare_with(SESSION), JobQueue(tmp_path)), lambda: lambda: True)
+    given: list[Any] = [{"path": str(path), "meta": {"_type": "gradio.FileData"}} for path in pair]
+    made: Any = api.fuse(given, "mertens", file_format=file_format, bits=bits, quality=90)["file"]
+    row: Any = list(api.compare(given, ["mertens"], file_format=file_format, bits=bits, quality=90))[-1][0]
+    Saving(file_format, bits, 90).write(fusion.fuse(*pair, method="mertens"), tmp_path / name)
+    for path in (Path(made["path"]), Path(row["file"]["path"])):
+        assert path.name == name
+        assert path.read_bytes() == (tmp_path / name).read_bytes()
+
+
 PATH = "/etc/hostname"
 UPLOADED = "Give each photograph as an uploaded file"
 
@@ -178,6 +200,10 @@ UPLOADED = "Give each photograph as an uploaded file"
         ({"method": "mertns"}, "There is no method called mertns; choose from virtual-bracket, "),
         ({"mode": "best"}, "There is no mode best; choose from auto, exact, fast."),
         ({"bits": 12}, "There is no number of bits 12; choose from 8, 16."),
+        ({"file_format": "gif"}, "There is no format gif; choose from jpeg, png, tiff, ultra-hdr, exr."),
+        ({"file_format": "jpeg", "bits": 16}, "A JPEG has 8 bits a channel; save 16 bits as PNG or TIFF."),
+        ({"file_format": "jpeg", "quality": "best"}, "A JPEG's quality goes from 0 to 100; best is outside."),
+        ({"gamut": "bt2020"}, "There is no gamut bt2020; choose from srgb, display-p3."),
         ({"align": "no"}, "There is no way to align no; choose from True, False."),
         ({"ghosts": "hide"}, "There is no way to treat ghosts hide; choose from ignore, mark, remove."),
         ({"files": []}, "0 pictures were given"),
