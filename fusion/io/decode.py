@@ -725,7 +725,7 @@ def _develop(data: bytes, name: str, saturation: int) -> Decoded:
 _BINS = 512
 """Into how many levels the range of a sensor is divided to find the one at which it saturates."""
 _EACH_ROW = 5
-"""Every so many rows are looked at: among them are all rows of a pattern of colour filters, which has 2 or 6 of them."""
+"""Every so many rows are looked at: among them are all rows of a pattern of colour filters, which has 2 or 6."""
 _LEAST_SATURATION = 0.75
 """The part of the stated range below which no sensor is taken for saturated."""
 

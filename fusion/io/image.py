@@ -111,15 +111,17 @@ def load_pair(*files: str | PathLike[str], sandbox: Sandbox | None = None, gamut
     (874, 644)
     """
     check_count(len(files))
-    names = (f"The {ordinal} picture" for ordinal in ORDINALS)
     with ThreadPoolExecutor(MAX_DECODERS) as pool, _opened(sandbox) as opened:
-        named = list(zip(files, names, strict=False))
-        read = partial(load, sandbox=opened, gamut=gamut)
-        pictures = list(pool.map(lambda one: read(*one), named))
-        saturation = min((one.saturation for one in pictures if one.saturation), default=0)
-        other = [at for at, one in enumerate(pictures) if one.saturation not in (0, saturation)]
+
+        def read(at: int, saturation: int = 0) -> LoadedPhoto:
+            name = f"The {ORDINALS[at]} picture"
+            return load(files[at], name, sandbox=opened, gamut=gamut, saturation=saturation)
+
+        pictures = list(pool.map(read, range(len(files))))
         # One sensor has one level of saturation, which only exposures that are bright enough show.
-        for at, one in zip(other, pool.map(lambda at: read(*named[at], saturation=saturation), other), strict=True):
+        level = min((one.saturation for one in pictures if one.saturation), default=0)
+        others = [at for at, one in enumerate(pictures) if one.saturation not in (0, level)]
+        for at, one in zip(others, pool.map(partial(read, saturation=level), others), strict=True):
             pictures[at] = one
     pair = _ordered(turned_alike(_in_one_gamut(pictures)))
     if gamut != pair.gamut:

@@ -112,7 +112,7 @@ def _by_openimageio(photo: Photo, light: torch.Tensor) -> NDArray[np.float32]:
 def _error(found: NDArray[np.float32], true: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The relative error where the scale is such that its median is 0 where `shown`."""
     ratio = np.maximum(found, 1e-9) / np.maximum(true, 1e-9)
-    return ratio / np.median(ratio[shown]) - 1
+    return np.asarray(ratio / np.median(ratio[shown]) - 1, np.float32)
 
 
 def _part(one: Compared, where: NDArray[np.bool_]) -> Compared:
