@@ -233,7 +233,7 @@ def test_a_child_that_lies_is_not_believed(picture: Path, monkeypatch: pytest.Mo
 
 def test_what_a_child_announces_is_judged_by_size(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = '{"shape": [20, 9000000, 3], "bits": 8, "notes": [], "exif": 0, "profile": 0, "table": 0'
-    text += ', "opaque": false, "orientation": 1}'
+    text += ', "opaque": false, "orientation": 1, "gamut": "srgb", "saturation": 0}'
     served(monkeypatch, f"os.read(0, 4096); os.write(1, sandbox._LENGTH.pack({len(text)}) + {text.encode()!r})")
     assert refused(picture).code is Refusal.TOO_LARGE
 
