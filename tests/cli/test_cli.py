@@ -89,18 +89,18 @@ def test_a_picture_in_a_folder_is_named_after_its_photographs(
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "why"),
+    ("name", "arguments", "code", "why"),
     [
-        ("a.gif", [], "ends in .jpg"),
-        ("a.png", ["--format", "tiff"], "The name of a tiff file ends in .tif, .tiff"),
-        ("a.jpg", ["--bits", "16"], "A JPEG has 8 bits a channel"),
+        ("a.gif", [], 1, "ends in .jpg"),
+        ("a.png", ["--format", "tiff"], 1, "The name of a tiff file ends in .tif, .tiff"),
+        ("a.jpg", ["--bits", "16"], 2, "A JPEG has 8 bits a channel"),
     ],
 )
 def test_a_format_that_does_not_fit_is_refused_before_anything_is_read(
-    name: str, arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, arguments: list[str], code: int, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = [str(tmp_path / "no.jpg"), str(tmp_path / "none.jpg")]
-    assert main(["fuse", *missing, "-m", "mertens", "-o", str(tmp_path / name), *arguments]) == 1
+    assert main(["fuse", *missing, "-m", "mertens", "-o", str(tmp_path / name), *arguments]) == code
     assert why in capsys.readouterr().err
 
 
