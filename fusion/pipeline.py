@@ -34,6 +34,7 @@ from fusion.io.sandbox import Sandbox
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.exposed_colour import BY_EXPOSURE
+from fusion.methods.finish import finished
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.metrics import METRICS
 from fusion.metrics.base import SCORED_PIXELS, Metric, Scorer
@@ -200,7 +201,7 @@ class Session:
     def fuse(
         self,
         scene: Scene,
-        method: str = "pyramef",
+        method: str = "virtual-bracket",
         settings: Settings = DEFAULTS,
         *,
         lumas: Lumas | None = None,
@@ -218,9 +219,10 @@ class Session:
             fuser = self._fuser(method_named(method), settings)
             start = time.perf_counter()
             made = self._picture(fuser, scene, lumas, settings.mode, progress)
+            photo = finished(made.photo, settings.finish)
             seconds = time.perf_counter() - start
         notes = tuple(filter(None, (made.note, _copy_note(made.seen, scene.pair.size))))
-        return Fused(fuser.method, made.photo, seconds, made.seen, notes, short_of_memory=bool(made.note))
+        return Fused(fuser.method, photo, seconds, made.seen, notes, short_of_memory=bool(made.note))
 
     def compare(
         self,
@@ -411,7 +413,7 @@ class Session:
 def fuse(
     under: Source,
     over: Source,
-    method: str = "pyramef",
+    method: str = "virtual-bracket",
     *,
     more: Sequence[Source] = (),
     settings: Settings = DEFAULTS,
@@ -445,7 +447,9 @@ def fuse(
     return fused.photo
 
 
-def fuse_pair(pair: ExposurePair, method: str = "pyramef", *, device: str | None = None, **choices: Any) -> Photo:
+def fuse_pair(
+    pair: ExposurePair, method: str = "virtual-bracket", *, device: str | None = None, **choices: Any
+) -> Photo:
     """Fuse exposures that are loaded, without registering them or looking for ghosts unless `choices` ask for it.
 
     Everything else is as for `fuse`.

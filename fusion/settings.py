@@ -10,6 +10,7 @@ from fusion.errors import FusionError
 from fusion.exposures.ghosts import Handling
 from fusion.io.image import Bits
 from fusion.methods.base import Mode, Options
+from fusion.methods.finish import Finish
 
 Panorama: TypeAlias = Literal["auto", "full-turn", "no"]
 """Whether exposures are panoramas of a full turn, or whether their pixels tell."""
@@ -50,6 +51,8 @@ class Settings:
     hold it, as bright as the result is, and "published" merges it as the method's authors do."""
     options: MethodOptions = field(default_factory=dict[str, Options])
     """Methods' own options. An option that is not named has its default."""
+    finish: Finish = field(default_factory=Finish)
+    """How every method's picture is finished: brightness, contrast, colour, detail, black and white point."""
     memory_mb: int | None = None
     """Megabytes that a network may use on the processor. None allows half of what is free."""
     bits: Bits = 8
@@ -75,6 +78,8 @@ class Settings:
                 raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
         if not isinstance(self.options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # programs give anything
             raise FusionError("Give options as a mapping of methods' names to their options.")
+        if not isinstance(self.finish, Finish):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise FusionError("Give finish as a Finish, such as Finish(brightness=0.2).")
         if not 0 <= self.quality <= 100:
             raise FusionError(f"A JPEG's quality goes from 0 to 100; {self.quality} is outside.")
         if self.memory_mb is not None and self.memory_mb < 1:

@@ -13,7 +13,12 @@ from fusion.cli.options import (
     Align,
     AsJson,
     Bits,
+    Black,
+    Brightness,
+    Colour,
+    Contrast,
     Deghost,
+    Detail,
     MemoryMb,
     Method,
     MethodOptions,
@@ -26,6 +31,7 @@ from fusion.cli.options import (
     PublishedColour,
     Repair,
     Under,
+    White,
     chosen,
     file_name,
     refuse_to_overwrite,
@@ -65,7 +71,7 @@ def fuse(
     ],
     more: More = None,
     *,
-    method: Method = "pyramef",
+    method: Method = "virtual-bracket",
     option: MethodOptions = None,
     align: Align = True,
     repair: Repair = True,
@@ -73,6 +79,12 @@ def fuse(
     panorama: Panorama = "auto",
     mode: Mode = "auto",
     published_colour: PublishedColour = False,
+    brightness: Brightness = 0,
+    contrast: Contrast = 0,
+    colour: Colour = 0,
+    detail: Detail = 0,
+    black: Black = 0,
+    white: White = 0,
     memory_mb: MemoryMb = None,
     bits: Bits = 8,
     quality: Annotated[
@@ -127,6 +139,7 @@ def fuse(
         panorama=panorama,
         mode=mode,
         published_colour=published_colour,
+        finish=(brightness, contrast, colour, detail, black, white),
         memory_mb=memory_mb,
         bits=bits,
         quality=quality,
@@ -181,6 +194,12 @@ def compare(
     panorama: Panorama = "auto",
     mode: Mode = "auto",
     published_colour: PublishedColour = False,
+    brightness: Brightness = 0,
+    contrast: Contrast = 0,
+    colour: Colour = 0,
+    detail: Detail = 0,
+    black: Black = 0,
+    white: White = 0,
     memory_mb: MemoryMb = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print how many seconds each step took.")] = False,
     as_json: AsJson = False,
@@ -189,7 +208,7 @@ def compare(
 
     Every method's picture, the table metrics.csv and an overview of all pictures are written to a folder.
 
-    Example: python -m fusion compare dark.jpg bright.jpg -m mertens,pyramef -o compared
+    Example: python -m fusion compare dark.jpg bright.jpg -m virtual-bracket,pyramef -o compared
     """
     from fusion.io.image import save
     from fusion.metrics import METRICS
@@ -209,6 +228,7 @@ def compare(
         panorama=panorama,
         mode=mode,
         published_colour=published_colour,
+        finish=(brightness, contrast, colour, detail, black, white),
         memory_mb=memory_mb,
     )
     out.mkdir(parents=True, exist_ok=True)

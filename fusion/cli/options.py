@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -19,6 +19,10 @@ from fusion.errors import FusionError
 
 if TYPE_CHECKING:
     from fusion.settings import Settings
+
+
+def _control(name: str, text: str) -> Any:
+    return typer.Option(name, min=-1, max=1, metavar="N", help=text)
 
 
 class Assignment(NamedTuple):
@@ -156,6 +160,15 @@ OptionsOfMethods = Annotated[
         "Repeat it for several options.",
     ),
 ]
+Brightness = Annotated[float, _control("--brightness", "Make the picture brighter, up to 1, or darker, down to -1.")]
+Contrast = Annotated[
+    float,
+    _control("--contrast", "Spread bright and dark, up to 1, or bring them closer, down to -1."),
+]
+Colour = Annotated[float, _control("--colour", "Make colours stronger, up to 1, or weaker, down to grey at -1.")]
+Detail = Annotated[float, _control("--detail", "Make the picture crisper, up to 1, or softer, down to -1.")]
+Black = Annotated[float, _control("--black", "Make dark greys black, up to 1, or black a dark grey, down to -1.")]
+White = Annotated[float, _control("--white", "Make light greys white, up to 1, or white a light grey, down to -1.")]
 Bits = Annotated[Literal[8, 16], typer.Option("--bits", help="Save this many bits for each channel of a PNG or TIFF.")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Work on this many scenes at the same time.")]
 Megapixels = Annotated[
@@ -180,6 +193,7 @@ def settings(
     panorama: Literal["auto", "full-turn", "no"] = "auto",
     mode: Literal["auto", "exact", "fast"] = "auto",
     published_colour: bool = False,
+    finish: Sequence[float] = (),
     memory_mb: int | None = None,
     bits: Literal[8, 16] = 8,
     quality: int = 95,
@@ -188,8 +202,11 @@ def settings(
 ) -> Settings:
     """The settings that a command line asks for. `options` are those of `method`, or are named `METHOD.OPTION`.
 
+    `finish` are the values of `Finish`, in its order.
+
     Raises `FusionError` for an unknown method or option, and for a value out of range.
     """
+    from fusion.methods.finish import Finish
     from fusion.pipeline import by_method
     from fusion.settings import Settings
 
@@ -201,6 +218,7 @@ def settings(
         mode=mode,
         colour="published" if published_colour else "natural",
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
+        finish=Finish(*finish),
         memory_mb=memory_mb,
         bits=bits,
         quality=quality,
