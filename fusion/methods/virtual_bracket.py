@@ -20,6 +20,9 @@ apart are not one: what is missing are the exposures between them. They can be m
 - **Network.** It reads a copy of 128 x 128 pixels and returns 32 x 32 maps: how the weights should differ, when the
   light is taken over, what to trust, the affine map and the gain of fine detail. Everything that it returns is 0 at the
   start of training, which is the rule. At full size, there is nothing but arithmetic on single pixels and a box filter.
+- **A bracket that is one.** Where three or more exposures are given and no gap between neighbours is much wider than
+  two stops, nothing is missing: they are fused by SPD-MEF, which people chose most often. Wider gaps lead smoothly to
+  the rendered exposures.
 - **Nothing to fuse.** The network's maps count as much as the exposures differ. Twice the same photograph comes back
   as it is, and so does a photograph that is fused with a black or a white one.
 
@@ -44,6 +47,7 @@ from torch.nn import functional as F
 
 from fusion.blocks.box_mean import box_mean
 from fusion.methods.base import Method, Needs, Planes, Recipe
+from fusion.methods.spdmef import SPDMEF
 from fusion.metrics.reference_loss import towards_reference
 from fusion.runtime.tiles import by_strips
 
@@ -64,6 +68,9 @@ _DETAIL = 0.008, 0.04
 """Brightest channel up to which its detail is noise, and from which it is to be trusted."""
 _CALM = 0.75
 """By how much, as a logarithm, the brightest photograph counts more where nothing is known of the light."""
+_CLOSE = 1.0, 1.4
+"""Widest gap between neighbours, in binary logarithms of encoded values, up to which a bracket is fused as it is, and
+from which the exposures between are rendered. One stop is about 0.42."""
 _SLOTS = _BETWEEN + 4
 
 
@@ -152,6 +159,8 @@ class Scene(NamedTuple):
     """C = 3 for every two neighbours."""
     gap: Tensor
     """C = 1: binary logarithm of the ratio of brightest to darkest, in encoded values."""
+    widest: Tensor
+    """C = 1: the largest such ratio of two neighbours."""
     shows: Tensor
     """C = 2: whether the darkest and the brightest photograph show anything, from 0 to 1."""
 
@@ -173,12 +182,23 @@ class VirtualBracket(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = Steering(sum(Maps.COUNTS), 3)
+        self.patches = SPDMEF()
 
     def forward(self, *exposures: Tensor) -> Tensor:
         """The fused photograph, which is not clamped."""
-        height, width = size = exposures[0].shape[-2:]
         copies = [F.adaptive_avg_pool2d(photo, _COPY) for photo in exposures]
         scene = look_at(copies)
+        if len(exposures) == 2:
+            return self.rendered(exposures, copies, scene)
+        missing = ramp(scene.widest, *_CLOSE)
+        if not (self.training or bool(missing.any())):
+            return self.patches(*exposures)
+        rendered = self.rendered(exposures, copies, scene)
+        return rendered if bool((missing == 1).all()) else torch.lerp(self.patches(*exposures), rendered, missing)
+
+    def rendered(self, exposures: Sequence[Tensor], copies: Sequence[Tensor], scene: Scene) -> Tensor:
+        """The photograph that is fused of rendered exposures. `copies` are what everything is decided on."""
+        height, width = size = exposures[0].shape[-2:]
         light, known = light_of(copies, copies[:-1], scene)
         guess = spread(light, known)
         light, smooth = torch.lerp(guess, light, known), [*copies[:-1], guess]
@@ -219,15 +239,17 @@ def ramp(values: Tensor, low: float, high: float) -> Tensor:
 @torch.no_grad()
 def look_at(copies: Sequence[Tensor]) -> Scene:
     """What is decided from small copies (B, 3, h, w) of the photographs, from dark to bright."""
-    slopes, offsets, gap = list[Tensor](), list[Tensor](), torch.zeros(())
+    slopes, offsets, steps = list[Tensor](), list[Tensor](), list[Tensor]()
     for dark, bright in pairwise(copies):
         slope, offset, step = response_between(dark, bright)
         slopes.append(slope)
         offsets.append(offset)
-        gap = gap + step
+        steps.append(step)
     something = ramp(copies[0].amax(1, keepdim=True), 0.03, 0.1), 1 - ramp(copies[-1].amin(1, keepdim=True), 0.93, 0.99)
     shows = (400 * torch.cat(something, 1).mean((2, 3), keepdim=True)).clamp(0, 1)
-    return Scene(slopes, offsets, gap.clamp_min(0) * shows.prod(1, keepdim=True), shows)
+    gaps = torch.cat(steps, 1)
+    gap = gaps.sum(1, keepdim=True).clamp_min(0) * shows.prod(1, keepdim=True)
+    return Scene(slopes, offsets, gap, gaps.amax(1, keepdim=True), shows)
 
 
 def response_between(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor, Tensor]:
