@@ -105,12 +105,22 @@ def test_wider_gaps_lead_to_rendered_exposures(network: torch.nn.Module) -> None
         frames = [photo_of(scene(), gap * k) for k in (-1, 0, 1)]
         return float((network(*frames) - SPDMEF()(*frames)).abs().mean())
 
-    distances = [distance(gap) for gap in (2.0, 2.5, 2.75, 3.0, 3.5)]
+    distances = [distance(gap) for gap in (3.0, 3.5, 4.0, 4.25, 4.5)]
     assert distances == sorted(distances)
     assert distances[0] == 0 < distances[-1]
     assert max(b - a for a, b in pairwise(distances)) < 0.04
-    frames = [photo_of(scene(), 4.5 * k) for k in (-1, 0, 1)]
+    frames = [photo_of(scene(), 4.7 * k) for k in (-1, 0, 1)]
     assert torch.equal(network(*frames), rendered(network, frames))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("gap", [2.0, 5.0])
+def test_a_white_and_a_black_exposure_hide_nothing(network: torch.nn.Module, gap: float) -> None:
+    """Between them, the others are fused as they are alone."""
+    frames = [photo_of(scene(), gap * k) for k in (-1, 0, 1)]
+    black, white = torch.zeros_like(frames[0]), torch.ones_like(frames[0])
+    alone, together = network(*frames), network(black, *frames, white)
+    assert float((alone - together).abs().mean()) < 0.02
 
 
 def rendered(network: torch.nn.Module, frames: list[Tensor]) -> Tensor:
@@ -122,7 +132,7 @@ def rendered(network: torch.nn.Module, frames: list[Tensor]) -> Tensor:
 
 @torch.inference_mode()
 def test_brackets_of_a_batch_do_not_affect_each_other(network: torch.nn.Module) -> None:
-    close, far = ([photo_of(scene(), gap * k) for k in (-1, 0, 1)] for gap in (1.5, 4.5))
+    close, far = ([photo_of(scene(), gap * k) for k in (-1, 0, 1)] for gap in (1.5, 4.7))
     together = network(*(torch.cat(frames) for frames in zip(close, far, strict=True)))
     assert torch.allclose(together, torch.cat((network(*close), network(*far))), atol=1e-4)
 
