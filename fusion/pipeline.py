@@ -191,9 +191,11 @@ class Session:
             if settings.repair:
                 pair = repaired(pair)
             ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
-            if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
-                return Scene(pair, seconds=time.perf_counter() - start, around=around)
             remove = settings.ghosts == "remove"
+            if ghosts and settings.ghosts == "auto" and (certainly := ghosts.certainly()):
+                ghosts, remove = certainly, True
+            if ghosts is None or not (remove or ghosts.certain):
+                return Scene(pair, seconds=time.perf_counter() - start, around=around)
             pair = replace(pair, notes=(*pair.notes, _ghost_note(ghosts, removed=remove)))
             still = without_ghosts(pair, ghosts) if remove else None
         return Scene(pair, ghosts, still, time.perf_counter() - start, around)

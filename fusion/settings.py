@@ -36,9 +36,10 @@ class Settings:
     """Register hand-held exposures and crop them to what all of them show."""
     repair: bool = True
     """Replace hot pixels that one exposure alone shows, and even out a white balance that changes between exposures."""
-    ghosts: Handling = "mark"
+    ghosts: Handling = "auto"
     """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
-    moving thing from one exposure, and "ignore" does not look for it."""
+    moving thing from one exposure, "ignore" does not look for it, and "auto" removes what certainly moved and marks
+    the rest."""
     panorama: Panorama = "auto"
     """Whether the last column of the exposures goes on in the first one, as in panoramas of a full turn: the result has
     no seam there then, and is not cropped. "auto" takes it for granted of exposures that are twice as wide as high and

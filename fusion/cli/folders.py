@@ -60,7 +60,7 @@ def fuse_folder(
     option: MethodOptions = None,
     align: Align = True,
     repair: Repair = True,
-    deghost: Deghost = False,
+    deghost: Deghost = None,
     mode: Mode = "auto",
     published_colour: PublishedColour = False,
     brightness: Brightness = 0,

@@ -91,7 +91,14 @@ Repair = Annotated[
         help="Replace hot pixels, and even out a white balance that changes between the exposures.",
     ),
 ]
-Deghost = Annotated[bool, typer.Option("--deghost", help="Remove things that moved between the exposures.")]
+Deghost = Annotated[
+    bool | None,
+    typer.Option(
+        "--deghost/--no-deghost",
+        help="Remove things that moved between the exposures. With --no-deghost, remove nothing. Without either, "
+        "remove what certainly moved: large things in three or more exposures.",
+    ),
+]
 Panorama = Annotated[
     Literal["auto", "full-turn", "no"],
     typer.Option(
@@ -189,7 +196,7 @@ def settings(
     method: str = "",
     align: bool = True,
     repair: bool = True,
-    deghost: bool = False,
+    deghost: bool | None = None,
     panorama: Literal["auto", "full-turn", "no"] = "auto",
     mode: Literal["auto", "exact", "fast"] = "auto",
     published_colour: bool = False,
@@ -213,7 +220,7 @@ def settings(
     return Settings(
         align=align,
         repair=repair,
-        ghosts="remove" if deghost else "mark",
+        ghosts="auto" if deghost is None else "remove" if deghost else "mark",
         panorama=panorama,
         mode=mode,
         colour="published" if published_colour else "natural",

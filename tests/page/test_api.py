@@ -179,7 +179,7 @@ UPLOADED = "Give each photograph as an uploaded file"
         ({"mode": "best"}, "There is no mode best; choose from auto, exact, fast."),
         ({"bits": 12}, "There is no number of bits 12; choose from 8, 16."),
         ({"align": "no"}, "There is no way to align no; choose from True, False."),
-        ({"ghosts": "hide"}, "There is no way to treat ghosts hide; choose from ignore, mark, remove."),
+        ({"ghosts": "hide"}, "There is no way to treat ghosts hide; choose from ignore, mark, remove, auto."),
         ({"files": []}, "0 pictures were given"),
         ({"files": 5}, "Give the photographs as a list."),
         ({"files": [{"path": PATH}] * 2}, UPLOADED),
