@@ -234,7 +234,7 @@ def _reduced(photo: Photo, pixels: int) -> Photo:
 
 
 _LARGEST_COLOUR_GAIN = 6.0
-_BLOWN = 0.9, 0.995
+_BLOWN = 0.8, 0.995
 """Darkest channel from which a corrected photograph goes over to white, and at which it is white."""
 
 

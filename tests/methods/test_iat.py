@@ -91,7 +91,7 @@ def test_what_a_photograph_does_not_hold_stays_white() -> None:
     """A blown photograph is darkened where it shows something; the order of its greys is kept up to white."""
     greys = torch.linspace(0.7, 1, 31).expand(3, 1, 31)
     shown = recolour(greys, 0.6 * colour.luma(greys))[0, 0]
-    assert torch.allclose(shown[:21], 0.6 * greys[0, 0, :21], atol=1e-5)
+    assert torch.allclose(shown[:11], 0.6 * greys[0, 0, :11], atol=1e-5)
     assert float(shown[-1]) == 1
     assert bool((shown.diff() > 0).all())
     lamp = torch.tensor([1.0, 0.8, 0.4]).view(3, 1, 1)  # one channel alone clips
