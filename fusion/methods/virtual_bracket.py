@@ -21,7 +21,7 @@ apart are not one: what is missing are the exposures between them. They can be m
   light is taken over, what to trust, the affine map and the gain of fine detail. Everything that it returns is 0 at the
   start of training, which is the rule. At full size, there is nothing but arithmetic on single pixels and a box filter.
 - **A bracket that is one.** Where three or more exposures are given and no gap between neighbours is much wider than
-  two stops, nothing is missing: they are fused by SPD-MEF, which people chose most often. Wider gaps lead smoothly to
+  three stops, nothing is missing: they are fused by SPD-MEF, which people chose most often. Wider gaps lead smoothly to
   the rendered exposures.
 - **Nothing to fuse.** An exposure of three or more that is all black or all white gives way to its neighbour. The
   network's maps count as much as the exposures differ. Twice the same photograph comes back
