@@ -1,7 +1,7 @@
 """Fusion of an under- and an over-exposed photograph: methods, metrics, and one way to run them all.
 
 import fusion
-picture = fusion.fuse("under.png", "over.png", method="pyramef")   # (3, H, W), sRGB, 0 to 1
+picture = fusion.fuse("under.png", "over.png")   # (3, H, W), sRGB, 0 to 1
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from fusion.io.saving import Origin, Saving
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Fuser, Method, Mode, Progress
 from fusion.methods.exposed_colour import BY_EXPOSURE
+from fusion.methods.finish import finished
 from fusion.methods.iat import Corrector, Lumas, enhance, recolour_pair
 from fusion.methods.scene_light import scene_light
 from fusion.metrics import METRICS
@@ -201,9 +202,11 @@ class Session:
             if settings.repair:
                 pair = repaired(pair)
             ghosts = None if settings.ghosts == "ignore" else find_ghosts(pair)
-            if ghosts is None or (settings.ghosts == "mark" and not ghosts.certain):
-                return Scene(pair, seconds=time.perf_counter() - start, around=around)
             remove = settings.ghosts == "remove"
+            if ghosts and settings.ghosts == "auto" and (certainly := ghosts.certainly()):
+                ghosts, remove = certainly, True
+            if ghosts is None or not (remove or ghosts.certain):
+                return Scene(pair, seconds=time.perf_counter() - start, around=around)
             pair = replace(pair, notes=(*pair.notes, _ghost_note(ghosts, removed=remove)))
             still = without_ghosts(pair, ghosts) if remove else None
         return Scene(pair, ghosts, still, time.perf_counter() - start, around)
@@ -211,7 +214,7 @@ class Session:
     def fuse(
         self,
         scene: Scene,
-        method: str = "pyramef",
+        method: str = "virtual-bracket",
         settings: Settings = DEFAULTS,
         *,
         lumas: Lumas | None = None,
@@ -229,9 +232,10 @@ class Session:
             fuser = self._fuser(method_named(method), settings)
             start = time.perf_counter()
             made = self._picture(fuser, scene, lumas, settings.mode, progress)
+            photo = finished(made.photo, settings.finish)
             seconds = time.perf_counter() - start
         notes = tuple(filter(None, (made.note, _copy_note(made.seen, scene.pair.size))))
-        return Fused(fuser.method, made.photo, seconds, made.seen, notes, short_of_memory=bool(made.note))
+        return Fused(fuser.method, photo, seconds, made.seen, notes, short_of_memory=bool(made.note))
 
     def compare(
         self,
@@ -422,7 +426,7 @@ class Session:
 def fuse(
     under: Source,
     over: Source,
-    method: str = "pyramef",
+    method: str = "virtual-bracket",
     *,
     more: Sequence[Source] = (),
     settings: Settings = DEFAULTS,
@@ -456,7 +460,9 @@ def fuse(
     return fused.photo
 
 
-def fuse_pair(pair: ExposurePair, method: str = "pyramef", *, device: str | None = None, **choices: Any) -> Photo:
+def fuse_pair(
+    pair: ExposurePair, method: str = "virtual-bracket", *, device: str | None = None, **choices: Any
+) -> Photo:
     """Fuse exposures that are loaded, without registering them or looking for ghosts unless `choices` ask for it.
 
     Everything else is as for `fuse`.

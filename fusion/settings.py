@@ -10,6 +10,7 @@ from fusion.errors import FusionError
 from fusion.exposures.ghosts import Handling
 from fusion.io.saving import Saving
 from fusion.methods.base import Mode, Options
+from fusion.methods.finish import Finish
 
 Panorama: TypeAlias = Literal["auto", "full-turn", "no"]
 """Whether exposures are panoramas of a full turn, or whether their pixels tell."""
@@ -35,9 +36,10 @@ class Settings:
     """Register hand-held exposures and crop them to what all of them show."""
     repair: bool = True
     """Replace hot pixels that one exposure alone shows, and even out a white balance that changes between exposures."""
-    ghosts: Handling = "mark"
+    ghosts: Handling = "auto"
     """What is done where something moved between the exposures: "mark" says so in a note, "remove" also takes each
-    moving thing from one exposure, and "ignore" does not look for it."""
+    moving thing from one exposure, "ignore" does not look for it, and "auto" removes what certainly moved and marks
+    the rest."""
     panorama: Panorama = "auto"
     """Whether the last column of the exposures goes on in the first one, as in panoramas of a full turn: the result has
     no seam there then, and is not cropped. "auto" takes it for granted of exposures that are twice as wide as high and
@@ -50,6 +52,8 @@ class Settings:
     hold it, as bright as the result is, and "published" merges it as the method's authors do."""
     options: MethodOptions = field(default_factory=dict[str, Options])
     """Methods' own options. An option that is not named has its default."""
+    finish: Finish = field(default_factory=Finish)
+    """How every method's picture is finished: brightness, contrast, colour, detail, black and white point."""
     memory_mb: int | None = None
     """Megabytes that a network may use on the processor. None allows half of what is free."""
     saving: Saving = field(default_factory=Saving)
@@ -68,6 +72,8 @@ class Settings:
                 raise FusionError(f"There is no {what} {value}; choose from {', '.join(map(str, choices))}.")
         if not isinstance(self.options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # programs give anything
             raise FusionError("Give options as a mapping of methods' names to their options.")
+        if not isinstance(self.finish, Finish):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise FusionError("Give finish as a Finish, such as Finish(brightness=0.2).")
         if self.memory_mb is not None and self.memory_mb < 1:
             raise FusionError(f"The memory for a network must be more than 0 MB; {self.memory_mb} is not.")
 

@@ -52,7 +52,8 @@ def by_python(files: list[Path], folder: Path, settings: Settings) -> Answer:
 
 
 def switches(settings: Settings) -> list[str]:
-    return [*([] if settings.align else ["--no-align"]), *(["--deghost"] if settings.ghosts == "remove" else [])]
+    deghost = {"auto": [], "remove": ["--deghost"], "mark": ["--no-deghost"]}
+    return [*([] if settings.align else ["--no-align"]), *deghost[settings.ghosts]]
 
 
 def by_fuse(files: list[Path], folder: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> Answer:
@@ -108,7 +109,7 @@ def by_api(files: list[Path], folder: Path, settings: Settings) -> Answer:
 
 
 @pytest.mark.parametrize("align", [True, False], ids=["aligned", "as they are"])
-@pytest.mark.parametrize("ghosts", ["mark", "remove"])
+@pytest.mark.parametrize("ghosts", ["auto", "mark", "remove"])
 def test_one_bracket_through_all_doors(
     bracket: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], align: bool, ghosts: Any
 ) -> None:

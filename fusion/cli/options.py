@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -19,6 +19,10 @@ from fusion.errors import FusionError
 
 if TYPE_CHECKING:
     from fusion.settings import Settings
+
+
+def _control(name: str, text: str) -> Any:
+    return typer.Option(name, min=-1, max=1, metavar="N", help=text)
 
 
 class Assignment(NamedTuple):
@@ -87,7 +91,14 @@ Repair = Annotated[
         help="Replace hot pixels, and even out a white balance that changes between the exposures.",
     ),
 ]
-Deghost = Annotated[bool, typer.Option("--deghost", help="Remove things that moved between the exposures.")]
+Deghost = Annotated[
+    bool | None,
+    typer.Option(
+        "--deghost/--no-deghost",
+        help="Remove things that moved between the exposures. With --no-deghost, remove nothing. Without either, "
+        "remove what certainly moved: large things in three or more exposures.",
+    ),
+]
 Panorama = Annotated[
     Literal["auto", "full-turn", "no"],
     typer.Option(
@@ -165,6 +176,15 @@ Format = Annotated[
         "says, or png.",
     ),
 ]
+Brightness = Annotated[float, _control("--brightness", "Make the picture brighter, up to 1, or darker, down to -1.")]
+Contrast = Annotated[
+    float,
+    _control("--contrast", "Spread bright and dark, up to 1, or bring them closer, down to -1."),
+]
+Colour = Annotated[float, _control("--colour", "Make colours stronger, up to 1, or weaker, down to grey at -1.")]
+Detail = Annotated[float, _control("--detail", "Make the picture crisper, up to 1, or softer, down to -1.")]
+Black = Annotated[float, _control("--black", "Make dark greys black, up to 1, or black a dark grey, down to -1.")]
+White = Annotated[float, _control("--white", "Make light greys white, up to 1, or white a light grey, down to -1.")]
 Bits = Annotated[Literal[8, 16], typer.Option("--bits", help="Save this many bits for each channel of a PNG or TIFF.")]
 Quality = Annotated[
     int,
@@ -210,10 +230,11 @@ def settings(
     method: str = "",
     align: bool = True,
     repair: bool = True,
-    deghost: bool = False,
+    deghost: bool | None = None,
     panorama: Literal["auto", "full-turn", "no"] = "auto",
     mode: Literal["auto", "exact", "fast"] = "auto",
     published_colour: bool = False,
+    finish: Sequence[float] = (),
     memory_mb: int | None = None,
     file_format: Literal["jpeg", "png", "tiff", "ultra-hdr", "exr"] | None = None,
     bits: Literal[8, 16] = 8,
@@ -224,20 +245,24 @@ def settings(
 ) -> Settings:
     """The settings that a command line asks for. `options` are those of `method`, or are named `METHOD.OPTION`.
 
+    `finish` are the values of `Finish`, in its order.
+
     Raises `FusionError` for an unknown method or option, and for a value out of range.
     """
     from fusion.io.saving import Saving
+    from fusion.methods.finish import Finish
     from fusion.pipeline import by_method
     from fusion.settings import Settings
 
     return Settings(
         align=align,
         repair=repair,
-        ghosts="remove" if deghost else "mark",
+        ghosts="auto" if deghost is None else "remove" if deghost else "mark",
         panorama=panorama,
         mode=mode,
         colour="published" if published_colour else "natural",
         options=by_method((f"{method}.{name}" if method else name, value) for name, value in options or ()),
+        finish=Finish(*finish),
         memory_mb=memory_mb,
         saving=Saving(file_format or "png", bits, quality, keep_metadata or keep_location, keep_location, gamut),
     )

@@ -36,8 +36,9 @@ from fusion.io.image import ExposurePair, Photo
 
 Plane: TypeAlias = NDArray[np.float32]
 """An array (H, W) or (3, H, W) with values from 0 to 1."""
-Handling: TypeAlias = Literal["ignore", "mark", "remove"]
-"""What is done about ghosts: "ignore" does not look for them, "mark" reports them, "remove" also removes them."""
+Handling: TypeAlias = Literal["ignore", "mark", "remove", "auto"]
+"""What is done about ghosts: "ignore" does not look for them, "mark" reports them, "remove" also removes them, and
+"auto" removes what certainly moved and otherwise does as "mark"."""
 
 _PIXELS = 400_000
 """Larger photographs are analysed on a copy of this many pixels."""
@@ -59,6 +60,11 @@ waves, flames, reflections and errors of alignment deviate less, and objects tha
 `fusion.benchmark.experiments.ghosts` prints both."""
 _SMALLEST = 0.0004
 """The smallest region, as a share of the picture. Smaller ones are noise or leaves."""
+_LARGE = 0.002
+"""The smallest region that is removed without being asked for, as a share of the picture."""
+_SOLID = 0.4
+"""The share of a thing's region that deviates by more than `_CERTAIN`. Clouds, waves and people who sit deviate in less
+of theirs."""
 _JOINED = 0.01
 """Regions closer than this share of the longer side are parts of one object."""
 _BORDER = 0.008
@@ -98,6 +104,12 @@ class Ghosts:
     """Whether the deviations are so large that the ghosts are reported without being asked for."""
     regions: NDArray[np.uint8]
     """(h, w): 1 where something moved, else 0, in the copies that were analysed."""
+    sure: NDArray[np.uint8]
+    """(h, w): the regions of things that certainly moved and are removed without being asked for."""
+
+    def certainly(self) -> Ghosts | None:
+        """The ghosts of things that certainly moved alone, or None where there are none."""
+        return _ghosts(self.sure, self.mask.shape[-2:], self.sure, certain=True) if self.sure.any() else None
 
 
 def find_ghosts(pair: ExposurePair) -> Ghosts | None:
@@ -115,18 +127,37 @@ def find_ghosts(pair: ExposurePair) -> Ghosts | None:
     """
     import cv2
 
-    height, width = pair.size
     frames = [_copy(photo) for photo in pair.frames]
     moved, deviation = _moved(frames, np.ones(frames[0].shape[1:], bool))
     certain = float(((deviation > _REPORTED) & (moved > 0)).mean()) >= _SMALLEST / 2
     if moved.any():
         moved, _ = _moved(frames, cv2.dilate(moved, _border(moved)) == 0)
-    if not moved.any():
-        return None
+    return _ghosts(moved, pair.size, _sure(moved, deviation, len(frames)), certain=certain) if moved.any() else None
+
+
+def _ghosts(moved: NDArray[np.uint8], size: Sequence[int], sure: NDArray[np.uint8], *, certain: bool) -> Ghosts:
+    import cv2
+
+    height, width = size
     mask = cv2.dilate(moved, _border(moved)).astype(np.float32)
     mask = cv2.GaussianBlur(mask, (0, 0), _BORDER * max(moved.shape) / 2)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
-    return Ghosts(torch.from_numpy(mask)[None], float(moved.mean()), certain, moved)
+    return Ghosts(torch.from_numpy(mask)[None], float(moved.mean()), certain, moved, sure)
+
+
+def _sure(moved: NDArray[np.uint8], deviation: Plane, exposures: int) -> NDArray[np.uint8]:
+    """The regions (h, w) of things that certainly moved: large and solid ones, of three or more exposures.
+
+    A thing deviates in all of its region, while leaves, waves and clouds deviate here and there. Where one region
+    deviates enough to be reported, others like it count as well, since a thing is elsewhere in every exposure.
+    """
+    import cv2
+
+    count, labels = cv2.connectedComponents(moved)
+    regions = [np.asarray(labels) == k for k in range(1, count)] if exposures > 2 else []
+    solid = [here for here in regions if here.mean() >= _LARGE and (deviation[here] > _CERTAIN).mean() > _SOLID]
+    told = any((deviation[here] > _REPORTED).sum() >= _SMALLEST / 2 * moved.size for here in solid)
+    return np.logical_or.reduce(solid).astype(np.uint8) if told else np.zeros_like(moved)
 
 
 def without_ghosts(pair: ExposurePair, ghosts: Ghosts) -> ExposurePair:

@@ -28,7 +28,7 @@ class FolderRun:
     """The folder of the sources."""
     out: Path
     """The folder of the results."""
-    method: str = "pyramef"
+    method: str = "virtual-bracket"
     settings: Settings = DEFAULTS
     """How each bracket is fused. All settings are part of what a result was made from."""
 

@@ -234,17 +234,25 @@ def _reduced(photo: Photo, pixels: int) -> Photo:
 
 
 _LARGEST_COLOUR_GAIN = 6.0
+_BLOWN = 0.8, 0.995
+"""Darkest channel from which a corrected photograph goes over to white, and at which it is white."""
 
 
 def recolour(photo: Photo, luma: Tensor) -> Photo:
     """`photo` (3, H, W) with its luma replaced by `luma` (1, H, W), for looking at. Chroma grows with the luma.
 
-    The gain of the chroma is limited, since there is more noise than colour in the dark.
+    The gain of the chroma is limited, since there is more noise than colour in the dark. Where all channels of the
+    photograph clip, it holds nothing that could be darkened: white stays white, and what is nearly white approaches it.
 
     >>> recolour(torch.full((3, 2, 2), 0.2), torch.full((1, 2, 2), 0.5)).mean()
     tensor(0.5000)
+    >>> recolour(torch.ones(3, 2, 2), torch.full((1, 2, 2), 0.5)).mean()
+    tensor(1.)
     """
     old = colour.luma(photo)
+    nearly, white = _BLOWN
+    blown = ((photo.amin(-3, keepdim=True) - nearly) / (white - nearly)).clamp(0, 1)
+    luma = torch.lerp(luma, torch.ones_like(luma), blown * blown * (3 - 2 * blown))
     gain = (luma / old.clamp_min(1 / 255)).clamp_max(_LARGEST_COLOUR_GAIN)
     return colour.to_rgb(luma, (colour.chroma(photo) - 0.5) * gain + 0.5).clamp(0, 1)
 

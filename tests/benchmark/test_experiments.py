@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from fusion.benchmark.experiments import __main__ as listing
-from fusion.benchmark.experiments import ablation, colour, control, fast, metrics, reference
+from fusion.benchmark.experiments import ablation, colour, control, fast, gaps, metrics, parts, reference
 from fusion.benchmark.experiments.reference import find_maps
 from fusion.errors import DatasetError, FusionError
 from fusion.io.colour import by_colourfulness
@@ -80,6 +80,22 @@ def test_each_part_of_pyramef_is_a_row(one_pair: Path, capsys: pytest.CaptureFix
     rows = dict(re.findall(r"^\| (.+) \| (\d\.\d{4}) \|$", capsys.readouterr().out, re.MULTILINE))
     assert list(rows) == list(ablation.VARIANTS)
     assert rows["trained: PyraMEF"] != rows["trained, then not relaxed"]
+
+
+def test_each_part_of_virtual_bracket_is_a_row(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled = tmp_path / "labelled"
+    shutil.copytree(dataset, labelled)
+    for scene in labelled.iterdir():
+        shutil.copy(next(scene.glob("*_B.png")), scene / "x_GT.png")
+    parts.main(labelled, 64)
+    rows = dict(
+        re.findall(r"^\| (.+) \| (\d+\.\d\d \| \d\.\d{4} \| \d+\.\d\d) \|$", capsys.readouterr().out, re.MULTILINE)
+    )
+    assert list(rows) == list(parts.VARIANTS)
+    assert rows["trained: Virtual Bracket"] != rows["the rule: rendered bracket, weights of good exposure"]
+    assert rows["trained: Virtual Bracket"] != rows["trained, without its detail"]
 
 
 def test_both_merges_of_colour_are_rows(one_pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,6 +184,26 @@ def test_the_references_of_a_map_and_of_a_folder(
     assert lead > former_lead  # each method is nearer to the references of its own recipe
     with pytest.raises(DatasetError, match="has no reference"):
         reference.main(tmp_path / "maps", ["hall"], method=methods, pairs=[dataset])
+
+
+def test_brackets_with_small_gaps_are_as_spd_mef_fuses_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    light = cv2.resize(rng.uniform(0.3, 1, (18, 25, 3)), (200, 144)) * np.exp2(np.linspace(3, -7, 200))[:, None]
+
+    def read_map(_: Path) -> np.ndarray:  # without the package OpenEXR
+        return light.astype(np.float32)
+
+    monkeypatch.setattr(gaps, "read_map", read_map)
+    (tmp_path / "hall.exr").touch()
+    gaps.main(tmp_path, ["hall"])
+    header, figures = table(capsys.readouterr().out)
+    assert header[-3:] == ["to the reference, dB: `virtual-bracket`", "`spdmef`", "`mertens`"]
+    assert [float(stops) for stops in figures] == list(gaps.STOPS)
+    near = [row[0] for row in figures.values()]
+    assert min(near[:4]) > 90  # up to two stops, they are equal
+    assert near[-1] < 40
 
 
 def test_maps_are_found_whatever_the_case(tmp_path: Path) -> None:

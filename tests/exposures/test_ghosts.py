@@ -14,7 +14,7 @@ import torch
 from fusion.exposures.ghosts import Handling, find_ghosts, overlay, without_ghosts
 from fusion.io.image import ExposurePair, as_pair
 from fusion.pipeline import Fused, Loaded, compare, fuse_pair
-from tests.shared_session import load_pair
+from tests.shared_session import SESSION, load_pair
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Box: TypeAlias = tuple[EllipsisType, slice, slice]
@@ -97,6 +97,35 @@ def test_of_more_exposures_what_crosses_the_scene_is_seen_once(method: str, coun
 
     assert energy(clean) < 0.2 * energy(plain)
     assert float((plain - clean).abs()[:, ghosts.mask[0] == 0].max()) == 0
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_what_certainly_moved_in_a_bracket_goes_unasked(count: int) -> None:
+    frames, places = walk(count)
+    auto, removed, marked = (fuse_of(frames, "mertens", handling) for handling in ("auto", "remove", "mark"))
+    assert all(float((auto - marked)[place].abs().mean()) > 0 for place in places)
+    assert float((auto - removed).abs().mean()) < 0.002
+    scene = SESSION.prepare(frames)
+    assert "it was taken from one exposure" in " ".join(scene.notes)
+
+
+def test_of_two_exposures_nothing_is_taken_out_unasked(moved: ExposurePair) -> None:
+    scene = SESSION.prepare(moved)
+    assert scene.still is None
+    assert "it may show twice" in " ".join(scene.notes)
+
+
+def test_leaves_that_move_stay() -> None:
+    """Small things all over a part of the scene are elsewhere in each exposure."""
+    rng = np.random.default_rng(5)
+    frames, _ = walk(3, [(..., slice(0, 0), slice(0, 0))] * 3)
+    for frame in frames:
+        for y, x in zip(rng.integers(20, 120, 60), rng.integers(20, 200, 60), strict=True):
+            frame[:, y : y + 5, x : x + 5] *= 0.5
+    ghosts = find_ghosts(as_pair(*frames))
+    assert ghosts
+    assert ghosts.certainly() is None
+    assert SESSION.prepare(as_pair(*frames)).still is None
 
 
 def walk(count: int, places: Sequence[Box] | None = None) -> tuple[list[torch.Tensor], Sequence[Box]]:

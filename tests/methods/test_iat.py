@@ -87,6 +87,17 @@ def test_it_brightens_the_dark_and_darkens_the_bright() -> None:
     assert float(lumas.over.mean()) < 0.95 * float(colour.luma(pair.over).mean())
 
 
+def test_what_a_photograph_does_not_hold_stays_white() -> None:
+    """A blown photograph is darkened where it shows something; the order of its greys is kept up to white."""
+    greys = torch.linspace(0.7, 1, 31).expand(3, 1, 31)
+    shown = recolour(greys, 0.6 * colour.luma(greys))[0, 0]
+    assert torch.allclose(shown[:11], 0.6 * greys[0, 0, :11], atol=1e-5)
+    assert float(shown[-1]) == 1
+    assert bool((shown.diff() > 0).all())
+    lamp = torch.tensor([1.0, 0.8, 0.4]).view(3, 1, 1)  # one channel alone clips
+    assert torch.allclose(recolour(lamp, 0.6 * colour.luma(lamp)), 0.6 * lamp, atol=1e-5)
+
+
 def test_recolouring_keeps_the_new_luma_and_the_hue() -> None:
     photo = torch.tensor([0.10, 0.05, 0.02]).view(3, 1, 1).expand(3, 4, 4)
     brighter = 3 * colour.luma(photo)

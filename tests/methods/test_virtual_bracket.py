@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
 
-from fusion.methods.virtual_bracket import METHOD, Maps, columns, response_between
+from fusion.methods.spdmef import SPDMEF
+from fusion.methods.virtual_bracket import METHOD, Maps, VirtualBracket, columns, look_at, response_between
 
 TRAINED = METHOD.unavailable is None
 
@@ -84,6 +87,60 @@ def test_nine_exposures_look_like_two(network: torch.nn.Module) -> None:
         network(*(photo_of(scene(), float(stops)) for stops in torch.linspace(-4, 2, count))) for count in (2, 9)
     )
     assert float((few - many).abs().mean()) < 0.05
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("count", "gap"), [(3, 0.7), (3, 1.5), (3, 2.0), (5, 1.0), (9, 0.75)])
+def test_a_bracket_with_small_gaps_is_fused_patch_by_patch(network: torch.nn.Module, count: int, gap: float) -> None:
+    """Nothing is missing between such exposures, so that it is SPD-MEF of them."""
+    frames = [photo_of(scene(), gap * (k - count // 2) - 0.5) for k in range(count)]
+    assert torch.equal(network(*frames), SPDMEF()(*frames))
+
+
+@torch.inference_mode()
+def test_wider_gaps_lead_to_rendered_exposures(network: torch.nn.Module) -> None:
+    """The nearer the exposures, the nearer to SPD-MEF, without a jump; far exposures have nothing of it."""
+
+    def distance(gap: float) -> float:
+        frames = [photo_of(scene(), gap * k) for k in (-1, 0, 1)]
+        return float((network(*frames) - SPDMEF()(*frames)).abs().mean())
+
+    distances = [distance(gap) for gap in (3.0, 3.5, 4.0, 4.25, 4.5)]
+    assert distances == sorted(distances)
+    assert distances[0] == 0 < distances[-1]
+    assert max(b - a for a, b in pairwise(distances)) < 0.04
+    frames = [photo_of(scene(), 4.7 * k) for k in (-1, 0, 1)]
+    assert torch.equal(network(*frames), rendered(network, frames))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("gap", [2.0, 5.0])
+def test_a_white_and_a_black_exposure_hide_nothing(network: torch.nn.Module, gap: float) -> None:
+    """Between them, the others are fused as they are alone."""
+    frames = [photo_of(scene(), gap * k) for k in (-1, 0, 1)]
+    black, white = torch.zeros_like(frames[0]), torch.ones_like(frames[0])
+    alone, together = network(*frames), network(black, *frames, white)
+    assert float((alone - together).abs().mean()) < 0.02
+
+
+def rendered(network: torch.nn.Module, frames: list[Tensor]) -> Tensor:
+    """What the method makes of rendered exposures alone."""
+    assert isinstance(network, VirtualBracket)
+    copies = [torch.nn.functional.adaptive_avg_pool2d(frame, 128) for frame in frames]
+    return network.rendered(frames, copies, look_at(copies))
+
+
+@torch.inference_mode()
+def test_brackets_of_a_batch_do_not_affect_each_other(network: torch.nn.Module) -> None:
+    close, far = ([photo_of(scene(), gap * k) for k in (-1, 0, 1)] for gap in (1.5, 4.7))
+    together = network(*(torch.cat(frames) for frames in zip(close, far, strict=True)))
+    assert torch.allclose(together, torch.cat((network(*close), network(*far))), atol=1e-4)
+
+
+def test_brackets_can_be_trained_on() -> None:
+    network = METHOD.untrained().train()
+    network(*(photo_of(scene(), 1.5 * k) for k in (-1, 0, 1))).mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
 
 
 def test_the_response_is_found_though_things_moved() -> None:

@@ -205,7 +205,7 @@ UPLOADED = "Give each photograph as an uploaded file"
         ({"file_format": "jpeg", "quality": "best"}, "A JPEG's quality goes from 0 to 100; best is outside."),
         ({"gamut": "bt2020"}, "There is no gamut bt2020; choose from srgb, display-p3."),
         ({"align": "no"}, "There is no way to align no; choose from True, False."),
-        ({"ghosts": "hide"}, "There is no way to treat ghosts hide; choose from ignore, mark, remove."),
+        ({"ghosts": "hide"}, "There is no way to treat ghosts hide; choose from ignore, mark, remove, auto."),
         ({"files": []}, "0 pictures were given"),
         ({"files": 5}, "Give the photographs as a list."),
         ({"files": [{"path": PATH}] * 2}, UPLOADED),

@@ -9,8 +9,8 @@ import ast
 from pathlib import Path
 
 EXPERIMENTS = (
-    *("ablation", "align", "brackets", "cards", "colour", "control", "fast", "formats", "ghosts", "golden", "labels"),
-    *("light", "metrics", "opinions", "reference"),
+    *("ablation", "align", "brackets", "cards", "colour", "control", "fast", "formats", "gaps", "ghosts", "golden"),
+    *("labels", "light", "metrics", "opinions", "parts", "reference"),
 )
 """The names of the experiments; each is a file of this folder."""
 

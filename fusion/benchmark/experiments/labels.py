@@ -57,7 +57,7 @@ def main(
             (((under, over), reference),) = whole([files], side)  # all at once would not fit into memory at full size
             scene = session.prepare(ExposurePair(under[0], over[0]), settings)
             for name, rows in scores.items():
-                rows.append(_scores(session.fuse(scene, name, settings).photo, reference[0]))
+                rows.append(scores_of(session.fuse(scene, name, settings).photo, reference[0]))
     moderate = [pair.scene.endswith("-mod") for pair in pairs]
     groups = {"all": [True] * len(pairs), "extreme": [not one for one in moderate], "moderate": moderate}
     groups = {title: chosen for title, chosen in groups.items() if any(chosen)}
@@ -73,7 +73,8 @@ def main(
         print(f"| `{name}` | " + " | ".join(cells) + " |")
 
 
-def _scores(fused: Photo, reference: Photo) -> tuple[float, float, float]:
+def scores_of(fused: Photo, reference: Photo) -> tuple[float, float, float]:
+    """PSNR, SSIM and dE of a picture (3, H, W) against its reference, both rounded to 8 bits."""
     pixels, target = to_uint8(fused), to_uint8(reference)
     lumas = (colour.luma(torch.from_numpy(one).permute(2, 0, 1)[None] / 255) for one in (pixels, target))
     return psnr(pixels, target), float(ssim(*lumas)), delta_e(pixels, target)
