@@ -72,6 +72,8 @@ class Scene:
     """How long all this took."""
     around: bool = False
     """Whether the exposures are panoramas of a full turn, whose last column goes on in the first one."""
+    aligned: bool = False
+    """Whether the camera had moved, so that the exposures were registered."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -195,8 +197,10 @@ class Session:
         with memory.errors_translated():
             pair = sources if isinstance(sources, ExposurePair) else self._read(sources, settings.saving.gamut)
             around = goes_round(pair) if settings.panorama == "auto" else settings.panorama == "full-turn"
+            given = pair
             if settings.align:
                 pair = turned_back(pair) if around else registered(pair).pair
+            aligned = pair.under is not given.under or pair.over is not given.over
             width, pair = pair.size[1], filled(pair)
             around = around and pair.size[1] == width
             if settings.repair:
@@ -206,10 +210,10 @@ class Session:
             if ghosts and settings.ghosts == "auto" and (certainly := ghosts.certainly()):
                 ghosts, remove = certainly, True
             if ghosts is None or not (remove or ghosts.certain):
-                return Scene(pair, seconds=time.perf_counter() - start, around=around)
+                return Scene(pair, seconds=time.perf_counter() - start, around=around, aligned=aligned)
             pair = replace(pair, notes=(*pair.notes, _ghost_note(ghosts, removed=remove)))
             still = without_ghosts(pair, ghosts) if remove else None
-        return Scene(pair, ghosts, still, time.perf_counter() - start, around)
+        return Scene(pair, ghosts, still, time.perf_counter() - start, around, aligned)
 
     def fuse(
         self,
@@ -249,10 +253,11 @@ class Session:
     ) -> Iterator[Event]:
         """Fuse exposures with several methods and measure each picture.
 
-        Yields `Loaded`; `Corrected`, unless `show_corrected` is False; then `Running`, `Fused` and `Scored` for each
-        method, or `Failed`, which stops nothing else. `methods` are names, in any order; None takes all that are
-        available. `metrics` is None for those that the page shows. Pictures of more than `scored_pixels` pixels are
-        measured on a copy of that size; None measures them at full size.
+        Yields `Loaded`, then `Running`, `Fused` and `Scored` for each method, or `Failed`, which stops nothing else.
+        `Corrected` comes before the first method that reads the corrections, or else at the end, and not at all where
+        `show_corrected` is False. `methods` are names, in any order; None takes all that are available. `metrics` is
+        None for those that the page shows. Pictures of more than `scored_pixels` pixels are measured on a copy of that
+        size; None measures them at full size.
 
         Raises `ImageError`, `NotEnoughMemoryError` and `FusionError` as `prepare` and `fuse` do, before any event.
         """
@@ -261,22 +266,17 @@ class Session:
             method_named(name).settled(options)
         scene = self.prepare(sources, settings)
         yield Loaded(scene)
-        lumas = None
-        if show_corrected or any(method.needs.enhanced for method in chosen):
-            try:
-                start = time.perf_counter()
-                with memory.errors_translated():
-                    lumas = self._corrected(scene.pair)
-                    seconds = time.perf_counter() - start
-                    shown = recolour_pair(scene.pair, lumas) if show_corrected else None
-                if shown:
-                    yield Corrected(*shown, seconds)
-            except FusionError as error:
-                _log.warning("no exposure correction: %s", error)
         scorer = Scorer(scene.pair, METRICS if metrics is None else metrics, limit=scored_pixels)
+        lumas, corrected = None, False
         for method in chosen:
+            if method.needs.enhanced and not corrected:
+                lumas, shown = self._correction(scene.pair, show=show_corrected)
+                corrected = True
+                yield from shown
             yield Running(method)
             yield from self._outcome(method, scene, lumas, scorer, settings)
+        if show_corrected and not corrected:  # last, since nothing waits for it
+            yield from self._correction(scene.pair, show=True)[1]
 
     def weight_maps(self, pair: ExposurePair, method: str, settings: Settings = DEFAULTS) -> Tensor:
         """Return how much each exposure counts in each pixel of a method's picture: (N, 1, h, w), from dark to bright.
@@ -317,6 +317,19 @@ class Session:
         if all(files):
             return load_pair(*sources, sandbox=self.sandbox, gamut=gamut)  # pyright: ignore[reportArgumentType]
         return as_pair(*sources)  # pyright: ignore[reportArgumentType]
+
+    def _correction(self, pair: ExposurePair, *, show: bool) -> tuple[Lumas | None, list[Corrected]]:
+        """Correct the exposures with IAT, and make the event that shows it. Both are empty where that fails."""
+        start = time.perf_counter()
+        try:
+            with memory.errors_translated():
+                lumas = self._corrected(pair)
+                seconds = time.perf_counter() - start
+                shown = [Corrected(*recolour_pair(pair, lumas), seconds)] if show else []
+        except FusionError as error:
+            _log.warning("no exposure correction: %s", error)
+            return None, []
+        return lumas, shown
 
     def _outcome(
         self, method: Method, scene: Scene, lumas: Lumas | None, scorer: Scorer, settings: Settings
@@ -494,10 +507,10 @@ def compare(
     >>> for event in fusion.compare("examples/desk/under.png", "examples/desk/over.png", ["mertens"]):
     ...     print(type(event).__name__)
     Loaded
-    Corrected
     Running
     Fused
     Scored
+    Corrected
     """
     with Session(device) as session:
         yield from session.compare(

@@ -78,7 +78,7 @@ class Pictures:
         if file not in self._shots:
             found = _from_header(file)
             if found is None and file.suffix.lower() in suffixes.RAW and (seen := self._glance(file)):
-                found = _from_exif(file, seen.exif)
+                found = shot_of(file, seen.exif)
             self._shots[file] = found
         return self._shots[file]
 
@@ -141,7 +141,12 @@ def _from_header(file: Path) -> Shot | None:
     return None
 
 
-def _from_exif(file: Path, block: bytes) -> Shot | None:
+def shot_of(file: Path, block: bytes) -> Shot | None:
+    """What a file's block of Exif says; None if it cannot be read.
+
+    >>> shot_of(Path("a.jpg"), b"") is None
+    True
+    """
     from PIL import Image
 
     with suppress(Exception):
