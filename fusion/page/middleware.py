@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -107,6 +108,8 @@ class Guard:
             await self._answer(scope, receive, answer)
         except _Refusal as refusal:
             self.queue.statistics.refused(refusal.code)
+            if refusal.code == "length":
+                await self._discard(scope, receive)
             if not status:
                 await _say(answer, refusal.status, json.dumps({"detail": str(refusal)}).encode(), "application/json")
         except Exception:  # noqa: BLE001  # Starlette has answered, if it could
@@ -128,6 +131,13 @@ class Guard:
                     }
                 )
             )
+
+    async def _discard(self, scope: Message, receive: Receive) -> None:
+        """Read the rest of a body that is too long, within limits, since most programs send all before they listen."""
+        with suppress(_Refusal):
+            body = _Body(scope, receive, self.limits.upload, self.limits)
+            while not body.over and (await body())["type"] != "http.disconnect":
+                pass
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -231,7 +241,10 @@ class _Body:
         return message
 
     def _too_long(self) -> _Refusal:
-        return _Refusal(413, "length", f"The request is too large; at most {self.limit / 1e6:g} MB are taken at once.")
+        most = f"The request is too large; at most {self.limit / 1e6:g} MB are taken at once."
+        if self.limit != self.limits.upload:
+            most += f" Send photographs to {_UPLOAD}, and give their addresses."
+        return _Refusal(413, "length", most)
 
 
 def _names_an_address(data: bytes) -> bool:
