@@ -66,11 +66,11 @@ class Api:
     def fuse(
         self,
         files: list[Given],
-        method: str = "pyramef",
+        method: str = "virtual-bracket",
         mode: Mode = "auto",
         bits: Bits = 8,
         align: bool = True,
-        ghosts: Handling = "mark",
+        ghosts: Handling = "auto",
         colour: ColourMerge = "natural",
         file_format: Format = "png",
         quality: int = 95,
@@ -85,7 +85,8 @@ class Api:
             mode: "exact" to run networks at full size, "fast" to run them on a smaller copy, "auto" to choose by size.
             bits: Bits of each channel of a PNG or TIFF.
             align: Whether hand-held exposures are aligned first.
-            ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
+            ghosts: "auto" to take what certainly moved from one exposure and report the rest, "remove" to take all that
+                moved from one exposure, "mark" to report it, "ignore" not to look.
             colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
             file_format: "png", "tiff", "jpeg", "ultra-hdr" (a JPEG that is brighter on HDR displays), or "exr" (the
                 light of the scene as an OpenEXR file, which is the same for all methods).
@@ -115,7 +116,7 @@ class Api:
         methods: list[str] | None = None,
         mode: Mode = "auto",
         align: bool = True,
-        ghosts: Handling = "mark",
+        ghosts: Handling = "auto",
         colour: ColourMerge = "natural",
         file_format: Format = "png",
         bits: Bits = 8,
@@ -130,7 +131,8 @@ class Api:
             methods: Names that the tool "methods" lists; without it, all that are available.
             mode: "exact" to run networks at full size, "fast" to run them on a smaller copy, "auto" to choose by size.
             align: Whether hand-held exposures are aligned first.
-            ghosts: "remove" to take each moving thing from one exposure, "mark" to report it, "ignore" not to look.
+            ghosts: "auto" to take what certainly moved from one exposure and report the rest, "remove" to take all that
+                moved from one exposure, "mark" to report it, "ignore" not to look.
             colour: "natural" to take colours from the exposures that hold them, "published" as a method's authors do.
             file_format: "png", "tiff", "jpeg", "ultra-hdr" (a JPEG that is brighter on HDR displays), or "exr" (the
                 light of the scene as an OpenEXR file, which is the same for all methods).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -14,7 +14,6 @@ from typing import TypeAlias
 from fusion.blocks.guided_filter import shrink
 from fusion.errors import FusionError
 from fusion.exposures.ghosts import overlay
-from fusion.io.files import new_folder
 from fusion.io.image import ExposurePair, Photo, load, save, save_preview, to_uint8
 from fusion.methods.base import Method
 from fusion.outputs.drawings import draw_weights
@@ -25,6 +24,8 @@ PREVIEW_SIDE = 1600
 """Longest side, in pixels, of the preview that the browser loads first."""
 AT_ONCE = 2_000_000
 """Pictures of at most this many pixels are written without loss together with their preview."""
+VIEW_QUALITY = 88
+"""Quality of the JPEG of full size, a few megabytes at 12 megapixels."""
 BEHIND = 3
 """How many larger pictures may wait in memory to be written."""
 
@@ -41,7 +42,7 @@ class TileState(Enum):
 class Stage(Enum):
     """The stage that a run has reached."""
 
-    CORRECTING = "correcting"
+    STARTING = "starting"
     FUSING = "fusing"
     DONE = "done"
     STOPPED = "stopped"
@@ -62,8 +63,10 @@ class Tile:
     """A sentence that says why there is no picture; empty where the visitor stopped it."""
     preview: Path | None = None
     """A reduced JPEG that the browser loads first."""
+    view: Path | None = None
+    """A JPEG of full size for looking closely, where the preview is smaller. It is written after the preview."""
     picture: Path | None = None
-    """A PNG of full size, which is written a little later than the preview."""
+    """A PNG of full size, which is written last."""
     fused: Fused | None = None
     """How the method made it, without the photograph itself; None for tiles that are not a method's."""
     scored: Scored | None = None
@@ -91,11 +94,19 @@ class Run:
     """Copies of the exposures that no tile shows, as large as previews."""
     notes: tuple[str, ...] = ()
     """Sentences on how the exposures were prepared."""
-    stage: Stage = Stage.CORRECTING
+    aligned: bool = False
+    """Whether the camera had moved, so that the exposures were registered."""
+    removed: bool = False
+    """Whether what moved was taken from one exposure."""
+    stage: Stage = Stage.STARTING
     example: str = ""
     """The name of the example that was fused; empty for the visitor's own photographs."""
     settings: Settings = DEFAULTS
     """What the visitor chose."""
+    files: tuple[str, ...] = ()
+    """The photographs, as they were uploaded."""
+    kept: Mapping[str, Tile] = field(default_factory=dict[str, Tile])
+    """Tiles of an earlier run that are used again, by their names."""
 
     @property
     def finished(self) -> tuple[Tile, ...]:
@@ -130,12 +141,15 @@ class Run:
                     draw(Tile("under"), pair.under),
                     draw(Tile("over"), pair.over),
                 )
-                waiting = tuple(Tile(method.name, method.title) for method in self.methods)
+                named = ((method.name, method.title) for method in self.methods)
+                waiting = tuple(self.kept.get(name) or Tile(name, title) for name, title in named)
                 moved = ()
                 if ghosts:
                     moved = (draw(Tile("moved", share=ghosts.share), overlay(pair, ghosts)),)
                 between = tuple(self.folder / f"between-{index}.png" for index in range(len(pair.between)))
-                return replace(self, tiles=sources + moved + waiting, size=pair.size, between=between, notes=pair.notes)
+                tiles = sources + moved + waiting
+                shown = replace(self, tiles=tiles, size=pair.size, between=between, notes=pair.notes)
+                return replace(shown, aligned=scene.aligned, removed=scene.still is not None)
             case Corrected(under, over):
                 corrected = (
                     draw(Tile("under-iat"), under),
@@ -152,10 +166,20 @@ class Run:
             case Scored(fused):
                 return self._with(fused.method, scored=replace(event, fused=_light(fused)))
 
-    def written(self, names: Collection[str]) -> Run:
-        """Return the run as it is when the lossless pictures of these tiles are written."""
-        tiles = [replace(t, picture=self.folder / f"{t.name}.png") if t.name in names else t for t in self.tiles]
-        return replace(self, tiles=tuple(tiles))
+    def written(self, files: Collection[Path]) -> Run:
+        """Return the run as it is when these of its files are written."""
+
+        def with_files(tile: Tile) -> Tile:
+            picture, view = self.folder / f"{tile.name}.png", self.folder / _view(tile)
+            tile = replace(tile, picture=picture) if picture in files else tile
+            return replace(tile, view=view) if view in files else tile
+
+        return replace(self, tiles=tuple(map(with_files, self.tiles)))
+
+    def finish_writing(self) -> Run:
+        """Return the run with every lossless picture that has been written meanwhile."""
+        written = [path for tile in self.tiles if (path := self.folder / f"{tile.name}.png").exists()]
+        return self.written(written)
 
     def ended(self, stage: Stage) -> Run:
         """Return the run as it is when nothing more will come."""
@@ -182,8 +206,8 @@ class TileWriter:
 
     folder: Path
     pool: Executor
-    at_once: list[str] = field(default_factory=list[str])
-    writing: dict[str, Future[None]] = field(default_factory=dict[str, "Future[None]"])
+    at_once: list[Path] = field(default_factory=list[Path])
+    writing: dict[Path, Future[None]] = field(default_factory=dict[Path, "Future[None]"])
 
     def draw(self, tile: Tile, photo: Photo) -> Tile:
         """Write the photograph and return the tile with its preview."""
@@ -192,27 +216,34 @@ class TileWriter:
         save_preview(pixels, preview, PREVIEW_SIDE)
         if pixels.shape[0] * pixels.shape[1] <= AT_ONCE:
             save(pixels, picture)
-            self.at_once.append(tile.name)
+            self.at_once.append(picture)
             return replace(tile, state=TileState.DONE, preview=preview)
-        self.writing[tile.name] = self.pool.submit(save, pixels, picture)
-        if unwritten := [future for future in self.writing.values() if not future.done()][:-BEHIND]:
+        view = self.folder / _view(tile)
+        self.writing[view] = self.pool.submit(save, pixels, view, quality=VIEW_QUALITY)
+        self.writing[picture] = self.pool.submit(save, pixels, picture)
+        if unwritten := [future for future in self.writing.values() if not future.done()][: -2 * BEHIND]:
             unwritten[-1].result()
         return replace(tile, state=TileState.DONE, preview=preview)
 
     def keep(self, between: Mapping[Path, Photo]) -> None:
         """Write exposures that no tile shows, reduced to the size of previews. `weighed` reads them."""
         for path, photo in between.items():
-            self.writing[path.stem] = self.pool.submit(save, to_uint8(_reduced(photo)), path)
+            self.writing[path] = self.pool.submit(save, to_uint8(_reduced(photo)), path)
 
-    def written(self, *, wait: bool = False) -> list[str]:
-        """Return the names of the tiles whose lossless pictures are written, and `wait` for all of them if asked to.
+    def written(self, *, wait: bool = False) -> list[Path]:
+        """Return the files that are written besides previews, and `wait` for all of them if asked to.
 
         Raises what writing raised.
         """
-        ready = [name for name, future in self.writing.items() if wait or future.done()]
-        for name in ready:
-            self.writing[name].result()
+        ready = [path for path, future in self.writing.items() if wait or future.done()]
+        for path in ready:
+            self.writing[path].result()
         return self.at_once + ready
+
+
+def _view(tile: Tile) -> str:
+    """The name of the JPEG of full size."""
+    return f"{tile.name}-view.jpg"
 
 
 def _lower_priority() -> None:
@@ -221,15 +252,8 @@ def _lower_priority() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def follow(
-    events: Iterable[Event],
-    methods: Sequence[Method],
-    folder: Path,
-    example: str = "",
-    settings: Settings = DEFAULTS,
-) -> Iterator[Run]:
-    """Yield the run after each event, and once more at its end. Files go to a new folder inside `folder`."""
-    run = Run(new_folder(folder, "run"), tuple(methods), example=example, settings=settings)
+def follow(events: Iterable[Event], run: Run) -> Iterator[Run]:
+    """Yield the run after each event, and once more at its end. Its files go to its folder."""
     pool = ThreadPoolExecutor(1, initializer=_lower_priority)
     try:
         pictures = TileWriter(run.folder, pool)
@@ -241,8 +265,7 @@ def follow(
             yield run
         yield run.written(pictures.written(wait=True)).ended(Stage.DONE)
     finally:
-        # After the end, pictures still wait to be written only where the visitor has left.
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False)  # what is done is still written where the visitor has stopped the run or has left
 
 
 def weighed(run: Run, session: Session) -> Run:
@@ -251,8 +274,9 @@ def weighed(run: Run, session: Session) -> Run:
     The maps are made of copies of the exposures as large as previews. Raises `FusionError` where the exposures are not
     in the run's folder: not yet, or no longer.
     """
-    files = [run.folder / "under.png", *run.between, run.folder / "over.png"]
-    if not all(file.exists() for file in files):
+    ends = [tile.picture for tile in run.tiles if tile.name in ("under", "over") and tile.picture]
+    files = [*ends[:1], *run.between, *ends[1:]]
+    if len(ends) < 2 or not all(file.exists() for file in files):
         raise FusionError("The photographs of this run are not here any more: fuse once more.")
     under, *between, over = (_reduced(load(file, sandbox=session.sandbox).photo) for file in files)
     pair = ExposurePair(under, over, between=tuple(between))

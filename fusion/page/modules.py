@@ -35,10 +35,14 @@ def address() -> str:
     return f"modules/{found.hexdigest()[:16]}"
 
 
-def start(module: str) -> str:
-    """The script of a component (`js_on_load`): start a module with what Gradio hands to the component."""
+def start(module: str, *events: str) -> str:
+    """The script of a component (`js_on_load`): start a module with what Gradio hands to the component.
+
+    `events` are those that the module triggers, since Gradio looks for their names in this script.
+    """
     url = f'new URL("{address()}/page/static/{module}", document.baseURI)'
-    return f"import({url}).then(({{ start }}) => start({{ element, props, trigger, watch }}));"
+    named = f" // {', '.join(map(repr, events))}" if events else ""
+    return f"import({url}).then(({{ start }}) => start({{ element, props, trigger, watch }}));{named}"
 
 
 def route() -> Route:

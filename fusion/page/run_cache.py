@@ -1,4 +1,7 @@
-"""The latest complete runs, for the next visitor who asks for the same: examples are asked for most often."""
+"""Pictures that were made before, for whoever asks for the same: one more method, another visitor, a page opened again.
+
+They are kept in memory on purpose: new code or new weights mean a new process, which never meets old results.
+"""
 
 from __future__ import annotations
 
@@ -6,60 +9,109 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from fusion.errors import FusionError
-from fusion.page.gallery import Run, TileState
+from fusion.methods.base import Method
+from fusion.page.gallery import Run, Stage, Tile
+from fusion.settings import Settings
 
 Key: TypeAlias = tuple[str, ...]
 
 
-class RunCache:
-    """Complete runs, found by the files and the choices that they were made from.
+@dataclass
+class _Scene:
+    """What was made of the same files in the same way."""
 
-    They are kept in memory on purpose: new code or new weights mean a new process, which never meets old results.
-    """
+    run: Run
+    """The latest run, for its exposures and their notes."""
+    tiles: dict[tuple[str, str], Tile] = field(default_factory=dict[tuple[str, str], Tile])
+    """Complete tiles by the method's name and its options."""
+
+
+class RunCache:
+    """The pictures of the latest scenes, and the latest runs by the names of their folders."""
 
     def __init__(self, limit: int = 64) -> None:
         self.limit = limit
-        self._runs: OrderedDict[Key, Run] = OrderedDict()
+        self._scenes: OrderedDict[Key, _Scene] = OrderedDict()
+        self._shown: OrderedDict[str, Run] = OrderedDict()
 
     @staticmethod
-    def key(files: Sequence[str], choices: Sequence[str]) -> Key:
-        """Identify a run by the content of its files, since every upload has another path, and by what was chosen.
+    def key(files: Sequence[str], settings: Settings) -> Key:
+        """Identify a scene by the content of its files, since every upload has another path, and by how it is made.
 
-        Raises `FusionError` where a file has been deleted.
+        Methods' options do not count. Raises `FusionError` where a file has been deleted.
         """
         try:
-            return (*(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files), *choices)
+            hashes = (hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files)
+            return (*hashes, str(replace(settings, options={})))
         except FileNotFoundError:
             raise FusionError("The photographs are not here any more; choose them again.") from None
 
-    def get(self, key: Key) -> Run | None:
-        """Return the run if all its files are still there; the time for which they are kept then starts again."""
-        if (run := self._runs.get(key)) is None:
-            return None
-        shown = [file for tile in run.finished for file in (tile.picture, tile.preview, tile.weights) if file]
-        try:
-            for path in (*run.between, *shown):
-                os.utime(path)
-        except FileNotFoundError:
-            self._runs.pop(key, None)
-            return None
-        self._runs.move_to_end(key)
-        return run
+    def recall(self, key: Key, methods: Sequence[Method], settings: Settings) -> tuple[dict[str, Tile], Run | None]:
+        """Return the methods' tiles that need not be made again, and the whole run where that holds for all of them.
+
+        The time for which files are kept starts again.
+        """
+        scene = self._scenes.get(key)
+        if scene is None:
+            return {}, None
+        names = [(method.name, _options(settings, method.name)) for method in methods]
+        kept = {name: tile for name, options in names if (tile := scene.tiles.get((name, options)))}
+        others = {method.name for method in scene.run.methods}
+        exposures = [tile for tile in scene.run.tiles if tile.name not in others]
+        if not _touched([*exposures, *kept.values()], scene.run):
+            del self._scenes[key]
+            return {}, None
+        self._scenes.move_to_end(key)
+        if len(kept) < len(methods):
+            return kept, None
+        tiles = (*exposures, *kept.values())
+        return kept, replace(scene.run, methods=tuple(methods), tiles=tiles, settings=settings, stage=Stage.DONE)
 
     def put(self, key: Key, run: Run) -> None:
-        """Keep a run in which every method succeeded. The run that was unused for longest makes room."""
-        if not any(tile.state is TileState.FAILED for tile in run.tiles):
-            self._runs[key] = run
-            while len(self._runs) > self.limit:
-                self._runs.popitem(last=False)
+        """Keep what a run has made so far. The scene that was unused for longest makes room."""
+        if not run.tiles:  # the exposures could not be read
+            return
+        scene = self._scenes.setdefault(key, _Scene(run))
+        scene.run = run
+        scene.tiles |= {(t.name, _options(run.settings, t.name)): t for t in run.tiles if t.scored and t.picture}
+        while len(self._scenes) > self.limit:
+            self._scenes.popitem(last=False)
+
+    def show(self, run: Run) -> None:
+        """Note that a visitor is shown this run."""
+        self._shown[run.folder.name] = run
+        self._shown.move_to_end(run.folder.name)
+        while len(self._shown) > self.limit:
+            self._shown.popitem(last=False)
+
+    def shown(self, name: str) -> Run | None:
+        """The run whose folder has this name, as it was last shown, if all its files are still there."""
+        run = self._shown.get(name)
+        return run if run and _touched(run.tiles, run) else None
 
     def update(self, run: Run) -> None:
-        """Replace the run of the same folder, where it is kept, by this one, which has more to show."""
-        for key, known in self._runs.items():
-            if known.folder == run.folder:
-                self._runs[key] = run
-                return
+        """Take the tiles of a run that has more to show in the place of those that are kept."""
+        for scene in self._scenes.values():
+            if scene.run.folder == run.folder:
+                scene.tiles |= {(t.name, _options(run.settings, t.name)): t for t in run.tiles if t.scored}
+
+
+def _options(settings: Settings, method: str) -> str:
+    return str(sorted(settings.options_of(method).items()))
+
+
+def _touched(tiles: Sequence[Tile], run: Run) -> bool:
+    """Whether all files of these tiles are there; they are kept for longer then."""
+    files = [file for tile in tiles for file in (tile.picture, tile.preview, tile.view, tile.weights) if file]
+    uploads = () if run.example else run.files
+    try:
+        for path in (*uploads, *run.between, *files):
+            os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True

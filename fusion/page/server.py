@@ -44,6 +44,7 @@ def launch_settings(services: Services, guard: Guard) -> dict[str, Any]:
     return {
         **layout.appearance(),
         "app_kwargs": {"lifespan": guarded},
+        "favicon_path": modules.PAGE / "icon.svg",
         "mcp_server": find_spec("mcp") is not None,
         "max_file_size": LIMITS.file,
         # Each follower of a job takes a thread, and most of them only wait.

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from fusion.io.files import new_folder
 from fusion.io.image import check_count
 from fusion.methods import METHODS, method_named
 from fusion.methods.base import Method, Option
@@ -96,24 +97,29 @@ class Services:
     def run(
         self, files: Sequence[str], methods: Sequence[str], settings: Settings, *, wanted: Callable[[], bool]
     ) -> Iterator[Run | QueuePosition]:
-        """Yield the position in the queue, then the run after each event; or, if the run is known, the whole run.
+        """Yield the position in the queue, then the run after each event. What was made before is not made again.
 
         Ends where `wanted()` turns False. Raises what `JobQueue.follow`, `RunCache.key` and `Session.compare` raise.
         """
-        options = {name: chosen for name, chosen in settings.options.items() if name in methods}
-        settings = replace(settings, options=options)
-        key = self.runs.key(files, (*methods, str(settings)))
-        if (known := self.runs.get(key)) is not None:
-            yield known
+        chosen = tuple(map(method_named, methods))
+        settings = replace(settings, options={n: o for n, o in settings.options.items() if n in methods})
+        key = self.runs.key(files, settings)
+        kept, whole = self.runs.recall(key, chosen, settings)
+        if whole:
+            yield whole
             return
+        missing = [name for name in methods if name not in kept]
 
         def steps() -> Generator[Run, None, None]:
-            run = None
-            chosen = [method_named(name) for name in methods]
-            events = self.compare(files, methods, settings)
-            for run in follow(events, chosen, self.folder, examples.name_of(files), settings):
-                yield run
-            if run is not None:
-                self.runs.put(key, run)
+            folder = new_folder(self.folder, "run")
+            example = examples.name_of(files)
+            latest = Run(folder, chosen, example=example, settings=settings, files=tuple(files), kept=kept)
+            try:
+                for run in follow(self.compare(files, missing, settings), latest):
+                    latest = run
+                    yield run
+            finally:  # what is done is kept, also where the visitor has stopped
+                self.runs.put(key, latest.finish_writing())
 
-        yield from self.queue.follow(steps, methods=len(methods), key=key, wanted=wanted)
+        job = (*key, *methods, str(settings))
+        yield from self.queue.follow(steps, methods=len(missing), key=job, wanted=wanted)

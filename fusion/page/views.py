@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from fusion.io import suffixes
 from fusion.io.decode import MAX_PIXELS
 from fusion.methods.base import Method, Options
+from fusion.methods.finish import Finish
 from fusion.metrics import score
 from fusion.metrics.base import Better, Metric, scored_size
 from fusion.outputs.words import Word, words
+from fusion.page import savings
 from fusion.page.gallery import Run, Stage, Tile, TileState
 from fusion.page.texts import ENGLISH, Texts
+from fusion.page.uploads import Tray
 from fusion.pipeline import Scored
+
+TYPES = ["image/*", *suffixes.PICTURES, *suffixes.RAW]
+"""The types that the chooser of files offers. Whether a file can be used depends on its content alone."""
+
+LOOKS: dict[str, dict[str, float]] = json.loads(Path(__file__).with_name("looks.json").read_text(encoding="utf-8"))
+"""Ways to finish a picture that one press chooses, with the controls that differ from 0, by their names."""
 
 _KEYS = "1234567890"
 """The keys that show one of the first ten methods in all tiles while they are held."""
@@ -33,10 +45,26 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
     height, width = run.size
     best = {metric: _best(metric, run.scored) for metric in by_agreement(metrics)}
     names = {method.name for method in run.methods}
-    sources, fused = ([tile for tile in run.tiles if (tile.name in names) is ours] for ours in (False, True))
+    others, fused = ([tile for tile in run.tiles if (tile.name in names) is ours] for ours in (False, True))
+    steps, sources = ([tile for tile in others if tile.name.endswith("-iat") is iat] for iat in (True, False))
     if _is_over(run):
         fused.sort(key=lambda tile: -tile.scored.scores["score"] if tile.scored else inf)
     keys = dict(zip((tile.name for tile in fused), _KEYS, strict=False))
+
+    def row(name: str, tiles: Sequence[Tile], *, is_open: bool = True) -> dict[str, Any]:
+        return {
+            "name": name,
+            "title": text["sheet"][f"row_{name}"],
+            "open": is_open,
+            "tiles": [
+                _tile(tile, run, text)
+                | {"key": keys.get(tile.name, "")}
+                | (_measured(tile, run, best, text) if tile.fused else {})
+                for tile in tiles
+            ],
+        }
+
+    uses_steps = any(method.needs.enhanced for method in run.methods)
     return {
         "run": run.folder.name,
         "width": width,
@@ -44,17 +72,55 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
         "preview_width": run.preview_width,
         "link": link(run),
         "done": _is_over(run),
-        "tiles": [
-            _tile(tile, run, text)
-            | {"key": keys.get(tile.name, "")}
-            | (_measured(tile, run, best, text) if tile.fused else {})
-            for tile in (*sources, *fused)
+        "savings": [{"name": name, "title": text["save"][name]} for name in savings.offered()],
+        "looks": [
+            {"title": text["adjust"][f"look_{name}"], "values": json.dumps(values)} for name, values in LOOKS.items()
+        ],
+        "finish": [{"name": one.name, "title": text["adjust"][one.name]} for one in fields(Finish)],
+        "rows": [
+            row("results", fused),
+            row("photographs", sources),
+            *([row("steps", steps, is_open=uses_steps)] if steps else []),
         ],
     }
 
 
-def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
-    """Values for the status: one line on how far the run is, and notes on how the pictures were made."""
+def tray(chosen: Tray, text: Texts = ENGLISH, problems: Sequence[str] = ()) -> dict[str, Any]:
+    """Values for the tray: the exposures from dark to bright, and sentences on files that could not be used."""
+    say = text["tray"]
+    return {
+        "exposures": [
+            {
+                "name": _harmless(one.name),
+                "preview": _file(one.preview),
+                "stops": "" if stops is None else say["stops"].format(stops=_number(stops, text)),
+                "remove": _harmless(say["remove"].format(name=one.name)),
+            }
+            for one, stops in zip(chosen.exposures, chosen.stops, strict=True)
+        ],
+        "count": len(chosen.exposures),
+        "types": ",".join(TYPES),
+        "problems": list(map(_harmless, problems)),
+        "hint": say["hint"] if not chosen.exposures else say["one_more"] if len(chosen.exposures) == 1 else "",
+    }
+
+
+def _number(stops: float, text: Texts) -> str:
+    """A number of stops with its sign, as the visitor's language writes it."""
+    said = f"{stops:+.1f}".removesuffix(".0").replace("-", "−")
+    return said.replace(".", text["tray"]["decimal"])
+
+
+def saved(path: Path, text: Texts = ENGLISH) -> dict[str, Any]:
+    """Values for the link to a file that is ready to be taken home."""
+    return {"file": _file(path), "name": path.name, "text": text["save"]["ready"].format(name=_harmless(path.name))}
+
+
+def status(run: Run, text: Texts = ENGLISH, waited: float | None = None) -> dict[str, Any]:
+    """Values for the status: one line on how far the run is, notes on how the pictures were made, and offers.
+
+    `waited` is how many seconds the visitor has waited, where that is known.
+    """
     if not run.tiles:
         return waiting(0, text)
     height, width = run.size
@@ -62,8 +128,19 @@ def status(run: Run, text: Texts = ENGLISH) -> dict[str, Any]:
     notes += [f"{', '.join(titles)}: {_harmless(note)}" for note, titles in _by_note(run).items()]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
-    kind = "busy" if run.stage in (Stage.CORRECTING, Stage.FUSING) else "done"
-    return {"kind": kind, "text": _progress(run, text["status"]), "notes": notes}
+    kind = "done" if _is_over(run) else "busy"
+    offers = _offers(run, text["status"]) if _is_over(run) else []
+    return {"kind": kind, "text": _progress(run, text["status"], waited), "notes": notes, "offers": offers}
+
+
+def _offers(run: Run, say: dict[str, str]) -> list[dict[str, str]]:
+    """What the visitor may want to be done in another way, each with the words on its button."""
+    offers: list[str] = []
+    if any(tile.name == "moved" for tile in run.tiles):
+        offers.append("no_deghost" if run.removed else "deghost")
+    if run.aligned:
+        offers.append("no_align")
+    return [{"name": name, "text": say[f"offer_{name}"]} for name in offers]
 
 
 def _by_note(run: Run) -> dict[str, list[str]]:
@@ -108,11 +185,6 @@ def table_headers(metrics: Sequence[Metric], text: Texts = ENGLISH) -> list[str]
     ]
 
 
-def choices(run: Run, text: Texts = ENGLISH) -> list[tuple[str, str]]:
-    """Titles and names of the pictures that can be put on either side of the slider."""
-    return [(_label(tile, text["tile"]), tile.name) for tile in run.finished]
-
-
 def link(run: Run) -> str:
     """The query that leads to the same run, as `examples.linked` reads it; empty for a visitor's own photographs."""
     if not run.example:
@@ -154,10 +226,10 @@ def about(methods: Sequence[Method], device: str, scan: str, text: Texts = ENGLI
 """
 
 
-def _progress(run: Run, say: dict[str, str]) -> str:
+def _progress(run: Run, say: dict[str, str], waited: float | None) -> str:
     done, total = len(run.fused), len(run.methods)
-    if run.stage is Stage.CORRECTING:
-        return say["correcting"]
+    if run.stage is Stage.STARTING:
+        return say["reading"]
     if run.stage is Stage.FUSING:
         running = next((tile for tile in run.tiles if tile.state is TileState.RUNNING), None)
         at = sum(tile.state in (TileState.RUNNING, TileState.DONE, TileState.FAILED) for tile in run.tiles[-total:])
@@ -168,8 +240,8 @@ def _progress(run: Run, say: dict[str, str]) -> str:
     height, width = run.size
     if run.stage is Stage.STOPPED:
         return say["stopped"].format(done=done, total=total, methods=methods)
-    seconds = f"{sum(fused.seconds for fused in run.fused):.1f}"
-    return say["done"].format(done=done, total=total, methods=methods, seconds=seconds, width=width, height=height)
+    sentence = say["ready"].format(done=done, total=total, methods=methods, width=width, height=height)
+    return sentence if waited is None else say["done"].format(sentence=sentence, seconds=f"{waited:.1f}")
 
 
 def _tile(tile: Tile, run: Run, text: Texts) -> dict[str, Any]:
@@ -191,11 +263,14 @@ def _tile(tile: Tile, run: Run, text: Texts) -> dict[str, Any]:
         "place": places.get(tile.state, ""),
         "histogram": say["histogram"].format(label=label),
         "download": say["download"].format(alt=alt),
+        "show": say["show"].format(title=label),
         "hold_under": say["hold_under_label"].format(title=title),
         "hold_over": say["hold_over_label"].format(title=title),
     }
     if tile.preview:
         shown["preview"] = _file(tile.preview)
+    if closely := tile.view or tile.picture:
+        shown["view"] = _file(closely)
     if tile.picture:
         shown |= {"picture": _file(tile.picture), "file": tile.picture.name}
     if tile.fused:

@@ -23,13 +23,12 @@ export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
  *
  * @param {HTMLElement} element
  * @param {object} [options]
- * @param {string} [options.keyed] keys work while the focus is in an element that this selector matches
  * @param {(event: KeyboardEvent) => KeyAction} [options.action] what a key does before its use for zooming is considered
  * @param {() => { width: number, height: number }} [options.size] the full pictures' size, if previews are shown
  * @param {() => Dragging | null | undefined} [options.tool] what handles a drag instead of moving the pictures
  * @param {() => void} [options.moved] is called after each change
  */
-export function zoomable(element, { keyed = "*", action, size, tool, moved } = {}) {
+export function zoomable(element, { action, size, tool, moved } = {}) {
   const view = { zoom: 1, x: 0, y: 0 }; // x and y: the picture's corner in widths and heights of a stage, 1 - zoom to 0
   /** @type {Map<number, Point>} */
   const pointers = new Map(); // by the pointer's number
@@ -110,9 +109,10 @@ export function zoomable(element, { keyed = "*", action, size, tool, moved } = {
     const { x, y } = pointIn(event, stage);
     zoomTo(view.zoom > 1 ? 1 : actualZoom(), x, y);
   });
-  element.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || holder(event.target, "input, select")) return;
-    const found = holder(event.target, keyed) && (action?.(event) ?? zoomAction(event));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (holder(event.target, "input, select, textarea, [contenteditable], [role=slider], [role=listbox], [role=grid]")) return;
+    const found = visibleStage() && (action?.(event) ?? zoomAction(event));
     if (!found) return;
     event.preventDefault();
     found(event);
@@ -121,7 +121,8 @@ export function zoomable(element, { keyed = "*", action, size, tool, moved } = {
     "wheel",
     (event) => {
       const stage = stageOf(event);
-      if (!stage || (view.zoom === 1 && event.deltaY > 0)) return; // it cannot zoom out further: the page scrolls
+      // Without a key, the wheel scrolls the page wherever the pointer is, unless pictures fill the screen.
+      if (!stage || !(event.ctrlKey || event.metaKey || document.fullscreenElement)) return;
       event.preventDefault();
       const { x, y } = pointIn(event, stage);
       const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1;

@@ -30,6 +30,7 @@ from fusion.io.image import load, to_uint8
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "courtyard"
 METHODS = ["pyramef", "lemamba", "mambamef", "meflut", "mertens"]
+_EXPOSURES = re.compile(r'"count"\W{1,3}(\d+)')  # of a whole value, or of what has changed in it
 _SERVED = re.compile(r'"path": ?"([^"]+\.(?:png|jpg))", ?"url": ?"([^"]+)"')
 
 
@@ -40,14 +41,23 @@ def uploaded(client: httpx.Client, *files: bytes) -> list[dict[str, Any]]:
     return [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in answer.json()]
 
 
-def pressed(
-    client: httpx.Client, slots: Sequence[Any], methods: Sequence[str] = METHODS, several: Any = None
-) -> Iterator[str]:
-    """What the page says after its button was pressed, message by message, as JSON."""
+def pressed(client: httpx.Client, files: Sequence[Any], methods: Sequence[str] = METHODS) -> Iterator[str]:
+    """What the page says after these files were chosen and its button was pressed, message by message, as JSON.
+
+    Of the choice, only what the page says of files that it does not take is told.
+    """
     session = secrets.token_hex(8)
-    handler, held = _handler(str(client.base_url))
-    given = [*slots, several, None, methods, [], False, True, False]
-    body = {"data": given + held[len(given) :], "fn_index": handler, "session_hash": session}
+    add, fuse, held = _handlers(str(client.base_url))
+    chosen = list(_told(client, session, add, [None], {"files": list(files)}))
+    if _EXPOSURES.findall("".join(chosen))[-1:] != [str(len(files))]:
+        yield from chosen
+    given = [None, methods, [], False, True, True, False]
+    yield from _told(client, session, fuse, given + held[len(given) :])
+
+
+def _told(client: httpx.Client, session: str, handler: int, data: Sequence[Any], event: Any = None) -> Iterator[str]:
+    """What a handler of the page answers, message by message."""
+    body = {"data": data, "event_data": event, "fn_index": handler, "session_hash": session}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
         for line in answer.iter_lines():
@@ -58,12 +68,16 @@ def pressed(
 
 
 @cache
-def _handler(url: str) -> tuple[int, list[Any]]:
-    """The number of the function that the page's button calls, which has the most inputs, and their first values."""
+def _handlers(url: str) -> tuple[int, int, list[Any]]:
+    """The numbers of the functions that take photographs and that the button calls, and the latter's first inputs.
+
+    The latter has the most inputs of all.
+    """
     config = httpx.get(f"{url.rstrip('/')}/config").json()
-    handler = max(config["dependencies"], key=lambda one: len(one["inputs"]))
+    add = next(one for one in config["dependencies"] if any(event == "take" for _, event in one["targets"]))
+    fuse = max(config["dependencies"], key=lambda one: len(one["inputs"]))
     held = {one["id"]: one["props"].get("value") for one in config["components"]}
-    return handler["id"], [held[number] for number in handler["inputs"]]
+    return add["id"], fuse["id"], [held[number] for number in fuse["inputs"]]
 
 
 @dataclass
@@ -89,7 +103,7 @@ def visit(url: str, files: Sequence[bytes], start: Barrier | None = None) -> Vis
     seen = Visit()
     with httpx.Client(base_url=url, timeout=120) as client:
         client.get("/").raise_for_status()
-        _handler(str(client.base_url))  # browsers read it from the page
+        _handlers(str(client.base_url))  # browsers read it from the page
         slots = uploaded(client, *files)
         if start:
             start.wait()

@@ -20,7 +20,7 @@ from tests.attack.report import Row
 from tests.attack.target import api_fuse, partners, told, watched
 from tests.server import ROOT, Running
 
-INPUTS = ("left slot", "right slot", "chooser", "program")
+INPUTS = ("first file", "second file", "third file", "program")
 
 
 def paths(upload: str, secret: Path) -> list[str]:
@@ -112,10 +112,10 @@ def _given(page: Running, path: str, place: str, good: list[dict[str, Any]]) -> 
     if place == "program":
         (fused, one), (also, other) = api_fuse(page, [file, good[1]]), api_fuse(page, [path, good[1]])
         return one + other + ('"kind":"done"' if fused or also else "")
-    slots = {"left slot": [file, good[1]], "right slot": [good[0], file], "chooser": [None, None]}[place]
+    files = {"first file": [file, good[1]], "second file": [good[0], file], "third file": [*good, file]}[place]
     with httpx.Client(base_url=page.address, timeout=60) as client:
         try:
-            return "\n".join(pressed(client, slots, ["mertens"], [file, good[1]] if place == "chooser" else None))
+            return "\n".join(pressed(client, files, ["mertens"]))
         except httpx.HTTPStatusError as error:
             return error.response.text
 

@@ -264,7 +264,9 @@ def test_pictures_zoom_and_move_together(report: Path, read: Callable[..., Page]
     assert box
     x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
     page.mouse.move(x, y)
+    page.keyboard.down("Control")
     page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
     expect(page.locator("[data-zoomed]")).to_have_count(1)
     zoom, left, top = where()
     assert zoom > 1.5

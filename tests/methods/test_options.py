@@ -180,7 +180,9 @@ def test_weights_from_the_command_line(pair: Pair, tmp_path: Path, capsys: pytes
 
 def finished(files: list[Path], names: list[str], folder: Path, **options: dict[str, float]) -> Run:
     events = compare(files[0], files[1], names, more=files[2:], align=False, show_corrected=False, options=options)
-    return list(follow(events, [method_named(name) for name in names], folder, settings=Settings(options=options)))[-1]
+    folder.mkdir(exist_ok=True)
+    run = Run(folder, tuple(map(method_named, names)), settings=Settings(options=options))
+    return list(follow(events, run))[-1]
 
 
 def test_a_run_is_weighed_from_its_own_pictures(pair: Pair, tmp_path: Path) -> None:
@@ -208,17 +210,17 @@ def test_a_bracket_is_weighed_with_its_middle_exposure(pair: Pair, tmp_path: Pat
     kept = RunCache()
     kept.put(("key",), run)
     os.utime(run.between[0], (0, 0))
-    assert kept.get(("key",)) is run
+    assert kept.recall(("key",), run.methods, run.settings)[1]
     assert run.between[0].stat().st_mtime > 0  # none of it goes before the rest
     run.between[0].unlink()
-    assert kept.get(("key",)) is None
+    assert kept.recall(("key",), run.methods, run.settings) == ({}, None)
     with pytest.raises(FusionError, match="fuse once more"):
         weighed(run, SESSION)
 
 
 def test_photographs_that_are_gone_are_asked_for_again(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="choose them again"):
-        RunCache.key([str(pair[0]), str(tmp_path / "swept.png")], [])
+        RunCache.key([str(pair[0]), str(tmp_path / "swept.png")], Settings())
 
 
 # On the page, without a browser.
@@ -226,7 +228,7 @@ def test_photographs_that_are_gone_are_asked_for_again(pair: Pair, tmp_path: Pat
 
 def test_a_tile_and_a_link_say_what_was_changed(pair: Pair, tmp_path: Path) -> None:
     run = finished([*pair], ["mertens"], tmp_path, mertens={"contrast": 0.5})
-    shown = views.sheet(run, [])["tiles"][-1]
+    shown = views.sheet(run, [])["rows"][0]["tiles"][0]
     assert shown["changed"] == "Contrast 0.5"
     linked = Run(tmp_path, run.methods, example="desk", settings=run.settings)
     assert views.link(linked) == "?example=desk&methods=mertens&mertens.contrast=0.5"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +22,8 @@ from fusion.cli import main
 from fusion.io.image import save
 from fusion.methods import method_named
 from fusion.metrics import METRICS
-from fusion.page import gallery, layout, modules, views
+from fusion.metrics.base import Metric
+from fusion.page import examples, gallery, layout, modules, views
 from fusion.page.gallery import Run, Stage, Tile, TileState, follow
 from fusion.page.job_queue import JobQueue
 from fusion.page.run_cache import RunCache
@@ -92,6 +95,7 @@ def test_tiles_fill_one_by_one(open_page: Open, gate: threading.Event, pair: tup
     page.locator(".status.done").wait_for()
     assert scale(page) == 1.25
     expect(tile(page, "mertens-torch").locator(".measure")).to_contain_text("levels apart on average")
+    tile(page, "over").scroll_into_view_if_needed()
     expect(tile(page, "over").locator(".measure")).to_have_text("All others are compared with this one")
     assert page.locator(".best").count() >= 3
     for name in METHODS:
@@ -126,15 +130,16 @@ def test_a_stop_before_the_first_picture_leaves_the_earlier_run(
     page.get_by_label("Difference to").select_option("mertens-torch")
     gate.clear()
     other = open_page()
-    choose(other, *reversed(pair))
+    other.get_by_label("Align hand-held exposures").uncheck()  # or it would be the same run
+    choose(other, *pair)
     other.locator("#fuse").click()
     expect(tile(other, "mertens").locator("img")).to_be_visible()
-    page.get_by_label(re.compile("ghost", re.IGNORECASE)).first.check()
+    page.get_by_label("Remove all ghosts").check()
     page.locator("#fuse").click()
     expect(page.locator(".status")).to_contain_text("You are number 1 in line")
     page.locator("#stop").click()
     expect(page.locator(".status")).not_to_contain_text("in line")
-    assert page.locator(".tile").count() == 6
+    assert page.locator(".row[open] .tile").count() == 4
     # A reference that has no picture in the next run gives way to one that has.
     gate.set()
     other.locator(".status.done").wait_for()
@@ -160,7 +165,7 @@ def test_fuse_works_right_after_stop(open_page: Open, gate: threading.Event, pai
     gate.set()
     expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
     page.locator(".status.done").wait_for()
-    expect(page.locator(".status")).to_contain_text("2 of 2 methods done")
+    expect(page.locator(".status")).to_contain_text("2 of 2 methods")
 
 
 @needs_chromium
@@ -182,12 +187,13 @@ def test_a_failed_method_leaves_the_others(
     fuse(page, *pair)
     expect(tile(page, "mertens").locator(".place")).to_have_text(sentence)
     expect(tile(page, "mertens-torch").locator("img")).to_be_visible()
-    expect(page.locator(".status")).to_contain_text("1 of 2 methods done")
+    expect(page.locator(".status")).to_contain_text("1 of 2 methods")
 
 
 def where(page: Page) -> tuple[float, float, float]:
     """Zoom and offset in pixels, once they were found to be those of all tiles."""
-    script = "[...document.querySelectorAll('.tile .stage img')].map(i => new DOMMatrix(getComputedStyle(i).transform))"
+    images = "[...document.querySelectorAll('.row[open] .tile .stage img')]"
+    script = f"{images}.map(i => new DOMMatrix(getComputedStyle(i).transform))"
     found = page.evaluate(f"{script}.map(m => [m.a, m.e, m.f])")
     assert all(one == pytest.approx(found[0], abs=0.1) for one in found)
     return found[0]
@@ -208,7 +214,12 @@ def test_zoom_and_pan_move_all_tiles(open_page: Open, pair: tuple[Path, Path]) -
     box = stage.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    page.mouse.wheel(0, 1)
+    assert scale(page) == 1  # without a key, the page scrolls
+    page.mouse.wheel(0, -1)
+    page.keyboard.down("Control")
     page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
     page.wait_for_function("document.querySelector('#sheet [data-zoomed]')")
     zoomed, x, y = where(page)
     assert zoomed > 1.5
@@ -280,16 +291,9 @@ def test_hold_shows_a_source_in_that_tile(open_page: Open, pair: tuple[Path, Pat
 
 
 @needs_chromium
-def test_slider_and_table(open_page: Open, pair: tuple[Path, Path]) -> None:
+def test_the_table_sorts(open_page: Open, pair: tuple[Path, Path]) -> None:
     page = open_page()
     fuse(page, *pair)
-    slider = page.locator("#slider img")
-    slider.first.scroll_into_view_if_needed()
-    assert [Path(str(image.get_attribute("src"))).name for image in slider.all()] == ["under.png", "mertens.png"]
-    page.locator("#right input").click()
-    page.get_by_role("option", name="Mertens (4-level port)").click()
-    expect(slider.nth(1)).to_have_attribute("src", ends("mertens-torch.png"))
-
     table = page.locator("#table")
     for metric in METRICS:
         expect(table.get_by_text(metric.titled).first).to_be_attached()
@@ -300,10 +304,6 @@ def test_slider_and_table(open_page: Open, pair: tuple[Path, Path]) -> None:
         table.locator("th[title='Method'] button").first.click()
         page.get_by_role("menuitem", name=f"Sort {direction}").click()
         expect(methods).to_have_text(order)
-
-
-def ends(text: str) -> re.Pattern[str]:
-    return re.compile(re.escape(text) + "$")
 
 
 @needs_chromium
@@ -335,14 +335,19 @@ def test_downloads(open_page: Open, pair: tuple[Path, Path], tmp_path: Path) -> 
         assert members <= {*(f"{name}.png" for name in ("under-iat", "over-iat")), *members}
         assert archive.read("mertens.png") == downloaded
         assert archive.read("metrics.csv").decode() == csv
-        assert json.loads(archive.read("settings.json"))["methods"] == METHODS
+        told = json.loads(archive.read("settings.json"))
+        assert told["methods"] == METHODS
+        hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in pair]
+        assert told["sources"] == [{"name": path.name, "sha256": one} for path, one in zip(pair, hashes, strict=True)]
+        assert told["settings"]["align"] is True
+        assert told["size"] == told["measured_at"] == told["seen_at"]["mertens"] == {"width": 320, "height": 240}
 
 
 @needs_chromium
-def test_a_swapped_pair_is_put_right_and_said(open_page: Open, pair: tuple[Path, Path]) -> None:
+def test_a_swapped_pair_is_put_right(open_page: Open, pair: tuple[Path, Path]) -> None:
     page = open_page()
     fuse(page, pair[1], pair[0])
-    expect(page.locator(".status")).to_contain_text("The first picture is brighter than the second")
+    assert [image.get_attribute("alt") for image in page.locator("#tray img").all()] == ["under.png", "over.png"]
     means = page.evaluate(
         """() => ["under", "over"].map(name => {
             const canvas = document.createElement("canvas").getContext("2d");
@@ -361,18 +366,17 @@ def test_bad_pairs_give_sentences(open_page: Open, pair: tuple[Path, Path], tmp_
 
     save(load(pair[0]).photo[:, :-8], tmp_path / "shorter.png")
     (tmp_path / "text.png").write_text("no picture")
+    choose(page, pair[0])
+    page.locator("#fuse").click()
+    expect(page.locator(".status.problem")).to_contain_text("Add at least one more exposure")
     for second, sentence in (
-        (pair[0], "The two pictures are identical"),
-        (tmp_path / "shorter.png", "The two pictures differ in size"),
-        (
-            tmp_path / "text.png",
-            "The second picture is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF",
-        ),
+        (pair[0], "under.png was chosen already."),
+        (tmp_path / "shorter.png", "shorter.png has 320 × 232 pixels and under.png has 320 × 240; choose equal sizes."),
+        (tmp_path / "text.png", "text.png is not a JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF"),
     ):
-        page = open_page()
-        choose(page, pair[0], second)
-        page.locator("#fuse").click()
-        expect(page.locator(".status.problem")).to_contain_text(sentence)
+        page.locator("#tray input[type=file]").set_input_files(second)
+        expect(page.locator("#tray .problems")).to_contain_text(sentence)
+        expect(page.locator("#tray .exposures img")).to_have_count(1)  # what was there stays
         assert page.locator(".tile").count() == 0
 
 
@@ -409,7 +413,7 @@ def test_a_phone_has_no_sideways_scroll_and_everything_has_a_name(open_page: Ope
     nameless = """[...document.querySelectorAll('#sheet button, #sheet a, #strip button')]
         .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim())).length"""
     assert page.evaluate(nameless) == 0
-    assert page.evaluate("[...document.querySelectorAll('#sheet img')].filter(i => !i.alt).length") == 0
+    assert page.evaluate("[...document.querySelectorAll('#sheet img[src]')].filter(i => !i.alt).length") == 0
 
 
 @needs_chromium
@@ -467,15 +471,20 @@ def run_of(*outcomes: Scored, folder: Path = Path()) -> Run:
     return Run(folder, tuple(one.method for one in outcomes), tiles, (2000, 3000), stage=Stage.DONE)
 
 
+def results(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> list[dict[str, Any]]:
+    """The tiles of the methods' results."""
+    return views.sheet(run, metrics, text)["rows"][0]["tiles"]
+
+
 def test_the_best_is_marked_in_the_metrics_own_direction() -> None:
     run = run_of(scored("mertens", ssim=0.9, ce=1.5), scored("mertens-torch", ssim=0.8, ce=0.5))
     chosen = [metric for metric in METRICS if metric.name in ("ssim", "ce", "vif")]
-    marks = [{score["name"]: score["best"] for score in one["scores"]} for one in views.sheet(run, chosen)["tiles"]]
+    marks = [{score["name"]: score["best"] for score in one["scores"]} for one in results(run, chosen)]
     assert marks == [{"ssim": True, "ce": False, "vif": False}, {"ssim": False, "ce": True, "vif": False}]
 
 
 def test_nothing_is_best_alone() -> None:
-    tile = views.sheet(run_of(scored("mertens")), METRICS)["tiles"][0]
+    tile = results(run_of(scored("mertens")), METRICS)[0]
     assert not any(score["best"] for score in tile["scores"])
     assert "standing" not in tile
 
@@ -483,7 +492,7 @@ def test_nothing_is_best_alone() -> None:
 def test_what_looks_equal_is_not_called_better() -> None:
     run = run_of(scored("mertens", ssim=0.9001, vif=0.7), scored("mertens-torch", ssim=0.8999, vif=0.6))
     chosen = [metric for metric in METRICS if metric.name in ("ssim", "vif")]
-    best = [score["name"] for tile in views.sheet(run, chosen)["tiles"] for score in tile["scores"] if score["best"]]
+    best = [score["name"] for tile in results(run, chosen) for score in tile["scores"] if score["best"]]
     assert best == ["vif"]
 
 
@@ -494,20 +503,21 @@ def test_the_best_score_stands_first_once_the_run_is_done_and_ties_are_told() ->
     run = replace(run, methods=(method_named("deepfuse"), *run.methods))
 
     def shown(stage: Stage) -> list[tuple[str, str, str, str]]:
-        tiles = views.sheet(replace(run, stage=stage), METRICS)["tiles"]
+        rows = views.sheet(replace(run, stage=stage), METRICS)["rows"]
+        tiles = [tile for row in rows for tile in row["tiles"]]
         return [(one["name"], one["key"], one.get("score", ""), one.get("standing", "")) for one in tiles]
 
     for stage in (Stage.DONE, Stage.STOPPED):
         assert shown(stage) == [
-            ("under", "", "", ""),
             ("pyramef", "1", "Score 88", "Best score"),
             ("mertens-torch", "2", "Score 88", "Equal to the best"),
             ("meflut", "3", "Score 86", ""),  # 2 points are no tie
             ("mertens", "4", "Score 70", ""),
             ("deepfuse", "5", "", ""),
+            ("under", "", "", ""),
         ]
     # Meanwhile nothing jumps, and nothing is called the best before all are there.
-    assert [name for name, *_ in shown(Stage.FUSING)] == ["under", "deepfuse", *points]
+    assert [name for name, *_ in shown(Stage.FUSING)] == ["deepfuse", *points, "under"]
     assert {standing for *_, standing in shown(Stage.FUSING)} == {""}
 
 
@@ -518,7 +528,7 @@ def test_words_that_compare_wait_for_the_end_of_the_run() -> None:
     run = run_of(outcome("mertens", 0.9), outcome("mertens-torch", 0.8))
 
     def said(stage: Stage, text: Texts = ENGLISH) -> list[str]:
-        return [word["text"] for word in views.sheet(replace(run, stage=stage), METRICS, text)["tiles"][0]["words"]]
+        return [word["text"] for word in results(replace(run, stage=stage), METRICS, text)[0]["words"]]
 
     assert said(Stage.FUSING) == ["0.5 % clipped", "natural colour"]
     assert said(Stage.DONE) == ["0.5 % clipped", "keeps the most detail", "natural colour"]
@@ -527,7 +537,7 @@ def test_words_that_compare_wait_for_the_end_of_the_run() -> None:
 
 def test_metrics_stand_in_the_order_of_their_agreement_with_people() -> None:
     run = run_of(scored("mertens"))
-    shown = views.sheet(run, METRICS)["tiles"][0]["scores"]
+    shown = results(run, METRICS)[0]["scores"]
     agreement = {metric.name: metric.agreement for metric in METRICS}
     order = [agreement[score["name"]] or -1 for score in shown]
     assert order == sorted(order, reverse=True)
@@ -544,14 +554,14 @@ def test_the_sheet_holds_plain_values_only() -> None:
 def test_a_tile_says_what_its_network_saw() -> None:
     whole, part = scored("mertens"), scored("pyramef", seen=(4, 5))
     run = replace(run_of(whole, part), size=(10, 10))
-    tiles = views.sheet(run, METRICS)["tiles"]
+    tiles = results(run, METRICS)
     assert [tile["reduced"] for tile in tiles] == ["", "computed at 5 × 4, upscaled"]
 
 
 def test_a_picture_is_shown_before_it_is_measured() -> None:
     run = run_of(scored("mertens"))
     run = replace(run, tiles=(replace(run.tiles[0], scored=None),))
-    assert {score["value"] for score in views.sheet(run, METRICS)["tiles"][0]["scores"]} == {"…"}
+    assert {score["value"] for score in results(run, METRICS)[0]["scores"]} == {"…"}
     assert not views.table(run, METRICS)
 
 
@@ -559,12 +569,12 @@ def test_lossless_pictures_of_large_photographs_come_behind_and_all_of_them(
     tmp_path: Path, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery, "AT_ONCE", 0)
-    runs = list(
-        follow(compare(*pair, ["mertens", "meflut"]), [method_named("mertens"), method_named("meflut")], tmp_path)
-    )
+    run = Run(tmp_path, (method_named("mertens"), method_named("meflut")))
+    runs = list(follow(compare(*pair, ["mertens", "meflut"]), run))
     assert len(runs[0].finished) == 2  # both photographs are shown as soon as they are read
     last = runs[-1]
     assert [tile.name for tile in last.finished] == ["under", "over", "under-iat", "over-iat", "mertens", "meflut"]
+    assert (tmp_path / "mertens-view.jpg").read_bytes().startswith(b"\xff\xd8\xff")
     for shown in last.finished:
         assert shown.picture
         assert shown.picture.read_bytes().startswith(b"\x89PNG")
@@ -581,20 +591,62 @@ def test_a_run_whose_files_are_gone_is_forgotten(tmp_path: Path) -> None:
     picture.touch()
     run = run_of(scored("mertens"), folder=tmp_path)
     run = replace(run, tiles=(replace(run.tiles[0], picture=picture, preview=picture),))
+    asked = [method_named("mertens")], Settings()
     cache = RunCache(limit=1)
     cache.put(("a",), run)
-    assert cache.get(("a",)) is run
+    cache.show(run)
+    assert cache.recall(("a",), *asked) == ({"mertens": run.tiles[0]}, run)
+    assert cache.shown(tmp_path.name) is run
     picture.unlink()
-    assert cache.get(("a",)) is None
+    assert cache.recall(("a",), *asked) == ({}, None)
+    assert cache.shown(tmp_path.name) is None
+    picture.touch()
     cache.put(("b",), run)
-    cache.put(("c",), run_of())
-    assert cache.get(("b",)) is None
+    cache.put(("c",), run)
+    assert cache.recall(("b",), *asked) == ({}, None)
 
 
-def test_a_run_with_a_failure_is_not_remembered(tmp_path: Path) -> None:
+def test_what_failed_is_made_again_and_nothing_else(tmp_path: Path) -> None:
+    picture = tmp_path / "mertens.png"
+    picture.touch()
+    run = run_of(scored("mertens"), folder=tmp_path)
+    done, failed = replace(run.tiles[0], picture=picture), Tile("meflut", "1-D LUT", state=TileState.FAILED)
+    both = method_named("mertens"), method_named("meflut")
     cache = RunCache()
-    cache.put(("a",), Run(tmp_path, (), (Tile("mertens", "Mertens", state=TileState.FAILED),)))
-    assert cache.get(("a",)) is None
+    cache.put(("a",), replace(run, methods=both, tiles=(done, failed)))
+    assert cache.recall(("a",), both, Settings()) == ({"mertens": done}, None)
+    kept, whole = cache.recall(("a",), both[:1], Settings())
+    assert kept == {"mertens": done}
+    assert whole
+    assert whole.tiles == (done,)
+    assert cache.recall(("a",), both, Settings(options={"mertens": {"contrast": 0.5}})) == ({}, None)
+
+
+def test_one_more_method_is_the_only_one_that_is_made(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[str]] = []
+
+    def noted(files: list[str], methods: list[str], settings: Settings, **_: bool) -> Iterator[Event]:
+        made.append(methods)
+        return SESSION.compare(files, methods, settings)
+
+    monkeypatch.setattr(services, "compare", noted)
+    monkeypatch.setattr(services, "runs", RunCache())
+    files = [str(path) for path in (examples.shipped()[0].under, examples.shipped()[0].over)]
+
+    def last(methods: list[str]) -> Run:
+        run = list(services.run(files, methods, Settings(align=False), wanted=lambda: True))[-1]
+        assert isinstance(run, Run)
+        return run
+
+    first = last(["mertens"])
+    second = last(["mertens", "meflut"])
+    assert made == [["mertens"], ["meflut"]]
+    assert second.stage is Stage.DONE
+    assert [tile.name for tile in second.tiles if tile.scored] == ["mertens", "meflut"]
+    assert second.tile("mertens") == first.tile("mertens")
+    third = last(["meflut"])
+    assert made == [["mertens"], ["meflut"]]
+    assert [tile.name for tile in third.tiles if tile.scored] == ["meflut"]
 
 
 def test_runs_with_other_options_are_other_runs(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -609,7 +661,7 @@ def test_runs_with_other_options_are_other_runs(pair: tuple[Path, Path], tmp_pat
         return run
 
     half, plain = last(0.5), last(1)
-    assert last(0.5) is half
+    assert last(0.5).tile("mertens") == half.tile("mertens")
     assert plain is not half
     assert half.settings.options == {"mertens": {"contrast": 0.5}}
     assert plain.settings.options == {}  # of methods that are not among the chosen, options do not count

@@ -207,7 +207,7 @@ def test_live_a_flood_is_refused_and_leaves_nothing(page: Server, client: httpx.
     assert sorted(page.place.rglob("*")) == before
 
 
-# Addresses and paths: 24 and 20 forms, into both slots, the several files and the programs' endpoint.
+# Addresses and paths: 24 and 20 forms, among the chosen files and at the programs' endpoint.
 
 
 @contextmanager
@@ -265,18 +265,16 @@ def addresses(port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def answer_to(client: httpx.Client, slots: list[Any], several: Any) -> str:
+def answer_to(client: httpx.Client, files: list[Any]) -> str:
     try:
-        return "".join(pressed(client, slots, ["mertens"], several))
+        return "".join(pressed(client, files, ["mertens"]))
     except httpx.HTTPStatusError as error:
         return error.response.text
 
 
 def tried(client: httpx.Client, slots: list[Any], bad: dict[str, Any]) -> list[str]:
-    """What the page and its endpoint say of one bad file in each of the four inputs."""
-    said: list[str] = []
-    for given, several in (([bad, slots[1]], None), ([slots[0], bad], None), (slots, [slots[0], bad])):
-        said.append(answer_to(client, given, several))
+    """What the page and its endpoint say of one bad file in each of the inputs."""
+    said = [answer_to(client, given) for given in ([bad, slots[1]], [slots[0], bad])]
     join = client.post("/gradio_api/call/v2/fuse", json={"files": [slots[0], bad], "method": "mertens"})
     if join.status_code == 200:
         said.append(client.get(f"/gradio_api/call/fuse/{join.json()['event_id']}").text)
@@ -443,7 +441,7 @@ def test_told_to_end_the_page_delivers_what_runs(tmp_path: Path, scene: list[byt
         heard = [next(one for one in said if '"msg":"process_generating"' in one)]
         server.process.send_signal(signal.SIGTERM)
         assert until(lambda: client.get("/healthz").status_code == 503)
-        refused = "".join(pressed(client, slots[::-1], ["mertens"]))
+        refused = "".join(pressed(client, slots, ["meflut"]))
         assert "The page is about to restart" in refused
         heard += said
         assert '"msg":"process_completed"' in heard[-1]

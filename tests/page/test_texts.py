@@ -91,7 +91,7 @@ def test_the_page_speaks_the_browsers_language(
     page = open_page(locale=locale)
     expect(page.locator("html")).to_have_attribute("lang", language)
     expect(page.locator("#fuse")).to_have_text(text["page"]["fuse"])
-    expect(page.locator("#under")).to_contain_text(text["page"]["under_place"])
+    expect(page.locator("#tray")).to_contain_text(text["tray"]["choose"])
     expect(page.locator("#align")).to_contain_text(text["page"]["align_info"])
     expect(page.locator(".masthead")).to_contain_text(text["page"]["tagline"])
     press = text["examples"]["press"].format(title=text["examples"]["courtyard"])
@@ -104,13 +104,14 @@ def test_the_page_speaks_the_browsers_language(
     page.locator("#fuse").click()
     expect(tile(page, "mertens").locator("img")).to_be_visible()
     expect(tile(page, "mertens-torch").locator(".place")).to_have_text(text["tile"]["waiting"])
-    expect(page.locator("#left input")).to_have_value(text["tile"]["under"])
+    expect(page.locator(".viewer .what")).to_contain_text("Mertens")
     gate.set()
     page.locator(".status.done").wait_for()
     expect(page.locator("#zip")).to_be_enabled()
 
     page.locator("[data-tool=difference]").click()
     expect(tile(page, "mertens").locator(".measure")).to_have_text(text["difference"]["reference"])
+    tile(page, "under").scroll_into_view_if_needed()
     expect(tile(page, "under").locator(".measure")).to_have_text(pattern(text["difference"]["apart"]))
     for tool in ("histogram", "region"):
         page.locator(f"[data-tool={tool}]").click()
@@ -257,7 +258,7 @@ def test_every_word_of_gradios_components_is_translated(services: Services) -> N
             assert key, f"{word!r} is not in fusion/page/texts"
             assert key[1] in ENGLISH["page"]
             found.add(key[1])
-    assert {"under", "under_place", "align", "align_info", "about"} <= found
+    assert {"settings", "methods", "align", "align_info", "about"} <= found
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -266,11 +267,12 @@ def test_examples_and_states_have_names(language: str) -> None:
     assert {example.name for example in examples.shipped()} <= set(text["examples"])
     tiles = Tile("under"), Tile("moved", share=0.021), Tile("over-iat"), Tile("mertens", "Mertens")
     run = Run(Path(), (method_named("mertens"),), tiles, (2000, 3000))
-    stopped = views.sheet(run.ended(Stage.STOPPED), [], text)["tiles"]
+    rows = views.sheet(run.ended(Stage.STOPPED), [], text)["rows"]
+    stopped = [tile for row in rows for tile in row["tiles"]]
     assert {tile["place"] for tile in stopped} == {text["tile"]["stopped"]}
-    assert [tile["title"] for tile in stopped] == [*map(text["tile"].get, ("under", "moved", "over")), "Mertens"]
+    assert [tile["title"] for tile in stopped] == ["Mertens", *map(text["tile"].get, ("under", "moved", "over"))]
     share = text["tile"]["moved_share"].format(percent="2.1")
-    assert [tile["subtitle"] for tile in stopped] == [text["tile"]["photograph"], share, "IAT", ""]
+    assert [tile["subtitle"] for tile in stopped] == ["", text["tile"]["photograph"], share, "IAT"]
     progress = {views.status(replace(run, stage=stage), text)["text"] for stage in Stage}
     assert len(progress) == len(Stage)
     assert not leftovers(progress, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import torch
 from playwright.sync_api import Page, expect
 
 import fusion
-from fusion.errors import ImageError
+from fusion.errors import FusionError, ImageError
+from fusion.exposures.camera_data import Shot
+from fusion.io.colour import luma
 from fusion.io.image import Photo, save
 from fusion.io.sandbox import Sandbox
-from fusion.page import uploads
+from fusion.page import uploads, views
 from fusion.page.run_cache import RunCache
 from fusion.page.services import Services
+from fusion.page.texts import LANGUAGES
+from fusion.page.uploads import Exposure, Tray
 from tests.exposures.test_ghosts import walk
 from tests.shared_session import SESSION, load
 from tests.visitor import Open, choose, fuse, needs_chromium, quiet_server, tile
@@ -63,70 +68,91 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 # By themselves.
 
 
-def test_what_browsers_show_has_no_preview(tmp_path: Path) -> None:
-    photo = photographs()[0]
-    for ending in ("png", "jpg"):
-        save(photo, tmp_path / f"a.{ending}")
-        assert uploads.preview_of(str(tmp_path / f"a.{ending}"), tmp_path / "cache", SESSION.sandbox) is None
-    assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.parametrize("ending", ["tif", "png"])
-def test_a_preview_is_a_small_jpeg_of_the_file_whatever_its_name(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("ending", ["tif", "png", "jpg"])
+def test_an_exposure_is_shown_by_a_small_jpeg_whatever_its_file(tmp_path: Path, ending: str) -> None:
     photo = torch.nn.functional.interpolate(photographs()[1][None], (900, 1200), mode="bilinear")[0]
     save(photo, tmp_path / "a.tif", bits=16)
     named = (tmp_path / "a.tif").rename(tmp_path / f"b.{ending}")
-    first, second = (uploads.preview_of(str(named), tmp_path / "cache", SESSION.sandbox) for _ in range(2))
-    assert first
-    assert first != second
-    assert Path(first).read_bytes().startswith(b"\xff\xd8\xff")
-    shown = load(first).photo
-    assert shown.shape == (3, 600, uploads.PREVIEW_SIDE)
-    assert float(shown.mean()) == pytest.approx(float(photo.mean()), abs=2 / 255)
+    first, second = (uploads.read(named, "b", tmp_path / "cache", SESSION.sandbox) for _ in range(2))
+    assert first.preview != second.preview
+    assert first.preview.read_bytes().startswith(b"\xff\xd8\xff")
+    shown = load(first.preview).photo
+    assert shown.shape == (3, 360, uploads.PREVIEW_SIDE)
+    assert first.size == (1200, 900)
+    assert first.brightness == pytest.approx(float(luma(photo).mean()), abs=1e-4)
 
 
 def test_a_heic_has_a_preview(tmp_path: Path) -> None:
-    preview = uploads.preview_of(str(HEIC), tmp_path, SESSION.sandbox)
-    assert preview
-    assert float((load(preview).photo - load(HEIC).photo).abs().mean()) < 0.05
+    exposure = uploads.read(HEIC, HEIC.name, tmp_path, SESSION.sandbox)
+    assert float((load(exposure.preview).photo - load(HEIC).photo).abs().mean()) < 0.05
 
 
-def test_a_preview_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("no picture")
-    with pytest.raises(ImageError, match="is not a JPEG, PNG"):
-        uploads.preview_of(str(tmp_path / "a.tif"), tmp_path / "cache", SESSION.sandbox)
+    with pytest.raises(ImageError, match=r"a\.tif is not a JPEG, PNG"):
+        uploads.read(tmp_path / "a.tif", "a.tif", tmp_path, SESSION.sandbox)
 
 
-def test_what_is_chosen() -> None:
-    behind = {"p.jpg": "a.heic"}
-    assert uploads.chosen(None, None, None, {}) is None
-    assert uploads.chosen("a", None, [], {}) is None
-    assert uploads.chosen(None, "b", None, {}) is None
-    assert uploads.chosen("p.jpg", "b.png", [], behind) == ["a.heic", "b.png"]
-    assert uploads.chosen("b.png", "p.jpg", None, behind) == ["b.png", "a.heic"]
-    assert uploads.chosen("p.jpg", "b.png", ["x", "y", "z"], behind) == ["x", "y", "z"]
-    assert uploads.chosen(None, None, ["x"], {}) == ["x"]
+def exposure(name: str, brightness: float, size: tuple[int, int] = (60, 40), **recorded: float) -> Exposure:
+    shot = Shot(Path(name), size, recorded=(True, True, True), **recorded) if recorded else None  # pyright: ignore[reportArgumentType]
+    return Exposure(name, name, Path("preview.jpg"), size, brightness, shot)
+
+
+def test_the_tray_is_ordered_from_dark_to_bright() -> None:
+    tray = Tray().taking(exposure("b", 0.5)).taking(exposure("a", 0.2)).taking(exposure("c", 0.9, (40, 60)))
+    assert tray.files == ["a", "b", "c"]
+    assert tray.without(1).files == ["a", "c"]
+    assert tray.without(7).files == tray.files
+
+
+def test_the_tray_says_what_it_does_not_take() -> None:
+    tray = Tray().taking(exposure("a", 0.5))
+    with pytest.raises(ImageError, match="a was chosen already"):
+        tray.taking(exposure("a", 0.5))
+    with pytest.raises(ImageError, match="b has 61 × 40 pixels and a has 60 × 40; choose equal sizes"):
+        tray.taking(exposure("b", 0.5, (61, 40)))
+    for number in range(8):
+        tray = tray.taking(exposure(str(number), number / 10))
+    with pytest.raises(ImageError, match="at most nine"):
+        tray.taking(exposure("z", 0.5))
+
+
+def test_an_exposures_ev_is_what_the_camera_recorded() -> None:
+    biased = Tray((exposure("a", 0.2, bias=-2.0, exposure=5.0), exposure("b", 0.6, bias=1.0, exposure=5.0)))
+    assert biased.stops == [-2.0, 1.0]
+    manual = Tray(tuple(exposure(str(level), level / 10, bias=0.0, exposure=float(level)) for level in (3, 5, 7)))
+    assert manual.stops == [-2.0, 0.0, 2.0]
+    assert Tray((exposure("a", 0.2, exposure=3.0), exposure("b", 0.3))).stops == [None, None]
+    shown = views.tray(Tray((exposure("a", 0.2, bias=-2.0), exposure("b", 0.6, bias=1 / 3))), LANGUAGES["de"])
+    assert [one["stops"] for one in shown["exposures"]] == ["−2 EV", "+0,3 EV"]
+
+
+@pytest.mark.parametrize(
+    "given", [None, [], {}, [{}], [{"path": 3}], ["a"], [{"path": "a\0b"}], [{"path": "x" * 5000}]]
+)
+def test_what_no_browser_sends_is_no_upload(tmp_path: Path, given: object) -> None:
+    if given == []:
+        assert uploads.uploaded(given, tmp_path) == []
+        return
+    with pytest.raises(FusionError, match=r"no uploaded photograph|two to nine photographs"):
+        uploads.uploaded(given, tmp_path)
+
+
+def test_only_files_of_the_pages_folder_are_uploads(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "page", tmp_path / "secret.png"
+    folder.mkdir()
+    secret.touch()
+    (folder / "a.png").touch()
+    (folder / "link.png").symlink_to(secret)
+    assert uploads.uploaded([{"path": str(folder / "a.png"), "name": "IMG\n1.png"}], folder) == [
+        (str(folder / "a.png"), "IMG1.png")
+    ]
+    for path in (secret, folder / "../secret.png", folder / "link.png", folder, folder / "none.png"):
+        with pytest.raises(FusionError, match="no uploaded photograph"):
+            uploads.uploaded([{"path": str(path)}], folder)
 
 
 # On the page.
-
-
-def width_shown(page: Page, slot: str) -> int:
-    image = page.locator(f"{slot} img")
-    image.wait_for()
-    page.wait_for_function("slot => document.querySelector(`${slot} img`)?.naturalWidth > 0", arg=slot)
-    return int(image.evaluate("image => image.naturalWidth"))
-
-
-def given(page: Page, slot: str, path: Path) -> None:
-    page.locator(f"{slot} input[type=file]").set_input_files(path)
-
-
-def several(page: Page, *files: Path) -> None:
-    """Files in the chooser of more than two."""
-    page.get_by_role("button", name="More than two exposures").click()
-    page.locator("#several input[type=file]").set_input_files(files)
-    expect(page.locator("#several .file")).to_have_count(len(files))
 
 
 def downloaded(page: Page, name: str = "mertens") -> bytes:
@@ -148,10 +174,11 @@ def written(photo: Photo, path: Path) -> bytes:
 @needs_chromium
 def test_a_heic_is_shown(open_page: Open) -> None:
     page = open_page()
-    given(page, "#under", HEIC)
-    assert width_shown(page, "#under") == 64
-    assert page.locator("#under img").evaluate("image => image.naturalHeight") == 48
-    assert page.locator(".status.problem").count() == 0
+    choose(page, HEIC)
+    image = page.locator("#tray .exposures img")
+    page.wait_for_function("document.querySelector('#tray .exposures img').naturalWidth === 64")
+    expect(image).to_have_attribute("alt", HEIC.name)
+    expect(page.locator("#tray .problems li")).to_have_count(0)
 
 
 @needs_chromium
@@ -160,7 +187,7 @@ def test_a_pair_of_tiffs_is_shown_and_fused_from_its_16_bits(
 ) -> None:
     page = open_page()
     choose(page, *tiffs)
-    assert [width_shown(page, slot) for slot in ("#under", "#over")] == [320, 320]
+    page.wait_for_function("[...document.querySelectorAll('#tray .exposures img')].every(i => i.naturalWidth === 320)")
     page.locator("#fuse").click()
     made = downloaded(page)
     assert made == written(fusion.fuse(*tiffs, method="mertens"), tmp_path / "api.png")
@@ -169,57 +196,99 @@ def test_a_pair_of_tiffs_is_shown_and_fused_from_its_16_bits(
 
 
 @needs_chromium
-def test_two_uploads_at_once_are_both_remembered(
+def test_photographs_that_come_one_after_the_other_are_all_taken(
     open_page: Open, tiffs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each preview takes so long that the other slot's has been asked for before it is there."""
-    original = uploads.preview_of
+    """Each is read for so long that the next has been chosen before it is there."""
+    original = uploads.read
 
-    def slow(path: str, folder: Path, sandbox: Sandbox) -> str | None:
+    def slow(path: str | Path, name: str, folder: Path, sandbox: Sandbox) -> Exposure:
         time.sleep(1)
-        return original(path, folder, sandbox)
+        return original(path, name, folder, sandbox)
 
-    monkeypatch.setattr(uploads, "preview_of", slow)
+    monkeypatch.setattr(uploads, "read", slow)
     page = open_page()
-    given(page, "#under", tiffs[0])
-    given(page, "#over", tiffs[1])
-    for slot in ("#under", "#over"):
-        width_shown(page, slot)
+    for path in tiffs:
+        page.locator("#tray input[type=file]").set_input_files(path)
+    expect(page.locator("#tray .exposures img")).to_have_count(2)
     page.locator("#fuse").click()
     assert downloaded(page) == written(fusion.fuse(*tiffs, method="mertens"), tmp_path / "api.png")
 
 
 @needs_chromium
-def test_three_files_are_fused(open_page: Open, three: list[Path], tmp_path: Path) -> None:
+def test_three_files_are_fused_and_one_can_be_taken_out(open_page: Open, three: list[Path], tmp_path: Path) -> None:
     page = open_page()
-    several(page, *three)
-    page.locator("#fuse").click()
+    fuse(page, *three)
     made = downloaded(page)
     first, second, *more = three
     assert made == written(fusion.fuse(first, second, "mertens", more=more), tmp_path / "api.png")
     expect(page.locator(".status")).to_contain_text("the darkest and the brightest of the 3 exposures")
-
-
-@needs_chromium
-def test_a_new_upload_empties_the_chooser(
-    open_page: Open, three: list[Path], tiffs: tuple[Path, Path], tmp_path: Path
-) -> None:
-    page = open_page()
-    several(page, *three)
-    choose(page, *tiffs)
-    expect(page.locator("#several .file")).to_have_count(0)
+    names = [image.get_attribute("alt") for image in page.locator("#tray .exposures img").all()]
+    assert names == ["a.png", "b.png", "c.png"]
+    page.get_by_role("button", name="Remove b.png").click()
+    expect(page.locator("#tray .exposures img")).to_have_count(2)
     page.locator("#fuse").click()
-    assert downloaded(page) == written(fusion.fuse(*tiffs, method="mertens"), tmp_path / "api.png")
+    expect(page.locator(".status.done")).not_to_contain_text("of the 3 exposures")
+    ends = fusion.fuse(three[1], three[0], "mertens")
+    assert downloaded(page) == written(ends, tmp_path / "ends.png")
 
 
 @needs_chromium
-def test_an_example_empties_the_chooser(open_page: Open, three: list[Path]) -> None:
+def test_an_example_takes_the_place_of_what_is_there(open_page: Open, three: list[Path]) -> None:
     page = open_page()
-    several(page, *three)
+    choose(page, *three)
     page.get_by_role("button", name="Try the example Courtyard").click()
     page.locator(".status.done").wait_for()
-    expect(page.locator("#several .file")).to_have_count(0)
+    expect(page.locator("#tray .exposures img")).to_have_count(2)
     assert "of the 3 exposures" not in page.locator(".status").inner_text()
+
+
+def dropped(page: Page, kind: str, *files: Path) -> None:
+    """Let files fall on the page, or paste them into it."""
+    given = [{"name": file.name, "data": base64.b64encode(file.read_bytes()).decode()} for file in files]
+    page.evaluate(
+        """([kind, files]) => {
+            const data = new DataTransfer();
+            for (const { name, data: text } of files) {
+                const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+                data.items.add(new File([bytes], name, { type: name.endsWith("mp4") ? "video/mp4" : "image/png" }));
+            }
+            const event = kind === "paste"
+                ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true })
+                : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+            document.body.dispatchEvent(event);
+        }""",
+        [kind, given],
+    )
+
+
+@needs_chromium
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_photographs_may_fall_anywhere_and_be_pasted(open_page: Open, three: list[Path], kind: str) -> None:
+    page = open_page()
+    dropped(page, kind, *three)
+    expect(page.locator("#tray .exposures img")).to_have_count(3)
+
+
+@needs_chromium
+def test_what_cannot_be_dropped_is_said_and_changes_nothing(
+    open_page: Open, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = open_page()
+    choose(page, *pair)
+    problems = page.locator("#tray .problems")
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    dropped(page, "drop", film)
+    expect(problems).to_have_text("film.mp4 is no photograph; choose pictures alone.")
+    copies = [tmp_path / f"{index}.png" for index in range(8)]
+    for copy in copies:
+        copy.write_bytes(b"no picture")
+    dropped(page, "drop", *copies)
+    expect(problems).to_contain_text("That would be 10 exposures, and a scene has at most nine")
+    dropped(page, "drop", copies[0])
+    expect(problems).to_contain_text("0.png is not a JPEG")
+    expect(page.locator("#tray .exposures img")).to_have_count(2)
 
 
 @needs_chromium
@@ -237,21 +306,23 @@ def test_align_is_the_visitors_choice(open_page: Open, tmp_path: Path, align: bo
 
 
 @needs_chromium
-def test_what_moved_is_shown_and_taken_out_on_request(open_page: Open, tmp_path: Path) -> None:
+def test_what_certainly_moved_is_shown_and_taken_out_and_can_be_kept(open_page: Open, tmp_path: Path) -> None:
     files = [save_of(frame, tmp_path / f"{index}.png") for index, frame in enumerate(walk(3)[0])]
     page = open_page()
-    several(page, *files)
-    page.locator("#fuse").click()
-    page.locator(".status.done").wait_for()
-    expect(page.locator(".status")).to_contain_text("it may show twice")
+    fuse(page, *files)
+    expect(page.locator(".status")).to_contain_text("it was taken from one exposure")
     expect(tile(page, "moved")).to_contain_text("What moved")
     first, second, *more = files
-    plain, clean = (fusion.fuse(first, second, "mertens", more=more, ghosts=how) for how in ("ignore", "remove"))
-    assert downloaded(page) == written(plain, tmp_path / "plain.png")
-    page.get_by_label("Remove ghosts").check()
-    page.locator("#fuse").click()
+    made = {how: fusion.fuse(first, second, "mertens", more=more, ghosts=how) for how in ("mark", "auto", "remove")}
+    assert downloaded(page) == written(made["auto"], tmp_path / "auto.png")
+    page.get_by_role("button", name="Keep what moved").click()
+    expect(page.locator(".status.done")).to_contain_text("it may show twice")
+    expect(page.get_by_label("Remove what certainly moved")).not_to_be_checked()
+    assert downloaded(page) == written(made["mark"], tmp_path / "mark.png")
+    page.get_by_role("button", name="Remove what moved").click()
     expect(page.locator(".status.done")).to_contain_text("it was taken from one exposure")
-    assert downloaded(page) == written(clean, tmp_path / "clean.png")
+    expect(page.get_by_label("Remove all ghosts")).to_be_checked()
+    assert downloaded(page) == written(made["remove"], tmp_path / "remove.png")
 
 
 @needs_chromium
@@ -261,17 +332,9 @@ def test_a_run_is_remembered_with_its_alignment(open_page: Open, tmp_path: Path)
     page = open_page()
     fuse(page, *paths)
     expect(page.locator(".status")).to_contain_text("Aligned: moved")
-    page.locator("#align input").uncheck()
-    page.locator("#fuse").click()
+    page.get_by_role("button", name="Undo the alignment").click()
     expect(page.locator(".status.done")).not_to_contain_text("Aligned")
-
-
-@needs_chromium
-def test_one_file_among_several_is_too_few(open_page: Open, three: list[Path]) -> None:
-    page = open_page()
-    several(page, three[0])
-    page.locator("#fuse").click()
-    expect(page.locator(".status.problem")).to_contain_text("choose two to nine exposures")
+    expect(page.locator("#align input")).not_to_be_checked()
 
 
 @needs_chromium
@@ -279,5 +342,5 @@ def test_a_broken_upload_is_said_at_once(open_page: Open, tmp_path: Path) -> Non
     data = HEIC.read_bytes()
     (tmp_path / "short.heic").write_bytes(data[: len(data) // 2])
     page = open_page()
-    given(page, "#over", tmp_path / "short.heic")
-    expect(page.locator(".status.problem")).to_contain_text("is damaged, cut short")
+    page.locator("#tray input[type=file]").set_input_files(tmp_path / "short.heic")
+    expect(page.locator("#tray .problems")).to_contain_text("short.heic is damaged, cut short")

@@ -4,6 +4,6 @@ import { zoomable } from "../../static/zoom.js";
 import { sortTables } from "./sort.js";
 
 sortTables();
-const { fit } = zoomable(find(document, "#sheet", HTMLElement), { keyed: ".bar, .pictures" });
+const { fit } = zoomable(find(document, "#sheet", HTMLElement));
 if (document.readyState === "complete") fit();
 else addEventListener("load", fit);

@@ -55,9 +55,9 @@ export class ContactSheet {
     return { width: Number(width), height: Number(height) };
   }
 
-  /** The tiles that show a picture. */
+  /** The tiles that show a picture, in the rows that are not folded. */
   get filled() {
-    return findAll(this.element, ".tile").filter((tile) => tile.querySelector("img"));
+    return findAll(this.element, ".row[open] .tile").filter((tile) => tile.querySelector("img"));
   }
 
   /** The tiles that show a method's result. */

@@ -5,10 +5,13 @@ import { ContactSheet } from "./contact_sheet.js";
 import { difference } from "./difference.js";
 import { histogram } from "./histogram.js";
 import { region } from "./region.js";
+import { viewer } from "./viewer.js";
 import { vote } from "./vote.js";
 import { weights } from "./weights.js";
 
 /** @typedef {import("./types").Tool} Tool */
+
+const WIDTH = 280; // pixels of the screen; tiles are no narrower, except on phones
 
 /** @param {import("./types").Component} component */
 export function start(component) {
@@ -20,18 +23,22 @@ export function start(component) {
   let open = ""; // the name of the open tool
   let unfolded = false; // whether the metrics below the pictures are open
   let frame = 0; // in which the open tool will draw
+  /** @type {Map<string, boolean>} */
+  const rows = new Map(); // whether the visitor has opened or folded a row of tiles, by its name
 
   const zoom = zoomable(element, {
-    keyed: ".grid, .booth",
     action: actionOf,
     size: () => sheet.size,
     tool: () => tools[open],
     moved() {
       redraw();
+      if (!sheet.hasRun) return;
       findAll(element, ".tile").forEach(renderTile);
+      large.render();
     },
   });
   const sheet = new ContactSheet(component, zoom, { render, redraw });
+  const large = viewer(sheet);
   /** @type {Record<string, Tool>} */
   const tools = {
     difference: difference(sheet),
@@ -44,16 +51,29 @@ export function start(component) {
   /** Show everything that follows from the zoom and from what is held. */
   function render() {
     if (!sheet.hasRun) return;
+    arrange();
     if (sheet.grid.dataset.run === run) zoom.show();
     else startRun();
+  }
+
+  /** Give each row of tiles as many columns as fill its lines most evenly. */
+  function arrange() {
+    for (const tiles of findAll(element, ".tiles")) {
+      const most = Math.max(2, Math.floor(sheet.grid.clientWidth / WIDTH));
+      const lines = Math.ceil(tiles.children.length / most);
+      tiles.style.setProperty("--columns", String(Math.ceil(tiles.children.length / Math.max(1, lines))));
+    }
   }
 
   function startRun() {
     run = sheet.grid.dataset.run;
     held = null;
     sheet.start();
+    large.start();
+    rows.clear();
     for (const tool of Object.values(tools)) tool.start?.();
     zoom.fit();
+    remember(run ?? "");
     if (element.getBoundingClientRect().top > innerHeight * 0.6) element.scrollIntoView({ behavior: "smooth" });
   }
 
@@ -63,7 +83,7 @@ export function start(component) {
     if (!image) return;
     const source = held && (held.tile ?? tile) === tile ? sheet.tile(held.source)?.querySelector("img") : null;
     const { dataset } = source ?? image;
-    const url = (sheet.needsFull(tile) ? dataset.full : dataset.preview) ?? "";
+    const url = (sheet.needsFull(tile) ? dataset.view : dataset.preview) ?? "";
     if (image.getAttribute("src") !== url) image.src = url;
     tile.toggleAttribute("data-held", Boolean(source));
     find(tile, ".badge", HTMLElement).textContent = source ? source.alt : "";
@@ -81,6 +101,7 @@ export function start(component) {
   /** Open or close the metrics below all pictures alike, so that they can be compared. */
   function fold() {
     for (const numbers of findAll(element, ".numbers")) numbers.toggleAttribute("open", unfolded);
+    for (const row of findAll(element, ".row")) row.toggleAttribute("open", rows.get(row.dataset.row ?? "") ?? row.hasAttribute("open"));
   }
 
   function release() {
@@ -119,8 +140,11 @@ export function start(component) {
     r: () => toggle("region"),
     v: () => toggle("vote"),
     w: () => toggle("weights"),
+    Enter: () => large.full(),
     Escape: () => open && toggle(open),
   };
+  /** @type {Record<string, number>} */
+  const steps = { ArrowLeft: -1, ArrowRight: 1 };
 
   /**
    * What a key does other than zoom. Digits are known by their place on the keyboard, since some need Shift for them.
@@ -130,10 +154,16 @@ export function start(component) {
   function actionOf({ target, key, code }) {
     const button = holder(target, "[data-hold]");
     if (button && [" ", "Enter"].includes(key)) return () => hold(button.closest(".tile"), button.dataset.hold);
+    if ([" ", "Enter"].includes(key) && holder(target, "button, a, summary")) return null; // it is pressed
     const name = key.length === 1 ? key.toLowerCase() : key;
     const digit = code.match(/^(?:Digit|Numpad)(\d)$/)?.[1];
-    const numbered = digit && holder(element.querySelector(`[data-key="${digit}"]`), ".tile[data-fused]");
-    return tools[open]?.keys?.[name] ?? keys[name] ?? (numbered ? () => hold(null, numbered.dataset.name) : null);
+    const numbered = digit ? holder(element.querySelector(`[data-key="${digit}"]`), ".tile[data-fused]") : null;
+    const by = zoom.view.zoom === 1 && steps[name]; // zoomed in, arrows move the pictures
+    const shown = () => {
+      large.show(numbered?.dataset.name ?? "");
+      hold(null, numbered?.dataset.name);
+    };
+    return tools[open]?.keys?.[name] ?? keys[name] ?? (numbered ? shown : by ? () => large.step(by) : null);
   }
 
   element.addEventListener("pointerdown", ({ target, pointerId }) => {
@@ -153,6 +183,7 @@ export function start(component) {
   });
   element.addEventListener("change", ({ target }) => {
     if (!(target instanceof HTMLInputElement || target instanceof HTMLSelectElement) || !target.dataset.choice) return;
+    if (target.dataset.choice === "beside") return large.compare(target.value);
     tools[open]?.choose?.(target.dataset.choice, target);
     redraw();
   });
@@ -165,7 +196,9 @@ export function start(component) {
   element.addEventListener(
     "toggle",
     ({ target }) => {
-      if (!(target instanceof HTMLDetailsElement) || !target.matches(".numbers")) return;
+      if (!(target instanceof HTMLDetailsElement)) return;
+      if (target.matches(".row")) rows.set(target.dataset.row ?? "", target.open);
+      if (!target.matches(".numbers")) return;
       unfolded = target.open;
       fold();
     },
@@ -179,6 +212,14 @@ export function start(component) {
   new ResizeObserver(render).observe(element);
   addEventListener("scroll", render, { passive: true });
   render();
+}
+
+/** Let the page's address lead to this run, so that it is shown again after a reload. @param {string} run */
+function remember(run) {
+  const address = new URL(location.href);
+  address.searchParams.set("run", run);
+  for (const name of ["example", "methods"]) address.searchParams.delete(name);
+  history.replaceState(history.state, "", address);
 }
 
 /** Copy a link's address, and say so in its place. @param {Event} event @param {HTMLAnchorElement} link */
