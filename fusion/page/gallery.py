@@ -114,6 +114,11 @@ class Run:
         return tuple(tile for tile in self.tiles if tile.preview)
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more will come, so that results can be compared."""
+        return self.stage in (Stage.DONE, Stage.STOPPED)
+
+    @property
     def fused(self) -> tuple[Fused, ...]:
         """The seconds, sizes and notes of the methods that are done."""
         return tuple(tile.fused for tile in self.tiles if tile.fused)

@@ -233,7 +233,7 @@ class Handlers:
             return {}
         exact, published = settings.mode == "exact", settings.colour == "published"
         chosen = exact, settings.align, settings.ghosts != "mark", settings.ghosts == "remove", published
-        over = run if run.stage in (Stage.DONE, Stage.STOPPED) else run.ended(Stage.STOPPED)
+        over = run if run.over else run.ended(Stage.STOPPED)
         return {
             parts.tray: tray,
             parts.chosen: gr.update(value=views.tray(tray, text), text=text),
@@ -241,7 +241,7 @@ class Handlers:
             parts.methods: [method.name for method in run.methods],
             **dict(zip(parts.switches, (*chosen, *self._values(settings.options)), strict=True)),
             parts.state: over,
-            parts.sheet: gr.update(value=_sheet(over, [metric.name for metric in METRICS], text), text=text),
+            parts.sheet: gr.update(value=_sheet(over, [metric.name for metric in views.FOLDED], text), text=text),
             parts.status: views.status(over, text),
             parts.details: gr.Column(visible=bool(over.fused)),
             parts.table: gr.update(value=views.table(over, METRICS), headers=views.table_headers(METRICS, text)),

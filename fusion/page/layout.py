@@ -10,7 +10,7 @@ import gradio as gr
 from gradio import themes
 
 from fusion.methods import METHODS
-from fusion.metrics import METRICS, score
+from fusion.metrics import METRICS
 from fusion.page import modules, texts, upload_dir, views
 from fusion.page.api import Api
 from fusion.page.gradio_internals import I18nData, endpoint
@@ -19,8 +19,6 @@ from fusion.page.presets import PRESETS
 from fusion.page.services import Services
 from fusion.page.uploads import Tray
 
-FOLDED = [metric for metric in views.by_agreement(METRICS) if metric is not score.METRIC]
-"""The metrics that a visitor can have behind "Metrics" under each picture. The score always stands there."""
 TICKED = ["virtual-bracket", "pyramef", "lemamba", "mambamef", "mertens"]
 """The methods that are ticked at first: the best ones, the one the project is named after, and the classic."""
 
@@ -100,8 +98,8 @@ def build(services: Services) -> gr.Blocks:
                 groups, sliders = _sliders(services, say)
             with gr.Accordion(say("page.metrics"), open=False):
                 metrics = gr.CheckboxGroup(
-                    [(metric.titled, metric.name) for metric in FOLDED],
-                    value=[metric.name for metric in FOLDED],
+                    [(metric.titled, metric.name) for metric in views.FOLDED],
+                    value=[metric.name for metric in views.FOLDED],
                     label=say("page.metrics_shown"),
                     elem_id="metrics",
                 )
@@ -174,20 +172,16 @@ def build(services: Services) -> gr.Blocks:
         demo.load(handlers.arrive, None, [*filled, methods, *switches, *outputs], **quiet)
         demo.load(handlers.show_about, None, about, **quiet)
         benchmark.expand(handlers.show_benchmark, None, measures, **quiet)
-        pressed = fuse.click(handlers.fuse, inputs, outputs, **heavy)
-        pressed.then(handlers.pack, state, [csv, archive], **quiet)
         # One at a time: of two at once, the later would not know what the earlier has added.
         one: dict[str, Any] = quiet | {"concurrency_id": "tray", "concurrency_limit": 1, "trigger_mode": "multiple"}
         chosen.take(handlers.add, tray, filled, **one)
         chosen.leave(handlers.remove, tray, filled, **one)
         chosen.empty(handlers.clear, None, filled, **one)
         taken = strip.select(handlers.take_example, None, filled, **one)
-        fused = taken.then(handlers.fuse, inputs, outputs, **heavy)
-        fused.then(handlers.pack, state, [csv, archive], **quiet)
         stop.click(handlers.stop, **quiet)
         offered = status.offer(handlers.take_offer, None, [align, deghost, deghost_all], **quiet)
-        again = offered.then(handlers.fuse, inputs, outputs, **heavy)
-        again.then(handlers.pack, state, [csv, archive], **quiet)
+        for begin in (fuse.click, taken.then, offered.then):
+            begin(handlers.fuse, inputs, outputs, **heavy).then(handlers.pack, state, [csv, archive], **quiet)
         metrics.change(handlers.redraw, [state, metrics], sheet, **quiet)
         mapped = sheet.select(handlers.weigh, state, [with_maps, status], **quiet)
         mapped.then(handlers.take_weighed, [state, with_maps, metrics], [state, sheet], **quiet)

@@ -13,7 +13,7 @@ from fusion.io import suffixes
 from fusion.io.decode import MAX_PIXELS
 from fusion.methods.base import Method, Options
 from fusion.methods.finish import Finish
-from fusion.metrics import score
+from fusion.metrics import METRICS, score
 from fusion.metrics.base import Better, Metric, scored_size
 from fusion.outputs.words import Word, words
 from fusion.page import savings
@@ -40,6 +40,10 @@ def by_agreement(metrics: Sequence[Metric]) -> list[Metric]:
     return sorted(metrics, key=lambda m: -inf if m.agreement is None else m.agreement, reverse=True)
 
 
+FOLDED = [metric for metric in by_agreement(METRICS) if metric is not score.METRIC]
+"""The metrics that a visitor can have behind "Metrics" under each picture. The score always stands there."""
+
+
 def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[str, Any]:
     """Values for the contact sheet. Once nothing more will come, the method with the best score stands first."""
     height, width = run.size
@@ -47,7 +51,7 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
     names = {method.name for method in run.methods}
     others, fused = ([tile for tile in run.tiles if (tile.name in names) is ours] for ours in (False, True))
     steps, sources = ([tile for tile in others if tile.name.endswith("-iat") is iat] for iat in (True, False))
-    if _is_over(run):
+    if run.over:
         fused.sort(key=lambda tile: -tile.scored.scores["score"] if tile.scored else inf)
     keys = dict(zip((tile.name for tile in fused), _KEYS, strict=False))
 
@@ -71,7 +75,7 @@ def sheet(run: Run, metrics: Sequence[Metric], text: Texts = ENGLISH) -> dict[st
         "height": height,
         "preview_width": run.preview_width,
         "link": link(run),
-        "done": _is_over(run),
+        "done": run.over,
         "savings": [{"name": name, "title": text["save"][name]} for name in savings.offered()],
         "looks": [
             {"title": text["adjust"][f"look_{name}"], "values": json.dumps(values)} for name, values in LOOKS.items()
@@ -128,8 +132,8 @@ def status(run: Run, text: Texts = ENGLISH, waited: float | None = None) -> dict
     notes += [f"{', '.join(titles)}: {_harmless(note)}" for note, titles in _by_note(run).items()]
     if scored_size(height, width) != run.size:
         notes.append(text["status"]["measured_small"])
-    kind = "done" if _is_over(run) else "busy"
-    offers = _offers(run, text["status"]) if _is_over(run) else []
+    kind = "done" if run.over else "busy"
+    offers = _offers(run, text["status"]) if run.over else []
     return {"kind": kind, "text": _progress(run, text["status"], waited), "notes": notes, "offers": offers}
 
 
@@ -284,11 +288,6 @@ def _tile(tile: Tile, run: Run, text: Texts) -> dict[str, Any]:
     return shown
 
 
-def _is_over(run: Run) -> bool:
-    """Whether nothing more will come, so that results can be compared."""
-    return run.stage in (Stage.DONE, Stage.STOPPED)
-
-
 def _changed(options: Options, say: dict[str, str]) -> str:
     """The options that differ from their defaults, with their values."""
     return ", ".join(f"{say[f'option_{name}']} {value:g}" for name, value in options.items())
@@ -323,7 +322,7 @@ def _measured(tile: Tile, run: Run, best: dict[Metric, float | None], text: Text
         return shown
     ours = scored.scores["score"]
     shown["score"] = f"{score.METRIC.title} {ours:.0f}"
-    others = [one.scores for one in run.scored if one is not scored] if _is_over(run) else []
+    others = [one.scores for one in run.scored if one is not scored] if run.over else []
     most = max((other["score"] for other in others), default=-inf)
     if others and most - ours < score.TIE:
         shown["standing"] = say["best_score"] if ours >= most else say["tie"]
